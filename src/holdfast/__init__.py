@@ -1,0 +1,3 @@
+"""Holdfast: a resilience platform that a small engineering team can run."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,82 @@
+"""Durations and sizes as people write them: ``250ms``, ``1m30s``, ``64KiB``.
+
+A :class:`Duration` *is* a ``float`` of seconds and a :class:`Size` *is* an ``int`` of
+bytes, so arithmetic needs no unwrapping. A bare number is refused for both (except 0):
+``timeout: 10`` is the classic configuration bug, because nobody can tell what it means.
+
+Grammar::
+
+    duration = 1*( number ( "us" | "ms" | "s" | "m" | "h" | "d" ) ) | "0"
+    size     = number ( "B" | "KiB" | "MiB" | "GiB" | "TiB" | "kB" | "MB" | "GB" ) | "0"
+    number   = 1*DIGIT [ "." 1*DIGIT ]
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES: Final = {
+    "B": 1,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:us|ms|s|m|h|d))+")
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)(B|kB|MB|GB|KiB|MiB|GiB|TiB)")
+
+
+class Duration(float):
+    """A length of time in seconds."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """Read ``250ms`` or ``1m30s``. Raises ``ValueError`` that says what is accepted."""
+        compact = text.strip()
+        if compact == "0":
+            return cls(0.0)
+        if not _DURATION.fullmatch(compact):
+            raise ValueError(f"{text!r} is not a duration; write a number with a unit, like 250ms, 10s or 1m30s")
+        return cls(sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(compact)))
+
+    def __str__(self) -> str:
+        """The shortest text that :meth:`parse` reads back to the same value."""
+        for unit, seconds in (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3)):
+            scaled = float(self) / seconds
+            if scaled >= 1 and scaled == round(scaled):
+                return f"{round(scaled)}{unit}"
+        if self == 0:
+            return "0"
+        return f"{round(float(self) * 1e6, 3):f}".rstrip("0").rstrip(".") + "us"
+
+
+class Size(int):
+    """An amount of memory or data in bytes."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """Read ``64KiB`` or ``1.5GiB``. Raises ``ValueError`` that says what is accepted."""
+        compact = text.strip()
+        if compact == "0":
+            return cls(0)
+        match = _SIZE.fullmatch(compact)
+        if match is None:
+            raise ValueError(f"{text!r} is not a size; write a number with a unit, like 512B, 64KiB or 1GiB")
+        return cls(round(float(match[1]) * _BYTES[match[2]]))
+
+    def __str__(self) -> str:
+        """The shortest text that :meth:`parse` reads back to the same value."""
+        for unit in ("TiB", "GiB", "MiB", "KiB"):
+            if self and int(self) % _BYTES[unit] == 0:
+                return f"{int(self) // _BYTES[unit]}{unit}"
+        return f"{int(self)}B" if self else "0"
