@@ -53,7 +53,7 @@ class Duration(float):
             scaled = float(self) / seconds
             if scaled >= 1 and scaled == round(scaled):
                 return f"{round(scaled)}{unit}"
-        if self == 0:
+        if float(self) == 0.0:
             return "0"
         return f"{round(float(self) * 1e6, 3):f}".rstrip("0").rstrip(".") + "us"
 

@@ -1,0 +1,375 @@
+"""Requests: bytes in, heads and body pieces out. No I/O.
+
+Framing is llhttp's (through httptools) in its strict mode, which refuses bare CR or LF,
+folded lines, white space before a colon, NUL, signs or repetition in ``Content-Length``,
+``Content-Length`` beside ``Transfer-Encoding``, and malformed chunks. This module adds what
+llhttp leaves to its user: limits, exactly one valid ``Host``, the forms of a target, the methods
+and protocols we do not speak, and that ``chunked`` is the only transfer coding.
+
+One connection has one :class:`RequestReader`. Its states:
+
+====================  =========================================================
+between messages      ``mid_head`` is false and the last message is complete
+in a head             ``mid_head`` is true: the header timeout runs
+in a body             ``current`` is an incomplete :class:`Request`
+tunnel                ``early`` is set: what follows is not HTTP any more
+====================  =========================================================
+
+Invariant: everything in ``arrived`` is in the order of the wire, and only its last member
+can be incomplete.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import httptools
+
+from holdfast.http1 import fields
+from holdfast.http1.errors import BadMessage
+from holdfast.http1.limits import Limits
+
+_KIND: Final = fields.REQUEST_FIELDS
+# llhttp also knows the methods of RTSP and ICE, and PRI; none of them is HTTP/1.1.
+_METHODS: Final = frozenset(
+    b"GET HEAD POST PUT DELETE OPTIONS PATCH COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND UNBIND "
+    b"ACL REPORT MKACTIVITY CHECKOUT MERGE MKCALENDAR PURGE LINK UNLINK QUERY SUBSCRIBE UNSUBSCRIBE NOTIFY M-SEARCH".split()
+)
+_WITH_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
+# A message up to this size is remembered: clients on a kept connection often send the same
+# bytes again, and comparing them costs a twentieth of parsing them.
+_REPEAT_BYTES: Final = 1024
+
+
+class RequestHead:
+    """A parsed and checked request head. Treated as immutable, and shared by repeated requests.
+
+    ``block`` holds the fields to forward, each with CRLF; hop-by-hop fields, framing, ``Host`` and
+    the fields that a proxy makes itself are not in it. ``owned`` has the received values of the
+    latter by lower-cased name. ``length`` is ``None`` without ``Content-Length``.
+    ``memo`` belongs to the user of the head, for what it derives from it.
+    """
+
+    __slots__ = (
+        "block",
+        "chunked",
+        "expect_continue",
+        "host",
+        "http10",
+        "idempotent",
+        "keep_alive",
+        "length",
+        "memo",
+        "method",
+        "owned",
+        "path",
+        "target",
+        "upgrade",
+    )
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.target = b""
+        self.path = ""
+        self.host = b""
+        self.http10 = False
+        self.keep_alive = True
+        self.idempotent = False
+        self.block = b""
+        self.owned: dict[bytes, bytes] = {}
+        self.length: int | None = None
+        self.chunked = False
+        self.upgrade: bytes | None = None
+        self.expect_continue = False
+        self.memo: object = None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether body bytes may follow the head."""
+        return self.chunked or bool(self.length)
+
+
+class Request:
+    """A head and the body as far as it has arrived. ``pieces`` are for the user to take away."""
+
+    __slots__ = ("complete", "head", "pieces")
+
+    def __init__(self, head: RequestHead, *, complete: bool) -> None:
+        self.head = head
+        self.pieces: list[bytes] = []
+        self.complete = complete
+
+
+class RequestReader:
+    """Turns the bytes of one client connection into requests."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_extra_fields",
+        "_fields",
+        "_head_bytes",
+        "_limits",
+        "_line",
+        "_parser",
+        "_repeat",
+        "_repeat_head",
+        "_url",
+        "arrived",
+        "current",
+        "early",
+        "mid_head",
+    )
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._url = b""
+        self._line: bytes | None = b""
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._extra_fields = 0
+        self._repeat: bytes | None = None
+        self._repeat_head: RequestHead | None = None
+        self.arrived: deque[Request] = deque()
+        self.current: Request | None = None
+        self.mid_head = False
+        self.early: bytes | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the wire. New requests are appended to ``arrived``.
+
+        Raises :class:`BadMessage`; requests that were complete before the fault stay in
+        ``arrived`` and deserve their answers. After that the reader is of no more use.
+        """
+        if data == self._repeat and self.current is None and not self.mid_head and self._repeat_head is not None:
+            # llhttp sits between two messages and would come back to exactly that state.
+            self.arrived.append(Request(self._repeat_head, complete=True))
+            return
+        if self.early is not None:
+            self.early += data
+            return
+        fresh = self.current is None and not self.mid_head
+        if self.current is None:
+            self._check_line(data, fresh=fresh)
+            self._head_bytes += len(data)
+        before = len(self.arrived)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.early = data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, BadMessage):
+                raise error.__context__ from None
+            raise BadMessage(400, "bad_request", "the request could not be read") from error
+        except httptools.HttpParserError as error:
+            raise BadMessage(400, "bad_request", f"malformed request: {error}") from None
+        if self.mid_head:
+            if self._head_bytes > self._limits.header_block + self._limits.request_line:
+                raise BadMessage(431, "header_block_too_large", "the header block is longer than the limit")
+        elif (
+            fresh
+            and len(self.arrived) == before + 1
+            and self.current is None
+            and len(data) <= _REPEAT_BYTES
+            and data.endswith(b"\r\n\r\n")
+        ):
+            head = self.arrived[-1].head
+            if head.keep_alive and head.upgrade is None and not head.has_body:
+                self._repeat, self._repeat_head = data, head
+
+    def close(self) -> None:
+        """Break the reference cycle with the parser."""
+        del self._parser
+
+    def _check_line(self, data: bytes, *, fresh: bool) -> None:
+        """Bound the request line and insist on HTTP/1.x before llhttp sees its end.
+
+        llhttp reads ``GET / RTSP/1.0`` as well, and reports it as version 1.0. Requests that a
+        client pipelines into the same read are not looked at: they would be forwarded as
+        HTTP/1.1, whatever they called themselves.
+        """
+        if fresh:
+            data = data.lstrip(b"\r\n")
+            self._line = b""
+            if not data:
+                return
+        elif self._line is None:
+            return
+        end = data.find(b"\n")
+        line = self._line + data[: end if end >= 0 else len(data)] if self._line else data[: end if end >= 0 else len(data)]
+        if len(line) > self._limits.request_line:
+            raise BadMessage(414, "request_line_too_long", "the request line is longer than the limit")
+        if end < 0:
+            self._line = line
+            return
+        self._line = None
+        if b" HTTP/1." not in line:
+            if b" HTTP/" in line:
+                raise BadMessage(505, "version_not_supported", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+            raise BadMessage(400, "bad_request_line", "the request line is not METHOD SP TARGET SP HTTP/1.x")
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        """A head starts."""
+        self.mid_head = True
+        self._url = b""
+        self._fields = []
+        self._body_bytes = 0
+        self._extra_fields = 0
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the target."""
+        self._url = self._url + url if self._url else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, or of the trailer section (which is dropped)."""
+        if self.current is None:
+            self._fields.append((name, value))
+            return
+        self._extra_fields += 1
+        if self._extra_fields > self._limits.headers:
+            raise BadMessage(431, "too_many_trailers", "the trailer section has more fields than the limit")
+
+    def on_headers_complete(self) -> None:
+        """The head is complete: check it and make it available."""
+        self._head_bytes = 0
+        request = Request(self._head(), complete=False)
+        self.mid_head = False
+        self.current = request
+        self.arrived.append(request)
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body, without chunk framing."""
+        request = self.current
+        if request is None:  # pragma: no cover - llhttp announces a head first
+            raise BadMessage(400, "bad_request", "body without a head")
+        limit = self._limits.body
+        if limit is not None:
+            self._body_bytes += len(data)
+            if self._body_bytes > limit:
+                raise BadMessage(413, "body_too_large", "the body is longer than the limit")
+        request.pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        """The message ends."""
+        if self.current is not None:
+            self.current.complete = True
+            self.current = None
+
+    def _head(self) -> RequestHead:
+        parser, limits = self._parser, self._limits
+        received = self._fields
+        if len(received) > limits.headers:
+            raise BadMessage(431, "too_many_headers", "the head has more fields than the limit")
+        head = RequestHead()
+        head.method = method = parser.get_method()
+        if method not in _METHODS:
+            raise BadMessage(501, "method_not_supported", "this method is not forwarded")
+        head.http10 = parser.get_http_version() == "1.0"
+        head.keep_alive = parser.should_keep_alive()
+        head.idempotent = method in fields.IDEMPOTENT
+        kinds = _KIND
+        parts: list[bytes] = []
+        size = 0
+        host: bytes | None = None
+        options: list[bytes] = []
+        upgrade: bytes | None = None
+        for name, raw in received:
+            value = raw.rstrip(b" \t")
+            size += len(name) + len(value) + 4
+            kind = kinds.of(name)
+            if kind == fields.PLAIN:
+                parts.append(b"%b: %b\r\n" % (name, value))
+            elif kind == fields.HOST:
+                if host is not None:
+                    raise BadMessage(400, "repeated_host", "there is more than one Host")
+                host = value
+            elif kind == fields.CONNECTION:
+                options += fields.tokens(value)
+            elif kind == fields.LENGTH:
+                head.length = _length(value)
+            elif kind == fields.ENCODING:
+                if head.chunked or value.lower() != b"chunked":
+                    raise BadMessage(501, "transfer_coding_not_supported", "the only transfer coding is chunked, once")
+                head.chunked = True
+            elif kind == fields.UPGRADE:
+                upgrade = value
+            elif kind == fields.EXPECT:
+                if value.lower() != b"100-continue":
+                    raise BadMessage(417, "expectation_failed", "the only expectation is 100-continue")
+                head.expect_continue = not head.http10
+            elif kind == fields.OWNED:
+                key = name.lower()
+                held = head.owned.get(key)
+                head.owned[key] = value if held is None else held + b", " + value
+        if size > limits.header_block:
+            raise BadMessage(431, "header_block_too_large", "the header block is longer than the limit")
+        if head.chunked and (head.http10 or head.length is not None):
+            raise BadMessage(400, "ambiguous_length", "Transfer-Encoding with HTTP/1.0 or beside Content-Length")
+        if head.length is None and not head.chunked and method in _WITH_BODY:
+            head.length = 0
+        if head.length is not None and limits.body is not None and head.length > limits.body:
+            raise BadMessage(413, "body_too_large", "the body is longer than the limit")
+        if options and options != [b"close"] and options != [b"keep-alive"]:
+            parts = _without(parts, options)
+        if upgrade is not None and b"upgrade" in options and not head.http10 and upgrade.lower() != b"h2c":
+            if head.has_body:
+                raise BadMessage(400, "upgrade_with_body", "a request that asks for an upgrade must not have a body")
+            head.upgrade = upgrade
+        elif parser.should_upgrade():
+            # llhttp would hand over what follows as not HTTP; h2c and the like are declined that way.
+            head.keep_alive = False
+        head.block = b"".join(parts)
+        self._target(head, host)
+        return head
+
+    def _target(self, head: RequestHead, host: bytes | None) -> None:
+        """Check the target and ``Host`` (RFC 9112 section 3.2) and set the path to route by."""
+        target = self._url
+        if len(target) > self._limits.request_line:
+            raise BadMessage(414, "request_line_too_long", "the request line is longer than the limit")
+        if host is None and not head.http10:
+            raise BadMessage(400, "missing_host", "HTTP/1.1 needs a Host")
+        if host is not None and not fields.valid_host(host):
+            raise BadMessage(400, "bad_host", "Host is not a name or an address with an optional port")
+        if not target.startswith(b"/") and target != b"*":
+            scheme, _, rest = target.partition(b"://")
+            if scheme.lower() not in (b"http", b"https") or not rest:
+                raise BadMessage(400, "bad_target", "the target is neither a path nor an http URL")
+            cut = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
+            host, target = rest[:cut], rest[cut:]
+            if not host or not fields.valid_host(host):
+                raise BadMessage(400, "bad_target", "the target names no valid host")
+            if not target.startswith(b"/"):
+                target = b"/" + target
+        if target == b"*" and head.method != b"OPTIONS":
+            raise BadMessage(400, "bad_target", "the target * belongs to OPTIONS")
+        if b"#" in target or not target.isascii():
+            raise BadMessage(400, "bad_target", "the target has a fragment or a byte that must be percent-encoded")
+        path = target.partition(b"?")[0]
+        if b"." in path and _climbs(path):
+            # A backend that resolves it would see another path than the one that was routed.
+            raise BadMessage(400, "dot_segment", "the path has a . or .. segment; clients resolve them before sending")
+        head.target = target
+        head.host = host or b""
+        head.path = path.decode("ascii")
+
+
+def _length(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 18:
+        raise BadMessage(400, "bad_content_length", "Content-Length is not a number of at most 18 digits")
+    return int(value)
+
+
+def _climbs(path: bytes) -> bool:
+    segments = path.lower().replace(b"%2e", b".").split(b"/")
+    return b".." in segments or b"." in segments
+
+
+def _without(parts: list[bytes], options: list[bytes]) -> list[bytes]:
+    """Drop the fields that ``Connection`` names (RFC 9110 section 7.6.1)."""
+    named = frozenset(options)
+    return [part for part in parts if part.partition(b":")[0].lower() not in named]

@@ -1,0 +1,266 @@
+"""Responses: bytes in, heads and body pieces out. No I/O.
+
+The counterpart of :mod:`.request` for what backends send. One connection has one
+:class:`ResponseReader`; before each request :meth:`ResponseReader.expect` says whether the answer
+can have a body. States after that: waiting for a head (``head`` is ``None``), in a body, ``complete``.
+
+A backend gets no benefit of the doubt either: an answer whose end cannot be known for sure
+(two lengths, an unknown transfer coding, bytes after the end) makes the connection unusable.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httptools
+
+from holdfast.http1 import fields
+from holdfast.http1.errors import BadMessage
+from holdfast.http1.limits import Limits
+
+_KIND: Final = fields.RESPONSE_FIELDS
+_REPEAT_BYTES: Final = 2048
+_NO_BODY: Final = frozenset((204, 304))
+
+
+class _HeadAnswerEnds(Exception):  # noqa: N818 - a signal to feed(), not an error
+    """Stops llhttp after the head of an answer to HEAD."""
+
+
+class ResponseHead:
+    """A parsed and checked response head. Treated as immutable, and shared by repeated responses.
+
+    ``block`` holds the fields to forward, each with CRLF, without framing and hop-by-hop fields.
+    ``until_close`` says that only the end of the connection ends the body. ``memo`` belongs to the user.
+    """
+
+    __slots__ = ("block", "chunked", "keep_alive", "length", "memo", "reason", "status", "until_close", "upgrade")
+
+    def __init__(self, status: int, reason: bytes) -> None:
+        self.status = status
+        self.reason = reason
+        self.block = b""
+        self.length: int | None = None
+        self.chunked = False
+        self.until_close = False
+        self.keep_alive = True
+        self.upgrade: bytes | None = None
+        self.memo: object = None
+
+
+class ResponseReader:
+    """Turns the bytes of one backend connection into responses, one at a time."""
+
+    __slots__ = (
+        "_bodiless",
+        "_fields",
+        "_head_bytes",
+        "_limits",
+        "_parser",
+        "_reason",
+        "_repeat",
+        "_repeat_head",
+        "_repeat_pieces",
+        "complete",
+        "dirty",
+        "head",
+        "interim",
+        "mid_message",
+        "pieces",
+        "tunnel",
+    )
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parser = httptools.HttpResponseParser(self)
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._reason = b""
+        self._bodiless = False
+        self._head_bytes = 0
+        self._repeat: bytes | None = None
+        self._repeat_head: ResponseHead | None = None
+        self._repeat_pieces: list[bytes] = []
+        self.head: ResponseHead | None = None
+        self.interim: list[ResponseHead] = []
+        """Heads with a 1xx status that came before the final one, for the user to take away."""
+        self.pieces: list[bytes] = []
+        self.complete = False
+        self.mid_message = False
+        self.dirty = False
+        """The end of this message and the state of the parser disagree: close, do not reuse."""
+        self.tunnel: bytes | None = None
+        """After 101: what followed the head."""
+
+    def expect(self, *, to_head: bool) -> None:
+        """Prepare for the answer to a new request (``to_head``: its method was HEAD)."""
+        self._bodiless = to_head
+        self.head = None
+        self.complete = False
+        if self.pieces:
+            self.pieces = []
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the wire. Raises :class:`BadMessage` when they are not a valid answer."""
+        if data == self._repeat and not self.mid_message and self.head is None and not self._bodiless:
+            self.head = self._repeat_head
+            self.pieces = self._repeat_pieces
+            self.complete = True
+            return
+        if self.tunnel is not None:
+            self.tunnel += data
+            return
+        if self.complete:
+            raise BadMessage(502, "answered_twice", "the backend sent more than its answer")
+        fresh = not self.mid_message
+        if self.head is None:
+            if fresh and data[:5] != b"HTTP/"[: len(data[:5])]:
+                raise BadMessage(502, "not_http", "the backend answered with something that is not HTTP")
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self.head is None or self.head.status != 101:
+                raise BadMessage(502, "bad_upgrade", "the backend switched protocols without 101") from None
+            self.tunnel = data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if isinstance(cause, _HeadAnswerEnds):
+                self._parser = httptools.HttpResponseParser(self)
+                self.dirty = data.find(b"\r\n\r\n") != len(data) - 4
+            elif self.complete:
+                self.dirty = True
+            elif isinstance(cause, BadMessage):
+                raise cause from None
+            else:
+                raise BadMessage(502, "bad_response", "the answer could not be read") from error
+            return
+        except httptools.HttpParserError as error:
+            if self.complete and not self.mid_message:
+                # Bytes after the end of a good answer: that one counts, the connection does not.
+                self.dirty = True
+                return
+            raise BadMessage(502, "bad_response", f"malformed answer: {error}") from None
+        head = self.head
+        if head is None:
+            if self._head_bytes > self._limits.header_block:
+                raise BadMessage(502, "header_block_too_large", "the answer's header block is longer than the limit")
+        elif (
+            fresh
+            and self.complete
+            and not self._bodiless
+            and not self.dirty
+            and len(data) <= _REPEAT_BYTES
+            and head.keep_alive
+            and not self.interim
+            and head.status != 101
+        ):
+            self._repeat, self._repeat_head, self._repeat_pieces = data, head, self.pieces
+
+    def eof(self) -> bool:
+        """The connection ended. Whether that is a proper end of the answer."""
+        if self.head is not None and self.head.until_close and not self.complete:
+            self.complete = True
+            self.mid_message = False
+        return self.complete
+
+    def close(self) -> None:
+        """Break the reference cycle with the parser."""
+        del self._parser
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        """A head starts."""
+        if self.complete:
+            raise BadMessage(502, "answered_twice", "the backend sent more than its answer")
+        self.mid_message = True
+        self._fields = []
+        self._reason = b""
+
+    def on_status(self, reason: bytes) -> None:
+        """A piece of the reason phrase."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, or of the trailer section (which is dropped)."""
+        self._fields.append((name, value))
+        if len(self._fields) > 2 * self._limits.headers:
+            raise BadMessage(502, "too_many_headers", "the answer has more fields than the limit")
+
+    def on_headers_complete(self) -> None:
+        """The head is complete: check it and make it available."""
+        self._head_bytes = 0
+        head = self._head()
+        if 100 <= head.status < 200 and head.status != 101:
+            self.interim.append(head)
+            if len(self.interim) > 16:
+                raise BadMessage(502, "too_many_interim", "the backend sent too many 1xx answers")
+            return
+        self.head = head
+        if self._bodiless and (head.chunked or head.until_close or head.length):
+            # llhttp does not know that the request was HEAD and waits for a body.
+            self.complete = True
+            self.mid_message = False
+            raise _HeadAnswerEnds
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body, without chunk framing."""
+        self.pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        """The message ends; after a 1xx head the next one follows."""
+        self.mid_message = False
+        if self.head is not None:
+            self.complete = True
+
+    def _head(self) -> ResponseHead:
+        parser = self._parser
+        received = self._fields
+        if len(received) > self._limits.headers:
+            raise BadMessage(502, "too_many_headers", "the answer has more fields than the limit")
+        status = parser.get_status_code()
+        if not 100 <= status <= 599:
+            raise BadMessage(502, "bad_status", f"the backend answered with status {status}")
+        http10 = parser.get_http_version() == "1.0"
+        head = ResponseHead(status, self._reason)
+        parts: list[bytes] = []
+        size = 0
+        options: list[bytes] = []
+        upgrade: bytes | None = None
+        kinds = _KIND
+        for name, raw in received:
+            value = raw.rstrip(b" \t")
+            size += len(name) + len(value) + 4
+            kind = kinds.of(name)
+            if kind == fields.PLAIN:
+                parts.append(b"%b: %b\r\n" % (name, value))
+            elif kind == fields.LENGTH:
+                if not value.isdigit() or len(value) > 18 or head.length is not None:
+                    raise BadMessage(502, "bad_content_length", "the answer's Content-Length is not one number")
+                head.length = int(value)
+            elif kind == fields.ENCODING:
+                if head.chunked or http10 or value.lower() != b"chunked":
+                    raise BadMessage(502, "bad_transfer_coding", "the answer has a transfer coding other than chunked")
+                head.chunked = True
+            elif kind == fields.CONNECTION:
+                options += fields.tokens(value)
+            elif kind == fields.UPGRADE:
+                upgrade = value
+        if size > self._limits.header_block:
+            raise BadMessage(502, "header_block_too_large", "the answer's header block is longer than the limit")
+        if head.chunked and head.length is not None:
+            raise BadMessage(502, "ambiguous_length", "the answer has Content-Length beside Transfer-Encoding")
+        if options and options != [b"close"] and options != [b"keep-alive"]:
+            named = frozenset(options)
+            parts = [part for part in parts if part.partition(b":")[0].lower() not in named]
+        if status == 101:
+            head.upgrade = upgrade or b""
+        bodiless = status in _NO_BODY or status < 200
+        if bodiless and (head.chunked or (status == 204 and head.length)):
+            raise BadMessage(502, "body_not_allowed", f"the backend announced a body with status {status}")
+        head.until_close = not (bodiless or head.chunked or head.length is not None)
+        head.keep_alive = not head.until_close and b"close" not in options and (not http10 or b"keep-alive" in options)
+        head.block = b"".join(parts)
+        return head
+
+

@@ -1,0 +1,152 @@
+"""One backend as this process sees it: its load, its idle connections, what happened there.
+
+Whether it gets traffic at all is decided elsewhere and arrives as ``weight`` and ``trials``;
+this side only acts and reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import ssl as tls
+from typing import TYPE_CHECKING, Literal
+
+from holdfast.http1 import Limits
+from holdfast.proxy.upstream import UpstreamConnection
+from holdfast.resilience import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Failure = Literal["connect", "reset", "timeout", "status", "protocol"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a backend listens, and how to speak to it."""
+
+    host: str
+    port: int
+    context: tls.SSLContext | None = None
+    server_name: str | None = None
+
+    @property
+    def authority(self) -> bytes:
+        """``HOST:PORT`` as it stands in a ``Host`` field."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}".encode("ascii")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OutcomeRun:
+    """Successive attempts with one outcome (``failure`` ``None`` is success), oldest run first."""
+
+    failure: Failure | None
+    count: int
+    requests: tuple[int, ...] = ()
+
+
+class Outcomes:
+    """The attempts since the last report, as runs, so that their order survives."""
+
+    __slots__ = ("_requests", "_runs", "ok", "pending")
+
+    def __init__(self) -> None:
+        self.ok = 0
+        self._runs: list[OutcomeRun] = []
+        self._requests: list[int] = []
+        self.pending: Failure | None = None
+
+    def failed(self, failure: Failure, request: int) -> None:
+        """Note a failed attempt of the request with this number."""
+        if self.ok or (self.pending is not None and self.pending != failure):
+            self._close()
+        self.pending = failure
+        self._requests.append(request)
+
+    def take(self) -> tuple[OutcomeRun, ...]:
+        """The runs so far; forgets them."""
+        self._close()
+        runs, self._runs = tuple(self._runs), []
+        return runs
+
+    def _close(self) -> None:
+        # A failure resets ok before it is noted, so at most one of the two is open at a time
+        # except between the last failure and the successes after it: failures came first.
+        if self.pending is not None:
+            self._runs.append(OutcomeRun(self.pending, len(self._requests), tuple(self._requests)))
+            self.pending, self._requests = None, []
+        if self.ok:
+            self._runs.append(OutcomeRun(None, self.ok))
+            self.ok = 0
+
+
+class Backend(Target):
+    """The runtime state of one backend in this process."""
+
+    __slots__ = (
+        "address",
+        "codes",
+        "connections",
+        "failures",
+        "host_line",
+        "idle",
+        "oldest_s",
+        "outcomes",
+        "response_limits",
+        "retired",
+        "state",
+        "trial_outcomes",
+        "trials",
+        "trials_in_flight",
+    )
+
+    def __init__(self, name: str, address: Address, *, weight: float = 1.0, limit: int = 1024) -> None:
+        super().__init__(name, weight, limit)
+        self.address = address
+        self.host_line = b"Host: %b\r\n" % address.authority
+        self.idle: list[UpstreamConnection] = []
+        self.connections = 0
+        self.trials = 0
+        self.trials_in_flight = 0
+        self.state = "up"
+        self.retired = False
+        self.oldest_s = 0.0
+        self.outcomes = Outcomes()
+        self.trial_outcomes = Outcomes()
+        self.codes: dict[int, int] = {}
+        self.failures: dict[str, int] = {}
+        self.response_limits = Limits()
+
+    async def connect(self, timeout_s: float, protocol: Callable[[], UpstreamConnection]) -> UpstreamConnection:
+        """Open a connection. Raises ``OSError`` (which includes ``TimeoutError`` and TLS errors)."""
+        address = self.address
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(timeout_s):
+            if address.context is not None:
+                _, connection = await loop.create_connection(
+                    protocol,
+                    address.host,
+                    address.port,
+                    ssl=address.context,
+                    server_hostname=address.server_name or address.host,
+                )
+            else:
+                _, connection = await loop.create_connection(protocol, address.host, address.port)
+        return connection
+
+    def retire(self) -> None:
+        """Send nothing more here; what is in flight may finish."""
+        self.retired = True
+        self.weight = 0.0
+        self.trials = 0
+        self.close_idle()
+
+    def close_idle(self, before: float = float("inf")) -> None:
+        """Close the kept connections that have been idle since before that time."""
+        kept = [connection for connection in self.idle if connection.idle_since >= before]
+        if len(kept) != len(self.idle):
+            stale = [connection for connection in self.idle if connection.idle_since < before]
+            self.idle = kept
+            for connection in stale:
+                connection.close()

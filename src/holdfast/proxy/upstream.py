@@ -1,0 +1,91 @@
+"""A connection to a backend.
+
+It carries one exchange at a time. Bytes that arrive while it carries none belong to nobody:
+the connection is closed, because they could only ever be taken for the answer to the next request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from holdfast.http1 import BadMessage, Limits, ResponseReader
+
+if TYPE_CHECKING:
+    from holdfast.proxy.backend import Backend
+    from holdfast.proxy.exchange import Exchange
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One kept-alive connection to one backend."""
+
+    __slots__ = ("backend", "exchange", "idle_since", "lost", "reader", "transport", "uses", "write_paused")
+
+    transport: asyncio.Transport
+
+    def __init__(self, backend: Backend, limits: Limits) -> None:
+        self.backend = backend
+        self.reader = ResponseReader(limits)
+        self.exchange: Exchange | None = None
+        self.idle_since = 0.0
+        self.uses = 0
+        self.lost = False
+        self.write_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.backend.connections += 1
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of an answer, or of a tunnel."""
+        exchange = self.exchange
+        if exchange is None:
+            self.close()
+            return
+        if exchange.tunnelled:
+            exchange.tunnel_down(data)
+            return
+        try:
+            self.reader.feed(data)
+        except BadMessage as error:
+            exchange.answer_broken(self, error)
+            return
+        exchange.answer_progress(self)
+
+    def eof_received(self) -> bool:
+        """The backend sends no more; asyncio closes the transport."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Closed by either side."""
+        self.lost = True
+        backend = self.backend
+        backend.connections -= 1
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.upstream_lost(self, exc)
+        else:
+            try:
+                backend.idle.remove(self)
+            except ValueError:
+                pass
+        self.reader.close()
+
+    def pause_writing(self) -> None:
+        """The backend reads slower than the client sends."""
+        self.write_paused = True
+        if self.exchange is not None:
+            self.exchange.client.update_reading()
+
+    def resume_writing(self) -> None:
+        """The backend caught up."""
+        self.write_paused = False
+        if self.exchange is not None:
+            self.exchange.client.update_reading()
+
+    def close(self) -> None:
+        """Close without waiting: whatever was still to be sent has lost its purpose."""
+        self.exchange = None
+        if not self.lost:
+            self.transport.abort()
