@@ -63,7 +63,6 @@ class RequestHead:
         "memo",
         "method",
         "owned",
-        "path",
         "target",
         "upgrade",
     )
@@ -71,7 +70,6 @@ class RequestHead:
     def __init__(self) -> None:
         self.method = b""
         self.target = b""
-        self.path = ""
         self.host = b""
         self.http10 = False
         self.keep_alive = True
@@ -355,7 +353,6 @@ class RequestReader:
             raise BadMessage(400, "dot_segment", "the path has a . or .. segment; clients resolve them before sending")
         head.target = target
         head.host = host or b""
-        head.path = path.decode("ascii")
 
 
 def _length(value: bytes) -> int:

@@ -54,7 +54,9 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.answer_progress(self)
 
     def eof_received(self) -> bool:
-        """The backend sends no more; asyncio closes the transport."""
+        """The backend sends no more; asyncio closes the transport, so nobody may pick it from now on."""
+        if self.exchange is None and self in self.backend.idle:
+            self.backend.idle.remove(self)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
