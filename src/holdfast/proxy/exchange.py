@@ -383,9 +383,9 @@ class Exchange:
             wire = self._unusual_head(head, keep=keep)
         else:
             self.chunk_answer = head.chunked
-            wire = head.memo
-            if wire is None:
-                wire = head.memo = _answer_head(head, chunked=head.chunked)
+            memo = head.memo
+            wire = memo if isinstance(memo, bytes) else _answer_head(head, chunked=head.chunked)
+            head.memo = wire
             self.keep = keep
         pieces = reader.pieces
         reader.pieces = []

@@ -35,6 +35,8 @@ LATENCY_BOUNDS_S: Final = (
     10.0,
 )
 
+_RETIRED_KEPT: Final = 256
+
 
 class Pool:
     """Interchangeable backends and the state of their policies in this process."""
@@ -54,6 +56,7 @@ class Pool:
         "name",
         "policy",
         "queue",
+        "retired",
         "retries",
         "shed",
         "strategy",
@@ -65,6 +68,8 @@ class Pool:
         self._rng = rng
         self._by_id: dict[str, Backend] = {}
         self.backends: tuple[Backend, ...] = ()
+        self.retired: list[Backend] = []
+        """Backends that were removed; their counters still count. The latest few hundred are kept."""
         self.policy = policy
         self.strategy = strategy(strategy_name)
         self.budget = RetryBudget(percent=policy.budget_percent, floor_per_s=policy.budget_floor_per_s)
@@ -104,6 +109,7 @@ class Pool:
         for name, backend in self._by_id.items():
             if backend not in members:
                 backend.retire()
+                self.retired = [*self.retired, backend][-_RETIRED_KEPT:]
                 self.gradients.pop(name, None)
         self._by_id = {backend.id: backend for backend in members}
         self.backends = members

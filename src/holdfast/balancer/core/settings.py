@@ -153,6 +153,8 @@ class PoolSettings(Section):
     timeout: Duration = Duration(10.0)
     """From the complete request head to the first byte of the answer, over all attempts."""
     connect_timeout: Duration = Duration(1.0)
+    stall_timeout: Duration = Duration(60.0)
+    """Longest silence of a backend in the middle of an answer."""
     idle_connections: int = 64
     """Keep-alive connections kept per backend and worker."""
     idle_timeout: Duration = Duration(30.0)
