@@ -60,7 +60,7 @@ class WeightedRoundRobin:
         for target in targets:
             if target.weight <= 0.0 or target.in_flight >= target.limit or (tried and target in tried):
                 continue
-            share = target.weight * target.success * target.success
+            share = target.weight * target.success
             total += share
             target.turn = turn = target.turn + share
             if best is None or turn > furthest:
@@ -89,7 +89,7 @@ class RoundRobin:
         for target in targets:
             if target.weight <= 0.0 or target.in_flight >= target.limit or (tried and target in tried):
                 continue
-            share = target.weight / target.nominal_weight * target.success * target.success
+            share = target.weight / target.nominal_weight * target.success
             total += share
             target.turn = turn = target.turn + share
             if best is None or turn > furthest:
@@ -190,11 +190,9 @@ def _cheaper(one: Target, two: Target) -> Target:
         latency_one = latency_two = 1.0
     success_one = one.success
     success_two = two.success
-    if (one.in_flight + 1) * latency_one * two.weight * success_two * success_two <= (
-        two.in_flight + 1
-    ) * latency_two * one.weight * success_one * success_one:
-        return one
-    return two
+    cost_one = (one.in_flight + 1) * latency_one * two.weight * success_two * success_two * success_two
+    cost_two = (two.in_flight + 1) * latency_two * one.weight * success_one * success_one * success_one
+    return one if cost_one <= cost_two else two
 
 
 _STRATEGIES: Final[dict[str, Callable[[], Strategy]]] = {
