@@ -149,6 +149,11 @@ class Breaker:
         return self._until if self._state == "open" else None
 
     @property
+    def successes(self) -> int:
+        """Half-open: trials that succeeded."""
+        return self._successes
+
+    @property
     def permits(self) -> tuple[int, ...]:
         """Permits that are out."""
         return tuple(self._permits)

@@ -180,6 +180,12 @@ class Correlation:
         for key in requests:
             self._suspect(key, window, now, settle_s)
 
+    def failed_elsewhere(self, request: Hashable, backend: str) -> bool:
+        """Whether the request is known to have failed at another backend than this one."""
+        suspicion = self._requests.get(request)
+        window = self._windows[backend]
+        return suspicion is not None and any(other is not window for other, _ in suspicion.marks)
+
     def settle(self, now: float) -> None:
         """Decide about requests of which nothing more was heard in time."""
         while self._timers and self._timers[0][0] <= now:

@@ -84,6 +84,11 @@ class Hysteresis:
         """Judge by other scores from the next observation on; state and score stay."""
         self._policy = policy
 
+    def reset(self) -> None:
+        """Up again without observations, because nothing observes any more."""
+        self._up = True
+        self._score = 0.0
+
     def observe(self, *, passed: bool, kind: str, now: float) -> Change | None:
         """Take in one observation of class ``kind``; the change it caused, if any."""
         if passed == self._up:
