@@ -1,0 +1,326 @@
+"""What a drill puts between load and backends: Holdfast, its control, HAProxy, nginx.
+
+All get the same backends, the same number of workers, the same limits (1 s to connect,
+2 s for one try, three retries at most) and no access log. The peers' configurations are
+templates in ``benchmarks/peers/``, where every choice is explained.
+
+A *flip* is counted each time a contender takes a backend out of use by its own decision.
+"""
+
+from __future__ import annotations
+
+import abc
+import csv
+import getpass
+import http.client
+import json
+import os
+import resource
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Final, Self
+
+from holdfast.drills.errors import DrillError, ProcessFailed
+from holdfast.drills.process import Child, free_port
+from holdfast.evidence import project_root
+
+POOL: Final = "drill"
+"""Name of the only pool."""
+_REQUEST_TIMEOUT_S: Final = 10.0
+
+
+class Contender(abc.ABC):
+    """A proxy under test. A context manager; leaving it ends its processes."""
+
+    name: ClassVar[str]
+    """Prefix of its samples and metrics in the evidence."""
+
+    def __init__(self, *, backends: Mapping[str, int], workers: int, directory: Path) -> None:
+        """``backends`` are ports of 127.0.0.1 by name; ``directory`` exists and is this contender's own."""
+        self.backends = dict(backends)
+        self.workers = workers
+        self.directory = directory
+        self.port = free_port()
+        self._child: Child | None = None
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Why it cannot run here, with the remedy; ``None`` if it can."""
+        return None
+
+    def __enter__(self) -> Self:
+        argv = self.prepare()
+        self._child = Child(argv, log=self.directory / f"{self.name}.log")
+        try:
+            self._child.wait_until_listening(self.port)
+            self._wait_until_serving()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @abc.abstractmethod
+    def prepare(self) -> list[str]:
+        """Write the configuration; return the command."""
+
+    @abc.abstractmethod
+    def flips(self) -> int:
+        """How often it has taken a backend out of use since it started."""
+
+    def stop(self) -> int:
+        """End it. Returns its exit code."""
+        child, self._child = self._child, None
+        return 0 if child is None else child.stop()
+
+    def pids(self) -> list[int]:
+        """Its processes, the master first."""
+        if self._child is None:
+            raise ProcessFailed(f"{self.name} is not running; use the contender as a context manager")
+        return self._child.tree()
+
+    def _wait_until_serving(self, timeout_s: float = 15.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        answer = "nothing"
+        while time.monotonic() < deadline:
+            try:
+                status, _ = fetch(self.port, "GET", "/drill")
+            except (OSError, http.client.HTTPException) as error:
+                answer = repr(error)
+            else:
+                if status == 200:
+                    return
+                answer = f"status {status}"
+            time.sleep(0.05)
+        raise ProcessFailed(f"{self.name} listens but did not pass a request on within {timeout_s:g} s: {answer}")
+
+
+def fetch(
+    port: int, method: str, path: str, body: Any = None, *, timeout_s: float = _REQUEST_TIMEOUT_S
+) -> tuple[int, bytes]:
+    """One request to 127.0.0.1, with a JSON body if given. Returns status and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        headers = {"Connection": "close"}
+        payload = None
+        if body is not None:
+            payload = json.dumps(body)
+            headers["Content-Type"] = "application/json"
+        connection.request(method, path, body=payload, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+class Holdfast(Contender):
+    """The balancer with its defaults."""
+
+    name = "holdfast"
+    pool_settings: ClassVar[dict[str, Any]] = {}
+    """What differs from the defaults."""
+
+    def __init__(self, *, backends: Mapping[str, int], workers: int, directory: Path) -> None:
+        super().__init__(backends=backends, workers=workers, directory=directory)
+        self.admin_port = free_port()
+        self.settings: dict[str, Any] = {}
+        """More keys of the ``balancer`` section."""
+
+    @property
+    def config(self) -> Path:
+        """The file that it runs on."""
+        return self.directory / "holdfast.yaml"
+
+    def write_config(self, *, backends: Mapping[str, int] | None = None, pool: Mapping[str, Any] | None = None) -> None:
+        """Write the file (JSON is YAML), by rename so that a reload never sees half of it."""
+        chosen = self.backends if backends is None else backends
+        document = {
+            "balancer": {
+                "listen": [f"127.0.0.1:{self.port}"],
+                "admin": f"127.0.0.1:{self.admin_port}",
+                "workers": self.workers,
+                "access_log": {"enabled": False},
+                "pools": {
+                    POOL: {
+                        "backends": [{"id": name, "url": f"http://127.0.0.1:{port}"} for name, port in chosen.items()],
+                        **self.pool_settings,
+                        **(pool or {}),
+                    }
+                },
+                "routes": [{"pool": POOL}],
+                **self.settings,
+            }
+        }
+        draft = self.config.with_suffix(".new")
+        draft.write_text(json.dumps(document, indent=2))
+        draft.rename(self.config)
+
+    def prepare(self) -> list[str]:
+        self.write_config()
+        return [sys.executable, "-c", _RUN_HOLDFAST, "run", "balancer", "-c", str(self.config)]
+
+    def flips(self) -> int:
+        status, body = fetch(self.admin_port, "GET", "/metrics")
+        if status != 200:
+            raise DrillError(f"GET /metrics of the balancer answered {status}")
+        return int(sum_metric(body.decode(), "holdfast_balancer_ejections_total"))
+
+    def admin(self, method: str, path: str, body: Any = None) -> Any:
+        """One request to the admin plane; decodes JSON. Raises :class:`DrillError` on any non-2xx status."""
+        status, answer = fetch(self.admin_port, method, path, body)
+        if not 200 <= status < 300:
+            raise DrillError(f"{method} {path} of the admin plane answered {status}: {answer[:200]!r}")
+        return json.loads(answer) if answer else None
+
+
+_RUN_HOLDFAST: Final = "from holdfast.cli import main; main()"
+"""Rather than the console script: it is the code of this very checkout that is drilled."""
+
+
+def sum_metric(exposition: str, name: str) -> float:
+    """Sum of all samples of one metric in Prometheus text. Raises :class:`DrillError` if there is none."""
+    values = [
+        float(line.rsplit(" ", 1)[1])
+        for line in exposition.splitlines()
+        if line.startswith(name) and line[len(name) : len(name) + 1] in ("{", " ")
+    ]
+    if not values:
+        raise DrillError(f"the metrics of the balancer have no {name}")
+    return sum(values)
+
+
+class Control(Holdfast):
+    """The negative control: the same balancer without what the drill praises."""
+
+    name = "control"
+    pool_settings: ClassVar[dict[str, Any]] = {
+        "damping": {"enabled": False},
+        "breaker": {"enabled": False},
+        "retry": {"budget_percent": 1000},
+    }
+
+
+class _Peer(Contender):
+    """A contender that is installed from the distribution and configured by a template."""
+
+    template: ClassVar[str]
+
+    @classmethod
+    def missing(cls) -> str | None:
+        if shutil.which(cls.name, path=_search_path()) is None:
+            return f"{cls.name} is not installed; apt-get install {cls.name}"
+        if not cls._template_path().exists():
+            return f"{cls._template_path()} is missing; run the drill from a checkout of the project"
+        return None
+
+    @classmethod
+    def _template_path(cls) -> Path:
+        return project_root() / "benchmarks" / "peers" / cls.template
+
+    @classmethod
+    def program(cls) -> str:
+        """Path of the executable."""
+        found = shutil.which(cls.name, path=_search_path())
+        if found is None:
+            raise DrillError(str(cls.missing()))
+        return found
+
+    def write_template(self, values: Mapping[str, str]) -> Path:
+        """Fill the template in; ``@NAME@`` becomes the value."""
+        text = self._template_path().read_text()
+        for key, value in values.items():
+            text = text.replace(f"@{key}@", value)
+        path = self.directory / self.template
+        path.write_text(text)
+        return path
+
+
+def _search_path() -> str:
+    # Distributions keep servers in sbin, which is not on everybody's PATH.
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+
+
+class HAProxy(_Peer):
+    """HAProxy in the foreground, one process with as many threads as the others have workers."""
+
+    name = "haproxy"
+    template = "haproxy.cfg"
+    balance: ClassVar[str] = "roundrobin"
+    on_error: ClassVar[str] = "mark-down"
+
+    def prepare(self) -> list[str]:
+        servers = [f"    server {name} 127.0.0.1:{port}" for name, port in self.backends.items()]
+        path = self.write_template(
+            {
+                "WORKERS": str(self.workers),
+                "DIR": str(self.directory),
+                "PORT": str(self.port),
+                "MAXCONN": str(self.max_clients()),
+                "BALANCE": self.balance,
+                "ON_ERROR": self.on_error,
+                "SERVERS": "\n".join(servers),
+            }
+        )
+        return [self.program(), "-db", "-f", str(path)]
+
+    @classmethod
+    def max_clients(cls) -> int:
+        """HAProxy reserves two descriptors for each, and will not start where it cannot have them."""
+        return min(20_000, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 500) // 2)
+
+    def flips(self) -> int:
+        """Column ``chkdown`` of ``show stat``: transitions from up to down."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(_REQUEST_TIMEOUT_S)
+            sock.connect(str(self.directory / "haproxy.sock"))
+            sock.sendall(b"show stat\n")
+            pieces = []
+            while piece := sock.recv(1 << 16):
+                pieces.append(piece)
+        rows = csv.DictReader(b"".join(pieces).decode().removeprefix("# ").splitlines())
+        return sum(int(row["chkdown"] or 0) for row in rows if row["pxname"] == POOL and row["svname"] in self.backends)
+
+
+class Nginx(_Peer):
+    """nginx in the foreground, with its shared-memory zone."""
+
+    name = "nginx"
+    template = "nginx.cfg"
+    balance: ClassVar[str] = "least_conn;"
+    server_options: ClassVar[str] = "max_fails=5 fail_timeout=5s"
+
+    def prepare(self) -> list[str]:
+        servers = [f"        server 127.0.0.1:{port} {self.server_options};" for port in self.backends.values()]
+        path = self.write_template(
+            {
+                "WORKERS": str(self.workers),
+                "DIR": str(self.directory),
+                "PORT": str(self.port),
+                "BALANCE": self.balance,
+                "USER": getpass.getuser(),
+                "SERVERS": "\n".join(servers),
+            }
+        )
+        return [self.program(), "-p", str(self.directory), "-e", "nginx-error.log", "-c", str(path)]
+
+    def flips(self) -> int:
+        """Lines of the error log that say a server was disabled."""
+        log = self.directory / "nginx-error.log"
+        return log.read_text(errors="replace").count("upstream server temporarily disabled") if log.exists() else 0
+
+
+ContenderFactory = Callable[..., Contender]
+"""Called with ``backends``, ``workers`` and ``directory``."""
+CONTENDERS: Final[dict[str, type[Contender]]] = {
+    kind.name: kind for kind in (Holdfast, HAProxy, Nginx, Control)
+}
+"""In the order in which they run: the subject first, its control last."""
