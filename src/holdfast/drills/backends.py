@@ -186,14 +186,17 @@ class Connection(asyncio.Protocol):
         self._tunnel = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's class is not derived from it
+        """Take the connection over."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class is not derived from it
         self._backend.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Answers that are still due will go nowhere."""
         self._transport = None
         self._backend.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        """Parse, or echo once upgraded."""
         if self._tunnel:
             if self._transport is not None:
                 self._transport.write(data)
@@ -206,14 +209,17 @@ class Connection(asyncio.Protocol):
             self.reset()
 
     def on_message_begin(self) -> None:
+        """A new request."""
         self._url = b""
         self._request_id = -1
         self._websocket_key = None
 
     def on_url(self, url: bytes) -> None:
+        """Part of the target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
         lowered = name.lower()
         if lowered == b"x-drill-id":
             self._request_id = int(value) if value.isdigit() else -1
@@ -221,6 +227,7 @@ class Connection(asyncio.Protocol):
             self._websocket_key = value
 
     def on_message_complete(self) -> None:
+        """The request is complete: let the backend decide."""
         if self._parser.should_upgrade():
             return
         self._backend.handle(

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
-from holdfast.drills.errors import DrillError, ProcessFailed
+from holdfast.drills.errors import DrillError, ProcessFailedError
 from holdfast.drills.process import Child, free_port
 from holdfast.evidence import project_root
 
@@ -85,7 +85,7 @@ class Contender(abc.ABC):
     def pids(self) -> list[int]:
         """Its processes, the master first."""
         if self._child is None:
-            raise ProcessFailed(f"{self.name} is not running; use the contender as a context manager")
+            raise ProcessFailedError(f"{self.name} is not running; use the contender as a context manager")
         return self._child.tree()
 
     def _wait_until_serving(self, timeout_s: float = 15.0) -> None:
@@ -101,11 +101,11 @@ class Contender(abc.ABC):
                     return
                 answer = f"status {status}"
             time.sleep(0.05)
-        raise ProcessFailed(f"{self.name} listens but did not pass a request on within {timeout_s:g} s: {answer}")
+        raise ProcessFailedError(f"{self.name} listens but did not pass a request on within {timeout_s:g} s: {answer}")
 
 
 def fetch(
-    port: int, method: str, path: str, body: Any = None, *, timeout_s: float = _REQUEST_TIMEOUT_S
+    port: int, method: str, path: str, body: object = None, *, timeout_s: float = _REQUEST_TIMEOUT_S
 ) -> tuple[int, bytes]:
     """One request to 127.0.0.1, with a JSON body if given. Returns status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
@@ -165,21 +165,22 @@ class Holdfast(Contender):
         draft.rename(self.config)
 
     def prepare(self) -> list[str]:
+        """Everything but the backends is left to the defaults."""
         self.write_config()
         return [sys.executable, "-c", _RUN_HOLDFAST, "run", "balancer", "-c", str(self.config)]
 
     def flips(self) -> int:
+        """Ejections, as its metrics count them."""
         status, body = fetch(self.admin_port, "GET", "/metrics")
         if status != 200:
             raise DrillError(f"GET /metrics of the balancer answered {status}")
         return int(sum_metric(body.decode(), "holdfast_balancer_ejections_total"))
 
-    def admin(self, method: str, path: str, body: Any = None) -> Any:
-        """One request to the admin plane; decodes JSON. Raises :class:`DrillError` on any non-2xx status."""
+    def admin(self, method: str, path: str, body: object = None) -> None:
+        """One request to the admin plane. Raises :class:`DrillError` on any status but 2xx."""
         status, answer = fetch(self.admin_port, method, path, body)
         if not 200 <= status < 300:
             raise DrillError(f"{method} {path} of the admin plane answered {status}: {answer[:200]!r}")
-        return json.loads(answer) if answer else None
 
 
 _RUN_HOLDFAST: Final = "from holdfast.cli import main; main()"
@@ -254,10 +255,9 @@ class HAProxy(_Peer):
 
     name = "haproxy"
     template = "haproxy.cfg"
-    balance: ClassVar[str] = "roundrobin"
-    on_error: ClassVar[str] = "mark-down"
 
     def prepare(self) -> list[str]:
+        """Fill the template in."""
         servers = [f"    server {name} 127.0.0.1:{port}" for name, port in self.backends.items()]
         path = self.write_template(
             {
@@ -265,8 +265,6 @@ class HAProxy(_Peer):
                 "DIR": str(self.directory),
                 "PORT": str(self.port),
                 "MAXCONN": str(self.max_clients()),
-                "BALANCE": self.balance,
-                "ON_ERROR": self.on_error,
                 "SERVERS": "\n".join(servers),
             }
         )
@@ -295,17 +293,15 @@ class Nginx(_Peer):
 
     name = "nginx"
     template = "nginx.cfg"
-    balance: ClassVar[str] = "least_conn;"
-    server_options: ClassVar[str] = "max_fails=5 fail_timeout=5s"
 
     def prepare(self) -> list[str]:
-        servers = [f"        server 127.0.0.1:{port} {self.server_options};" for port in self.backends.values()]
+        """Fill the template in."""
+        servers = [f"        server 127.0.0.1:{port} max_fails=20 fail_timeout=1s;" for port in self.backends.values()]
         path = self.write_template(
             {
                 "WORKERS": str(self.workers),
                 "DIR": str(self.directory),
                 "PORT": str(self.port),
-                "BALANCE": self.balance,
                 "USER": getpass.getuser(),
                 "SERVERS": "\n".join(servers),
             }
@@ -313,14 +309,16 @@ class Nginx(_Peer):
         return [self.program(), "-p", str(self.directory), "-e", "nginx-error.log", "-c", str(path)]
 
     def flips(self) -> int:
-        """Lines of the error log that say a server was disabled."""
+        """Lines of the error log that say a server was disabled.
+
+        nginx has no checks of its own: after ``fail_timeout`` it risks a live request, and a
+        server that fails it is disabled, and counted, again.
+        """
         log = self.directory / "nginx-error.log"
         return log.read_text(errors="replace").count("upstream server temporarily disabled") if log.exists() else 0
 
 
 ContenderFactory = Callable[..., Contender]
 """Called with ``backends``, ``workers`` and ``directory``."""
-CONTENDERS: Final[dict[str, type[Contender]]] = {
-    kind.name: kind for kind in (Holdfast, HAProxy, Nginx, Control)
-}
+CONTENDERS: Final[dict[str, type[Contender]]] = {kind.name: kind for kind in (Holdfast, HAProxy, Nginx, Control)}
 """In the order in which they run: the subject first, its control last."""

@@ -9,13 +9,13 @@ class DrillError(HoldfastError):
     """The drill could not be carried out, so it says nothing about its subject."""
 
 
-class UnknownDrill(DrillError):
+class UnknownDrillError(DrillError):
     """No drill has that name."""
 
     exit_code = 2
 
 
-class ToolMissing(DrillError):
+class ToolMissingError(DrillError):
     """A program that the drill cannot do without is not installed."""
 
     exit_code = 2
@@ -26,5 +26,5 @@ class ToolMissing(DrillError):
         super().__init__(f"{program} is not installed; {self.remedy}")
 
 
-class ProcessFailed(DrillError):
+class ProcessFailedError(DrillError):
     """A process of the drill ended, or did not get ready in time."""

@@ -109,8 +109,11 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """``begin``: forget the ledger, start the schedules now. ``heal``: all healthy from now on.
-    ``ledger``: report, keep going."""
+    """What the backends shall do.
+
+    ``begin``: forget the ledger, start the schedules now. ``heal``: all healthy from now on.
+    ``ledger``: report, and go on.
+    """
 
     do: Literal["begin", "heal", "ledger"]
 

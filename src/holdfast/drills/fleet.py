@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from holdfast.drills.errors import ProcessFailed
+from holdfast.drills.errors import ProcessFailedError
 from holdfast.drills.faults import Begun, Command, FleetSpec, Ledger, Started
 
 _Frame = TypeVar("_Frame", Started, Begun, Ledger)
@@ -80,7 +80,7 @@ class Fleet:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise ProcessFailed("the backends are not running; use the fleet as a context manager")
+            raise ProcessFailedError("the backends are not running; use the fleet as a context manager")
         return self._process
 
     def _send(self, line: bytes) -> None:
@@ -96,7 +96,7 @@ class Fleet:
             ready, _, _ = select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))
             piece = os.read(stdout.fileno(), 1 << 20) if ready else b""
             if not piece:
-                raise ProcessFailed(
+                raise ProcessFailedError(
                     f"the backend process did not answer within {self.ANSWER_TIMEOUT_S:g} s; "
                     f"exit code {self._running().poll()}; its own message is on standard error"
                 )

@@ -75,7 +75,7 @@ class Plan:
     def arrivals_s(self) -> array[float]:
         """Intended moments of sending, in seconds from the start; deterministic."""
         if self.rate_per_s <= 0 or self.duration_s <= 0:
-            raise DrillError(f"a plan needs a positive rate and duration, not {self.rate_per_s}/s for {self.duration_s} s")
+            raise DrillError(f"a plan needs a rate and a duration, not {self.rate_per_s}/s for {self.duration_s} s")
         if self.arrivals == "constant":
             count = int(self.rate_per_s * self.duration_s)
             return array("d", (number / self.rate_per_s for number in range(count)))
@@ -175,7 +175,7 @@ class _Client(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast("asyncio.Transport", transport)
 
     def send(self, flight: _Flight, data: bytes) -> None:
         flight.client = self
@@ -269,7 +269,7 @@ class OpenLoop:
             async with asyncio.timeout(self.plan.duration_s + self.plan.deadline_s + 5.0):
                 await self._finished
         except TimeoutError:
-            raise DrillError("the load generator could not end its run; the machine is too busy for this rate") from None
+            raise DrillError("the load generator could not end its run; this rate is too high here") from None
         finally:
             gc.enable()
             for task in self._connecting:
@@ -335,10 +335,10 @@ class OpenLoop:
         number = self.plan.first_id + index
         path = self.plan.path.encode()
         if self.result.is_post[index]:
-            data = b"POST %s HTTP/1.1\r\nHost: drill\r\nX-Drill-Id: %d\r\nContent-Length: 4\r\n\r\nbody" % (path, number)
+            method, rest = b"POST", b"Content-Length: 4\r\n\r\nbody"
         else:
-            data = b"GET %s HTTP/1.1\r\nHost: drill\r\nX-Drill-Id: %d\r\n\r\n" % (path, number)
-        client.send(flight, data)
+            method, rest = b"GET", b"\r\n"
+        client.send(flight, b"%s %s HTTP/1.1\r\nHost: drill\r\nX-Drill-Id: %d\r\n%s" % (method, path, number, rest))
 
     def finish(self, flight: _Flight, outcome: Outcome, status: int) -> None:
         """Record how a request ended; the first end counts."""

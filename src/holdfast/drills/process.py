@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from holdfast.drills.errors import ProcessFailed
+from holdfast.drills.errors import ProcessFailedError
 
 _POLL_S = 0.02
 
@@ -31,12 +31,12 @@ def process_tree(pid: int) -> list[int]:
     found = [pid]
     for parent in found:
         try:
-            tasks = os.listdir(f"/proc/{parent}/task")
+            tasks = list(Path(f"/proc/{parent}/task").iterdir())
         except FileNotFoundError:
             continue
         for task in tasks:
             try:
-                children = Path(f"/proc/{parent}/task/{task}/children").read_text()
+                children = (task / "children").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue
             found.extend(int(child) for child in children.split())
@@ -91,17 +91,17 @@ class Child:
         return process_tree(self.pid)
 
     def wait_until_listening(self, port: int, *, timeout_s: float = 15.0) -> None:
-        """Return once a connection to 127.0.0.1 succeeds. Raises :class:`ProcessFailed`."""
+        """Return once a connection to 127.0.0.1 succeeds. Raises :class:`ProcessFailedError`."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise ProcessFailed(self._story(f"ended with exit code {self._process.returncode}"))
+                raise ProcessFailedError(self._story(f"ended with exit code {self._process.returncode}"))
             try:
                 with socket.create_connection(("127.0.0.1", port), timeout=1.0):
                     return
             except OSError:
                 time.sleep(_POLL_S)
-        raise ProcessFailed(self._story(f"did not listen on port {port} within {timeout_s:g} s"))
+        raise ProcessFailedError(self._story(f"did not listen on port {port} within {timeout_s:g} s"))
 
     def _story(self, what: str) -> str:
         lines = self._log.read_text(errors="replace").splitlines()[-8:]
