@@ -1,1 +1,5 @@
-"""To be written."""
+"""What the platform says about itself: logs."""
+
+from holdfast.telemetry.logs import MASK, HumanFormatter, JsonFormatter, configure, is_secret_name, redact
+
+__all__ = ["MASK", "HumanFormatter", "JsonFormatter", "configure", "is_secret_name", "redact"]

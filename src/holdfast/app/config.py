@@ -1,0 +1,196 @@
+"""Load ``holdfast.yaml``: all of it is judged before a socket opens.
+
+The steps are text (:mod:`.document`), types (:mod:`.decode`), meaning (a pure ``validate`` per
+section) and machine (:mod:`.preflight`). Each goes on after a problem as far as it can, so one
+run shows everything that is wrong; a judgement that rests on a broken setting is held back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping as Environ
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Final
+
+from holdfast.app import preflight
+from holdfast.app.decode import Report, decode, display
+from holdfast.app.diagnostics import ConfigError, Diagnostic, Path, shown
+from holdfast.app.document import Document, Mapping, Node, Scalar, Sequence, parse
+from holdfast.app.settings import Config, SupervisorSettings
+from holdfast.balancer.core.validate import Problem, validate
+from holdfast.kernel import Duration
+from holdfast.telemetry.logs import is_secret_name
+
+MAX_FILE_BYTES: Final = 2**20
+DEFAULT_FILE: Final = "holdfast.yaml"
+
+_WHOLE_REFERENCE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A sound configuration and where it came from."""
+
+    file: str
+    config: Config
+    references: dict[Path, str]
+    """Secrets that the file takes from the environment, as it writes them (``${NAME}``)."""
+
+
+def load(file: str | FilePath, *, environ: Environ[str, str] | None = None, ports: bool = True) -> Loaded:
+    """Read and judge a file.
+
+    ``environ`` is what ``${NAME}`` sees, by default the process environment. ``ports`` also
+    tries every listen address; switch it off for a file whose service is already running,
+    as on a reload. Raises :class:`~.diagnostics.ConfigError` with every problem.
+    """
+    name = str(file)
+    document = parse(_read(name), os.environ if environ is None else environ)
+    if not isinstance(document.root, Mapping):
+        raise ConfigError(name, [*document.problems, *_not_a_section(document)])
+    report = Report(broken=set(document.broken))
+    config = decode(Config, document.root, report)
+    problems = [*document.problems, *report.problems]
+    if not {"balancer"} & document.root.entries.keys():
+        message, remedy = "no service is configured", "add a `balancer:` section; docs/configuration.md has an example"
+        problems.append(Diagnostic(line=document.root.line, path=("balancer",), message=message, remedy=remedy))
+    found = [*_supervisor(config.supervisor), *_balancer(config, ports=ports)]
+    problems += [_located(problem, document.root) for problem in found if not _rests_on(problem, report.broken)]
+    if problems:
+        raise ConfigError(name, problems)
+    return Loaded(name, config, dict(_references(document.root, ())))
+
+
+def _read(name: str) -> str:
+    try:
+        with open(name, "rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        remedy = "check the path and its permissions" if name != DEFAULT_FILE else "name a file with -c FILE"
+        reason = (error.strerror or type(error).__name__).lower()
+        raise ConfigError(name, [Diagnostic(message=f"cannot be read: {reason}", remedy=remedy)]) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(name, [Diagnostic(message="larger than 1 MiB", remedy="this is hardly a configuration file")])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = Diagnostic(line=line, message=f"not UTF-8 at byte {error.start}", remedy="save the file as UTF-8")
+        raise ConfigError(name, [problem]) from error
+
+
+def _not_a_section(document: Document) -> list[Diagnostic]:
+    if document.root is None:
+        return []
+    remedy = "start with `balancer:`; docs/configuration.md has an example"
+    return [Diagnostic(line=document.root.line, message="not a section of KEY: VALUE lines", remedy=remedy)]
+
+
+def _balancer(config: Config, *, ports: bool) -> list[Problem]:
+    if config.balancer is None:
+        return []
+    found = [*validate(config.balancer), *preflight.files(config.balancer)]
+    if ports:
+        disputed = {problem.path for problem in found}
+        found += [problem for problem in preflight.ports(config.balancer) if problem.path not in disputed]
+    return [_below("balancer", problem) for problem in found]
+
+
+def _below(section: str, problem: Problem) -> Problem:
+    return Problem(
+        path=(section, *problem.path),
+        value=problem.value,
+        message=problem.message,
+        remedy=problem.remedy,
+        related=tuple((section, *path) for path in problem.related),
+    )
+
+
+def _supervisor(settings: SupervisorSettings) -> list[Problem]:
+    hour, longest = Duration(3600.0), Duration(7 * 86400.0)
+    ranges: dict[str, tuple[float, float]] = {
+        "restarts": (0, 1000),
+        "window": (Duration(1.0), longest),
+        "backoff_min": (Duration(0.01), hour),
+        "backoff_max": (Duration(0.01), hour),
+        "start_timeout": (Duration(1.0), hour),
+        "grace": (Duration(0.0), hour),
+    }
+    problems = [
+        Problem(
+            path=("supervisor", name),
+            value=getattr(settings, name),
+            message="out of range",
+            remedy=f"write a value from {low} to {high}",
+        )
+        for name, (low, high) in ranges.items()
+        if not low <= getattr(settings, name) <= high
+    ]
+    if settings.backoff_max < settings.backoff_min:
+        problems.append(
+            Problem(
+                path=("supervisor", "backoff_max"),
+                value=settings.backoff_max,
+                message=f"shorter than backoff_min ({settings.backoff_min})",
+                remedy="raise backoff_max or lower backoff_min",
+                related=(("supervisor", "backoff_min"),),
+            )
+        )
+    return problems
+
+
+def _rests_on(problem: Problem, broken: set[Path]) -> bool:
+    """Whether a judgement was made on a stand-in: at, above or below it, or related to it."""
+    return any(
+        path[: len(spoiled)] == spoiled or spoiled[: len(path)] == path
+        for path in (problem.path, *problem.related)
+        for spoiled in broken
+    )
+
+
+def _located(problem: Problem, root: Node) -> Diagnostic:
+    node, line, complete = _find(root, problem.path)
+    value: str | None = None
+    if complete and isinstance(node, Scalar):
+        value = display(node, problem.path)
+    elif problem.value is not None:
+        value = shown(problem.value, problem.path, secret=_any_secret(node) if complete else False)
+    return Diagnostic(line=line, path=problem.path, value=value, message=problem.message, remedy=problem.remedy)
+
+
+def _find(node: Node, path: Path) -> tuple[Node, int, bool]:
+    """The deepest node on the way to ``path``, its line, and whether that is the whole way."""
+    line = node.line
+    for part in path:
+        if isinstance(part, str) and isinstance(node, Mapping) and part in node.entries:
+            line, node = node.lines[part], node.entries[part]
+            line = node.line if isinstance(node, Scalar) else line
+        elif isinstance(part, int) and isinstance(node, Sequence) and part < len(node.items):
+            node = node.items[part]
+            line = node.line
+        else:
+            return node, line, False
+    return node, line, True
+
+
+def _any_secret(node: Node) -> bool:
+    if isinstance(node, Scalar):
+        return node.secret
+    children = node.items if isinstance(node, Sequence) else tuple(node.entries.values())
+    return any(_any_secret(child) for child in children)
+
+
+def _references(node: Node, path: Path) -> Items[tuple[Path, str]]:
+    if isinstance(node, Scalar):
+        secret = bool(path) and isinstance(path[-1], str) and is_secret_name(path[-1])
+        return [(path, node.source)] if secret and _WHOLE_REFERENCE.fullmatch(node.source) else []
+    pairs: list[tuple[str | int, Node]] = (
+        list(enumerate(node.items)) if isinstance(node, Sequence) else list(node.entries.items())
+    )
+    return [found for part, child in pairs for found in _references(child, (*path, part))]
+
+
+__all__ = ["DEFAULT_FILE", "MAX_FILE_BYTES", "Loaded", "load"]

@@ -1,0 +1,32 @@
+"""The whole of ``holdfast.yaml``: one section per service, and the supervisor's own."""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast.balancer.core.settings import BalancerSettings
+from holdfast.kernel import Duration
+
+
+class SupervisorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How ``holdfast up`` keeps its services running."""
+
+    restarts: int = 5
+    """Restarts of one service within ``window`` that are tolerated; one more ends everything with exit code 1."""
+    window: Duration = Duration(60.0)
+    """A service that ran this long without a restart has a clean record again."""
+    backoff_min: Duration = Duration(0.2)
+    """Bound of the first wait before a restart; it doubles with every further one (full jitter)."""
+    backoff_max: Duration = Duration(10.0)
+    """Longest wait before a restart."""
+    start_timeout: Duration = Duration(30.0)
+    """A service that has not said it is ready by then counts as failed."""
+    grace: Duration = Duration(5.0)
+    """Time beyond a service's own drain bound before it is killed."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A validated configuration file."""
+
+    balancer: BalancerSettings | None = None
+    supervisor: SupervisorSettings = SupervisorSettings()
