@@ -18,7 +18,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol
 
 MASK: Final = "***"
 """What is shown in place of a secret."""
@@ -132,7 +132,21 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
         return "<no traceback>"
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class Stream(Protocol):
+    """Where lines go: a text stream, or something that stands for one."""
+
+    def write(self, text: str, /) -> object:
+        """Take a text."""
+
+    def flush(self) -> object:
+        """Pass it on."""
+
+    def isatty(self) -> bool:
+        """Whether a person reads it."""
+        ...
+
+
+class _Handler(logging.StreamHandler[Stream]):
     """Writes lines, and keeps silent when the reader has gone (``holdfast up | head``)."""
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -140,14 +154,14 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 def configure(
-    *, level: int | str = logging.INFO, stream: TextIO | None = None, human: bool | None = None
+    *, level: int | str = logging.INFO, stream: Stream | None = None, human: bool | None = None
 ) -> logging.Handler:
     """Send all logs to ``stream`` (standard error), replacing what an earlier call installed.
 
     ``human`` picks the readable format; by default a terminal gets it and anything else JSON.
     Returns the handler, so that a caller may close it.
     """
-    target = sys.stderr if stream is None else stream
+    target: Stream = sys.stderr if stream is None else stream
     readable = target.isatty() if human is None else human
     handler = _Handler(target)
     handler.setFormatter(HumanFormatter() if readable else JsonFormatter())

@@ -1,0 +1,219 @@
+"""``holdfast up`` without a file: see it hold within a minute.
+
+The balancer in front of three small backends of which one (c) fails for 6 s of every 20, and
+a heartbeat of our own requests, so that something moves before the newcomer sends any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.app.child import Service, Sink
+from holdfast.app.config import load
+from holdfast.app.ports import bind_problem, free_ports
+from holdfast.app.services import command, services
+from holdfast.app.supervisor import Addresses, Supervisor, to_stderr
+from holdfast.kernel import HoldfastError
+
+HOST: Final = "127.0.0.1"
+HEARTBEAT_PER_S: Final = 8.0
+"""Enough for a bad backend to be found out within a second, too little to notice on a laptop."""
+CYCLE_S: Final = 20.0
+BAD_S: Final = 6.0
+_ANSWER_BYTES: Final = 2**20
+
+_CONFIGURATION: Final = """\
+# The configuration of the demo. Copy it, change the backends, and run `holdfast up -c FILE`.
+balancer:
+  listen: ["{host}:{front}"]
+  admin: "{host}:{admin}"
+  pools:
+    demo:
+      backends:
+        - {{id: a, url: "http://{host}:{a}"}}
+        - {{id: b, url: "http://{host}:{b}"}}
+        - {{id: c, url: "http://{host}:{c}"}}      # fails for {bad:g} s of every {cycle:g}
+      health: {{interval: 500ms, timeout: 250ms}}
+      breaker: {{open_min: 2s, ramp: 3s}}          # quick, so that there is something to see
+  access_log: {{enabled: false}}
+  drain_timeout: 5s
+"""
+
+
+class DemoError(HoldfastError):
+    """The demo cannot start here."""
+
+    exit_code = 2
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """What our own requests met."""
+
+    sent: int = 0
+    answered: int = 0
+    errors: int = 0
+    backends: str = ""
+
+    def line(self) -> str:
+        """``requests 412, answered 412, errors 0; backend c: open, retry in 4 s``."""
+        counts = f"requests {self.sent}, answered {self.answered}, errors {self.errors}"
+        return f"{counts}; {self.backends}" if self.backends else counts
+
+
+def configuration(front: int, admin: int, backends: Sequence[int]) -> str:
+    """The demo's ``holdfast.yaml`` for these ports."""
+    a, b, c = backends
+    return _CONFIGURATION.format(host=HOST, front=front, admin=admin, a=a, b=b, c=c, bad=BAD_S, cycle=CYCLE_S)
+
+
+def check_ports(port_base: int) -> tuple[int, int]:
+    """The two public ports of the demo. Raises :class:`DemoError` when one cannot be had."""
+    for port in (port_base, port_base + 1):
+        if problem := bind_problem(HOST, port):
+            other = port_base + 10_000 if port_base < 50_000 else port_base - 10_000
+            raise DemoError(f"{HOST}:{port}: {problem[0]}; stop that program, or run `holdfast up --port-base {other}`")
+    return port_base, port_base + 1
+
+
+async def run(
+    *,
+    port_base: int = 8080,
+    sink: Sink = to_stderr,
+    on_up: Callable[[Sequence[Service], Addresses, Path], None] | None = None,
+    on_beat: Callable[[str], None] | None = None,
+) -> None:
+    """Run the demo until told to stop.
+
+    ``on_up`` is called when everything runs, with the path of the configuration in force;
+    ``on_beat`` every second with a line of status.
+    """
+    front, admin = check_ports(port_base)
+    ports = free_ports(3)
+    urls = (f"http://{HOST}:{front}", f"http://{HOST}:{admin}")
+    with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as directory:
+        file = Path(directory, "holdfast.yaml")
+        file.write_text(configuration(front, admin, ports), encoding="utf-8")
+        config = load(file, environ={}, ports=False).config
+        all_services = [_backend(name, port, urls) for name, port in zip("abc", ports, strict=True)]
+        all_services += services(config, file)
+        beating: list[asyncio.Task[None]] = []
+
+        def up(addresses: Addresses) -> None:
+            if on_up is not None:
+                on_up(all_services, addresses, file)
+            beating.append(asyncio.create_task(_beat(front, admin, on_beat), name="heartbeat"))
+
+        supervisor = Supervisor(all_services, config.supervisor, rng=Random(), sink=sink, on_up=up)
+        try:
+            await supervisor.run()
+        finally:
+            for task in beating:
+                task.cancel()
+            await asyncio.gather(*beating, return_exceptions=True)
+
+
+def _backend(name: str, port: int, urls: tuple[str, str]) -> Service:
+    rhythm = ("--cycle", str(CYCLE_S), "--bad", str(BAD_S)) if name == "c" else ()
+    return Service(
+        name=f"backend {name}",
+        about="demo backend" + (f", fails for {BAD_S:g} s of every {CYCLE_S:g}" if rhythm else ""),
+        argv=command(
+            "run", "demo-backend", "--id", name, "--port", str(port), "--front", urls[0], "--admin", urls[1], *rhythm
+        ),
+        drain_s=2.0,
+    )
+
+
+async def _beat(front: int, admin: int, on_beat: Callable[[str], None] | None) -> None:
+    """Send requests at a steady rate whatever the answers take, and look at the states once a second."""
+    loop = asyncio.get_running_loop()
+    heartbeat = Heartbeat()
+    in_flight: set[asyncio.Task[None]] = set()
+    beat, due = 0, loop.time()
+    try:
+        while True:
+            if len(in_flight) < 64:
+                task = asyncio.create_task(_one(front, heartbeat))
+                in_flight.add(task)
+                task.add_done_callback(in_flight.discard)
+            beat += 1
+            if on_beat is not None and beat % round(HEARTBEAT_PER_S) == 0:
+                with contextlib.suppress(OSError, TimeoutError, ValueError, EOFError):
+                    heartbeat.backends = states(msgspec.json.decode(await get(admin, "/admin/backends")))
+                on_beat(heartbeat.line())
+            due += 1 / HEARTBEAT_PER_S
+            await asyncio.sleep(max(0.0, due - loop.time()))
+    finally:
+        for task in tuple(in_flight):
+            task.cancel()
+        await asyncio.gather(*in_flight, return_exceptions=True)
+
+
+async def _one(front: int, heartbeat: Heartbeat) -> None:
+    heartbeat.sent += 1
+    try:
+        await get(front, "/")
+    except (OSError, TimeoutError, ValueError, EOFError):
+        heartbeat.errors += 1
+    else:
+        heartbeat.answered += 1
+
+
+async def get(port: int, path: str, *, timeout_s: float = 5.0) -> bytes:
+    """The body of a small answer. Raises ``OSError``, ``TimeoutError``, ``EOFError``, or ``ValueError`` for a status from 400."""
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await asyncio.open_connection(HOST, port, limit=_ANSWER_BYTES)
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n".encode())
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            status = int(head.split(b" ", 2)[1])
+            if status >= 400:
+                raise ValueError(f"status {status}")
+            if b"\r\ntransfer-encoding: chunked" in head:
+                return await _chunks(reader)
+            _, found, rest = head.partition(b"\r\ncontent-length:")
+            return (
+                await reader.readexactly(int(rest.split(b"\r\n", 1)[0])) if found else await reader.read(_ANSWER_BYTES)
+            )
+        finally:
+            writer.close()
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+        if len(body) > _ANSWER_BYTES:
+            raise ValueError("too long")
+    return body
+
+
+def states(document: Any) -> str:
+    """The backends of an ``/admin/backends`` document in a few words; those that serve fully are only named."""
+    found: list[str] = []
+    for backend in _backends_in(document):
+        state = str(backend.get("state", "?")).replace("_", "-")
+        until = backend.get("retry_in_s")
+        when = f", retry in {float(until):.0f} s" if isinstance(until, (int, float)) and until > 0 else ""
+        found.append(f"backend {backend.get('id') or backend.get('backend')}: {state}{when}")
+    return ", ".join(found)
+
+
+def _backends_in(document: Any) -> list[Mapping[str, Any]]:
+    if isinstance(document, dict):
+        if "state" in document and ("id" in document or "backend" in document):
+            return [document]
+        return [found for value in document.values() for found in _backends_in(value)]
+    if isinstance(document, list):
+        return [found for value in document for found in _backends_in(value)]
+    return []

@@ -1,0 +1,157 @@
+"""The commands of ``holdfast``.
+
+Exit codes: 0 done, 1 failed, 2 the input was wrong. What a command needs is imported when it
+runs, so that ``holdfast --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast import __version__
+from holdfast.cli import drills
+from holdfast.kernel import HoldfastError
+
+DEBUG = "HOLDFAST_DEBUG"
+"""Environment variable; ``1`` shows the traceback of an unexpected error."""
+
+app = typer.Typer(
+    name="holdfast",
+    help="Run services that hold while what they depend on fails.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+run_app = typer.Typer(help="Run one service in this process.", no_args_is_help=True)
+app.add_typer(run_app, name="run")
+app.add_typer(drills.app, name="drill")
+
+File = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]
+OptionalFile = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code. Never shows a traceback, except with HOLDFAST_DEBUG=1."""
+    try:
+        app(args=arguments, prog_name="holdfast")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else (0 if done.code is None else 1)
+    except HoldfastError as error:
+        _debug()
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader has gone; Python would complain once more when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence, and it says what to do
+        if not _debug():
+            lines = str(error).splitlines() or [""]
+            print(
+                f"holdfast: unexpected {type(error).__name__}: {lines[0]}; "
+                f"run it again with {DEBUG}=1 for the traceback, and please report it",
+                file=sys.stderr,
+            )
+        return 1
+    return 0
+
+
+def _debug() -> bool:
+    wanted = os.environ.get(DEBUG, "") not in ("", "0")
+    if wanted:
+        traceback.print_exc()
+    return wanted
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"holdfast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Nothing to set up: every command stands alone."""
+
+
+@app.command()
+def up(
+    config: OptionalFile = None,
+    port_base: Annotated[
+        int, typer.Option(min=1024, max=65534, help="Demo only: port of the balancer; the next one is its admin plane.")
+    ] = 8080,
+) -> None:
+    """Run everything in FILE on this machine; without a file, a demo."""
+    from holdfast.cli.up import run_demo, run_file
+
+    if config is None:
+        run_demo(port_base)
+    else:
+        run_file(config)
+
+
+@run_app.command("balancer")
+def run_balancer(config: File) -> None:
+    """Run the load balancer."""
+    from holdfast.app.services import run_balancer as serve
+    from holdfast.cli.up import log_to_stderr
+
+    log_to_stderr()
+    raise typer.Exit(serve(config))
+
+
+@run_app.command("demo-backend", hidden=True)
+def run_demo_backend(
+    name: Annotated[str, typer.Option("--id")],
+    port: Annotated[int, typer.Option(min=0, max=65535)],
+    front: Annotated[str, typer.Option()] = "http://127.0.0.1:8080",
+    admin: Annotated[str, typer.Option()] = "http://127.0.0.1:8081",
+    cycle: Annotated[float, typer.Option(min=0.0)] = 0.0,
+    bad: Annotated[float, typer.Option(min=0.0)] = 0.0,
+) -> None:
+    """Run a backend of the demo."""
+    from holdfast.app.demo_backend import DemoBackend, serve
+    from holdfast.app.services import run
+
+    backend = DemoBackend(id=name, port=port, front=front, admin=admin, cycle_s=cycle, bad_s=bad)
+    raise typer.Exit(run(serve(backend)))
+
+
+@app.command()
+def check(
+    config: File,
+    as_json: Json = False,
+    ports: Annotated[
+        bool, typer.Option("--ports/--no-ports", help="Try the addresses too; not for a file that is already running.")
+    ] = True,
+) -> None:
+    """Validate FILE and print the configuration in force, defaults included."""
+    from holdfast.cli.check import check as run_check
+
+    raise typer.Exit(run_check(config, as_json=as_json, ports=ports))
+
+
+@app.command()
+def doctor(config: OptionalFile = None, as_json: Json = False) -> None:
+    """Say what this machine can do, and what to change where it cannot."""
+    from holdfast.cli.doctor import report
+
+    raise typer.Exit(report(config, as_json=as_json))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(f"holdfast {__version__}")
