@@ -176,17 +176,20 @@ class ClientConnection(asyncio.Protocol):
         engine = self.engine
         head = request.head
         plan = head.memo
-        if not isinstance(plan, Plan) or plan.epoch is not engine.epoch:
-            routed = engine.route(head.host.decode("latin-1"), head.target.decode("ascii"))
-            pool = None if routed is None else engine.pools.get(routed.pool)
-            if routed is None or pool is None:
+        if isinstance(plan, Plan) and plan.head is head and plan.epoch is engine.epoch:
+            pool = engine.pools[plan.pool]
+        else:
+            known = plan if isinstance(plan, Plan) and plan.epoch is engine.epoch else None
+            host = head.host.decode("latin-1") if known is None else known.host
+            routed = engine.route(host, head.target.decode("ascii"))
+            if routed is None or routed.pool not in engine.pools:
                 self._unrouted(request)
                 return
-            plan = head.memo = Plan(head, self, routed, engine.epoch)
-            if pool.strategy.name == "consistent_hash":
+            pool = engine.pools[routed.pool]
+            plan = Plan(head, self, routed, engine.epoch) if known is None else known.under(head, routed)
+            head.memo = plan
+            if pool.hashes:
                 plan.key = affinity_key(pool.policy.hash_on, head, self.address)
-        else:
-            pool = engine.pools[plan.pool]
         engine.requests += 1
         now = engine.clock()
         self.since = now

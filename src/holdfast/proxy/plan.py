@@ -34,13 +34,14 @@ class Plan:
     ``epoch`` is the configuration that it was made under; another one makes it void.
     """
 
-    __slots__ = ("epoch", "has_body", "host_line", "key", "line", "pool", "rest")
+    __slots__ = ("epoch", "has_body", "head", "host", "host_line", "key", "line", "pool", "rest")
 
     def __init__(self, head: RequestHead, client: ClientConnection, routed: Routed, epoch: object) -> None:
         self.epoch = epoch
         self.pool = routed.pool
-        target = routed.forwarded(head.target.decode("ascii")).encode("ascii")
-        self.line = b"%b %b HTTP/1.1\r\n" % (head.method, target)
+        self.head = head
+        self.host = head.host.decode("latin-1")
+        self.line = _request_line(head, routed)
         self.host_line = b"Host: %b\r\n" % head.host
         self.has_body = head.has_body
         if head.chunked:
@@ -55,6 +56,28 @@ class Plan:
             framing += b"Expect: 100-continue\r\n"
         self.rest = b"%b%b%b%b" % (head.block, client.forwarding(head), _VIA, framing)
         self.key: int | None = None
+
+    def under(self, head: RequestHead, routed: Routed) -> Plan:
+        """The plan for the same fields under another request line (see :meth:`RequestHead.under`)."""
+        plan = Plan.__new__(Plan)
+        plan.head = head
+        plan.epoch = self.epoch
+        plan.pool = routed.pool
+        plan.host = self.host
+        plan.line = _request_line(head, routed)
+        plan.host_line = self.host_line
+        plan.has_body = False
+        plan.rest = self.rest
+        plan.key = None
+        return plan
+
+
+def _request_line(head: RequestHead, routed: Routed) -> bytes:
+    target = head.target.decode("ascii")
+    forwarded = routed.forwarded(target)
+    if forwarded is target:
+        return b"%b %b HTTP/1.1\r\n" % (head.method, head.target)
+    return b"%b %b HTTP/1.1\r\n" % (head.method, forwarded.encode("ascii"))
 
 
 def affinity_key(hash_on: str, head: RequestHead, address: str) -> int:

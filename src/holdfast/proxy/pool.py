@@ -86,6 +86,11 @@ class Pool:
         self.latency_counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
         self.latency_sum_s = 0.0
 
+    @property
+    def hashes(self) -> bool:
+        """Whether the strategy follows a key of the request."""
+        return self.strategy.name == "consistent_hash"
+
     def backend(self, name: str) -> Backend | None:
         """The backend with this id."""
         return self._by_id.get(name)
