@@ -99,8 +99,9 @@ class WaitQueue(Generic[T]):
 _WINDOW_S: Final = 0.25
 """Shortest time between two adjustments: long against a service time, short against an overload."""
 
-_WINDOW_SAMPLES: Final = 10
-"""Fewest answers between two adjustments (Netflix ``WindowedLimit`` uses 10)."""
+_WINDOW_SAMPLES: Final = 30
+"""Fewest answers between two adjustments. With 10 (Netflix ``WindowedLimit``) the mean of
+exponential latencies is off by a third every other time."""
 
 _TOLERANCE: Final = 1.5
 """Latency may be this much above the baseline before the limit falls (Netflix ``Gradient2Limit``)."""
@@ -114,8 +115,14 @@ _SMOOTHING: Final = 0.2
 _FAILURE_COST: Final = 0.5
 """A window of nothing but failures halves the limit."""
 
-_BASELINE_RISE_S: Final = 60.0
-"""Time constant with which the baseline follows latency upwards."""
+_BASELINE_FALL: Final = 0.1
+"""Weight of a window with a latency below the baseline: one lucky window proves nothing."""
+
+_BASELINE_RISE_S: Final = 10.0
+"""Time constant with which the baseline follows a higher latency while little is in flight."""
+
+_PROBE_S: Final = 30.0
+"""A limit that is held down by latency is halved for two windows this often, to see what latency is without a queue."""
 
 
 class GradientLimit:
@@ -132,11 +139,15 @@ class GradientLimit:
     grows only when at least half of it was in use, as an idle backend says nothing about its
     capacity.
 
-    The baseline falls to a lower latency at once and rises with a time constant of 60 s.
-    That is where this differs from Netflix's ``Gradient2Limit``, whose long-term mean drifts
-    up during a lasting overload and so forgives it, and from Envoy's ``adaptive_concurrency``,
-    which throttles a healthy service every minute in order to measure. A failure never lowers
-    the baseline: backends are at their fastest when they refuse.
+    The baseline follows latency down, and up while less than half of the limit is in use: that
+    rise cannot be our own doing. If latency holds the limit down for long, the service may
+    simply have become slower; so every 30 s the limit is halved for two windows, and what
+    latency is then is the new baseline. Netflix's ``Gradient2Limit`` has a long-term mean
+    instead, which a lasting overload drags up with it; Envoy's ``adaptive_concurrency``
+    measures every minute at a concurrency of 3, whether in doubt or not. A limiter that
+    starts in the middle of an overload takes it for normal, so ``initial`` should be low.
+
+    A failure never lowers the baseline: backends are at their fastest when they refuse.
 
     Sources: Netflix ``concurrency-limits`` (``Gradient2Limit``, ``WindowedLimit``); Envoy,
     "Adaptive Concurrency Filter" (headroom as square root of the limit).
@@ -158,6 +169,8 @@ class GradientLimit:
         "_latency_sum_s",
         "_lowest",
         "_most_in_flight",
+        "_probe_due",
+        "_probing",
         "_successes",
         "_window_began",
         "limit",
@@ -177,6 +190,9 @@ class GradientLimit:
         self._highest = highest
         self._baseline_s = 0.0
         self._window_began = math.inf
+        self._probe_due = -math.inf
+        self._probing = 0
+        """Windows of a probe that are left: the first one lets the queue drain, the second one measures."""
         self._successes = 0
         self._failures = 0
         self._latency_sum_s = 0.0
@@ -202,31 +218,45 @@ class GradientLimit:
         elapsed_s = now - self._window_began
         if elapsed_s >= _WINDOW_S:
             if self._successes + self._failures >= _WINDOW_SAMPLES:
-                self._adjust(elapsed_s)
+                self._adjust(now, elapsed_s)
                 self._window_began = now
         elif self._window_began == math.inf:
             self._window_began = now
 
-    def _adjust(self, elapsed_s: float) -> None:
-        gradient = 1.0
-        if self._successes:
-            mean_s = self._latency_sum_s / self._successes
-            if self._baseline_s == 0.0 or mean_s < self._baseline_s:
-                self._baseline_s = mean_s
-            else:
-                self._baseline_s += (mean_s - self._baseline_s) * elapsed_s / (elapsed_s + _BASELINE_RISE_S)
-            if mean_s > 0.0:
-                gradient = max(_STEEPEST, min(1.0, _TOLERANCE * self._baseline_s / mean_s))
-        gradient *= 1.0 - _FAILURE_COST * self._failures / (self._successes + self._failures)
-        target = self._estimate * gradient + math.sqrt(self._estimate)
-        if target < self._estimate or 2 * self._most_in_flight >= self._estimate:
-            self._estimate += (target - self._estimate) * _SMOOTHING
-            self._estimate = max(float(self._lowest), min(float(self._highest), self._estimate))
-            self.limit = int(self._estimate)
+    def _adjust(self, now: float, elapsed_s: float) -> None:
+        mean_s = self._latency_sum_s / self._successes if self._successes else 0.0
+        failed_share = self._failures / (self._successes + self._failures)
+        most_in_flight = self._most_in_flight
         self._successes = 0
         self._failures = 0
         self._latency_sum_s = 0.0
         self._most_in_flight = 0
+        if self._probing:
+            self._probing -= 1
+            if not self._probing:
+                self._baseline_s = mean_s or self._baseline_s
+                self._probe_due = now + _PROBE_S
+                self.limit = int(self._estimate)
+            return
+        half_used = 2 * most_in_flight >= self._estimate
+        gradient = 1.0
+        if mean_s > 0.0:
+            if self._baseline_s == 0.0:
+                self._baseline_s = mean_s
+            elif mean_s < self._baseline_s:
+                self._baseline_s += (mean_s - self._baseline_s) * _BASELINE_FALL
+            elif not half_used:
+                self._baseline_s += (mean_s - self._baseline_s) * elapsed_s / (elapsed_s + _BASELINE_RISE_S)
+            gradient = max(_STEEPEST, min(1.0, _TOLERANCE * self._baseline_s / mean_s))
+        if gradient < 1.0 and now >= self._probe_due:
+            self._probing = 2
+            self.limit = max(self._lowest, int(self._estimate / 2))
+            return
+        target = self._estimate * gradient * (1.0 - _FAILURE_COST * failed_share) + math.sqrt(self._estimate)
+        if target < self._estimate or half_used:
+            self._estimate += (target - self._estimate) * _SMOOTHING
+            self._estimate = max(float(self._lowest), min(float(self._highest), self._estimate))
+            self.limit = int(self._estimate)
 
 
 def capacity_limit(best_in_flight: float, share_left: float, *, backends: int = 1, headroom: float = 1.25) -> int:

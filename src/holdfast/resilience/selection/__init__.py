@@ -3,7 +3,7 @@
 All that is known about a backend lives in its :class:`Target`; a :class:`Strategy` holds
 only its own cursor or ring. So a strategy can be replaced between two requests and nothing
 is lost. The sinkhole guard (a backend that fails fast looks idle and would attract
-everything) is :attr:`Target.success`, which every strategy divides by.
+everything) is ``Target.success``; how much of it a strategy needs is told with each.
 """
 
 from holdfast.resilience.selection.ring import ConsistentHash, hash_key
