@@ -2,13 +2,16 @@
 
 Each target owns points on a ring of 64-bit numbers; a key belongs to the first point at or
 after it. Adding or removing one of *n* targets moves about 1/n of the keys. A target that
-has more than its bound of the load passes the key on to the next point::
+has reached its bound of the load passes the key on to the next point::
 
-    bound = 1.25 * (in flight in the pool + 1) * weight / weights        rounded up
+    share = weight * success
+    bound = 1.25 * (in flight in the pool + 1) * share / sum of shares, rounded up
     load  = in_flight + 1 / success ** 2 - 1
 
 so a popular key cannot overload its target, and a target that fails is passed by as if it
-were busy, then found again by the same keys once it succeeds.
+were busy (two failures in a row do, in an idle pool), then found again by the same keys once
+it succeeds. What a failing target cannot take, the bounds of the others can: without
+``success`` in the share, two of three would be over their bounds with the whole load.
 
 Weights thin out the points: each has a fixed threshold in [0, 1) and counts while that is
 below weight / largest weight. A ramp therefore hands a target its keys back one by one,
@@ -37,6 +40,10 @@ _POINTS: Final = 160
 
 _BALANCE: Final = 1.25
 """How far above its fair share a target may be loaded."""
+
+_WALK: Final = 8
+"""Points per target that a key passes before it goes to the least loaded: were only one of n
+targets open, it would be missed once in e ** 8 = 3,000 walks, and be the least loaded as well."""
 
 
 def hash_key(data: bytes) -> int:
@@ -67,28 +74,29 @@ class ConsistentHash:
         if targets is not self._targets or len(targets) != len(self._ids):
             self._place(targets)
         in_flight = 1
-        weights = largest = 0.0
+        shares = largest = 0.0
         for target in targets:
             in_flight += target.in_flight
-            weights += target.weight
+            shares += target.weight * target.success
             if target.weight > largest:  # noqa: PLR1730 - the call to max() costs four times as much
                 largest = target.weight
         if largest <= 0.0:
             return None
-        scale = _BALANCE * in_flight / weights
+        scale = _BALANCE * in_flight / shares
         owners = self._owners
         thresholds = self._thresholds
         count = len(owners)
         start = bisect_left(self._hashes, rng.getrandbits(64) if key is None else key)
         if start == count:
             start = 0
-        for point in range(start - count, start):
+        for point in range(start - count, min(start, start - count + _WALK * len(targets))):
             target = targets[owners[point]]
             weight = target.weight
             if weight <= thresholds[point] * largest or target.in_flight >= target.limit:
                 continue
-            load = target.in_flight + 1.0 / (target.success * target.success) - 1.0
-            if load < math.ceil(scale * weight) and not (tried and target in tried):
+            success = target.success
+            load = target.in_flight + 1.0 / (success * success) - 1.0
+            if load < math.ceil(scale * weight * success) and not (tried and target in tried):
                 return target
         return _least_loaded(targets, tried)
 
