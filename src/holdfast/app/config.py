@@ -143,12 +143,8 @@ def _supervisor(settings: SupervisorSettings) -> list[Problem]:
 
 
 def _rests_on(problem: Problem, broken: set[Path]) -> bool:
-    """Whether a judgement was made on a stand-in: at, above or below it, or related to it."""
-    return any(
-        path[: len(spoiled)] == spoiled or spoiled[: len(path)] == path
-        for path in (problem.path, *problem.related)
-        for spoiled in broken
-    )
+    """Whether a judgement was made on a stand-in: at or below it, or resting on one."""
+    return any(path[: len(spoiled)] == spoiled for path in (problem.path, *problem.related) for spoiled in broken)
 
 
 def _located(problem: Problem, root: Node) -> Diagnostic:

@@ -149,7 +149,7 @@ async def _beat(front: int, admin: int, on_beat: Callable[[str], None] | None) -
             beat += 1
             if on_beat is not None and beat % round(HEARTBEAT_PER_S) == 0:
                 with contextlib.suppress(OSError, TimeoutError, ValueError, EOFError):
-                    heartbeat.backends = states(msgspec.json.decode(await get(admin, "/admin/backends")))
+                    heartbeat.backends = await states(admin)
                 on_beat(heartbeat.line())
             due += 1 / HEARTBEAT_PER_S
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -198,18 +198,28 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-def states(document: Any) -> str:
-    """The backends of an ``/admin/backends`` document in a few words; those that serve fully are only named."""
-    found: list[str] = []
-    for backend in _backends_in(document):
-        state = str(backend.get("state", "?")).replace("_", "-")
-        until = backend.get("retry_in_s")
-        when = f", retry in {float(until):.0f} s" if isinstance(until, (int, float)) and until > 0 else ""
-        found.append(f"backend {backend.get('id') or backend.get('backend')}: {state}{when}")
-    return ", ".join(found)
+async def states(admin: int) -> str:
+    """The backends in a few words, those in trouble by name: ``backend c: open, retry in 4 s``.
+
+    Raises what :func:`get` raises.
+    """
+    backends = _backends_in(msgspec.json.decode(await get(admin, "/admin/backends")))
+    troubled = [backend for backend in backends if backend["state"] != "up"]
+    if not troubled:
+        return f"all {len(backends)} backends up" if backends else ""
+    return ", ".join([await _trouble(admin, backend) for backend in troubled])
+
+
+async def _trouble(admin: int, backend: Mapping[str, Any]) -> str:
+    name, state = backend.get("id") or backend.get("backend"), str(backend["state"]).replace("_", "-")
+    why = msgspec.json.decode(await get(admin, f"/admin/explain?pool=demo&backend={name}"))
+    until = why.get("until_s") if isinstance(why, dict) else None
+    retry = f", retry in {until:.0f} s" if isinstance(until, (int, float)) and until > 0 else ""
+    return f"backend {name}: {state}{retry}"
 
 
 def _backends_in(document: Any) -> list[Mapping[str, Any]]:
+    """Every object with a state and a name, however the document groups them."""
     if isinstance(document, dict):
         if "state" in document and ("id" in document or "backend" in document):
             return [document]

@@ -110,7 +110,7 @@ async def serve(backend: DemoBackend, *, host: str = "127.0.0.1") -> int:
 
     server = await asyncio.start_server(accept, host, backend.port, limit=HEAD_BYTES, backlog=512)
     port = server.sockets[0].getsockname()[1]
-    announce({f"demo backend {backend.id}": f"http://{host}:{port}"})
+    announce({"": f"http://{host}:{port}"})
     await stop.wait()
     server.close()
     for task in tuple(open_connections):

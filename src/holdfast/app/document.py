@@ -230,8 +230,8 @@ def parse(text: str, environ: Environ[str, str]) -> Document:
         root = _document(reader)
     except _Stop as stop:
         return Document(None, (*reader.problems, stop.diagnostic))
-    except yaml.YAMLError as error:
-        return Document(None, (*reader.problems, _syntax(error, text)))
+    except yaml.YAMLError as error:  # what was read before may be an artefact of the same slip
+        return Document(None, (_syntax(error, text),))
     return Document(root, tuple(reader.problems), frozenset(reader.broken))
 
 

@@ -192,13 +192,13 @@ class Supervisor:
         addresses = await child.ready()
         if addresses is None:
             return  # its exit tells more, and a program of no readiness protocol is taken as it is
-        name = child.service.name
-        _log.info(
-            "%s is up", name, extra={"action": "service_up", "service": name, "pid_": child.pid, "addresses": addresses}
-        )
-        known = self._addresses.keys() >= {service.name for service in self._services}
+        name, everybody = child.service.name, {service.name for service in self._services}
+        complete = self._addresses.keys() >= everybody
         self._addresses[name] = addresses
-        if not known and self._addresses.keys() >= {service.name for service in self._services}:
+        fields = {"action": "service_up", "service": name, "child_pid": child.pid, "addresses": addresses}
+        # At the start a table says it all at once, if there is one.
+        _log.log(logging.INFO if complete or self._on_up is None else logging.DEBUG, "%s is up", name, extra=fields)
+        if not complete and self._addresses.keys() >= everybody:
             notify("READY=1")
             if self._on_up is not None:
                 self._on_up(self._addresses)

@@ -13,7 +13,9 @@ Grammar::
 
 from __future__ import annotations
 
+import math
 import re
+from decimal import Decimal
 from typing import Final
 
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -27,9 +29,9 @@ _BYTES: Final = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
-_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:us|ms|s|m|h|d))+")
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)(B|kB|MB|GB|KiB|MiB|GiB|TiB)")
+_DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:us|ms|s|m|h|d))+")
+_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(B|kB|MB|GB|KiB|MiB|GiB|TiB)")
 
 
 class Duration(float):
@@ -45,7 +47,10 @@ class Duration(float):
             return cls(0.0)
         if not _DURATION.fullmatch(compact):
             raise ValueError(f"{text!r} is not a duration; write a number with a unit, like 250ms, 10s or 1m30s")
-        return cls(sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(compact)))
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(compact))
+        if not math.isfinite(seconds):
+            raise ValueError(f"a duration of {len(compact)} characters is too long")
+        return cls(seconds)
 
     def __str__(self) -> str:
         """The shortest text that :meth:`parse` reads back to the same value."""
@@ -72,7 +77,10 @@ class Size(int):
         match = _SIZE.fullmatch(compact)
         if match is None:
             raise ValueError(f"{text!r} is not a size; write a number with a unit, like 512B, 64KiB or 1GiB")
-        return cls(round(float(match[1]) * _BYTES[match[2]]))
+        size = float(match[1]) * _BYTES[match[2]]
+        if not math.isfinite(size):
+            raise ValueError(f"a size of {len(compact)} characters is too long")
+        return cls(round(size))
 
     def __str__(self) -> str:
         """The shortest text that :meth:`parse` reads back to the same value."""

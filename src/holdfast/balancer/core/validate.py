@@ -47,7 +47,7 @@ class Problem:
     message: str
     remedy: str
     related: tuple[Path, ...] = ()
-    """Other settings that the judgement rests on."""
+    """Other settings that the judgement rests on: if one of them was unreadable, it is void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +267,7 @@ def _listeners(settings: BalancerSettings) -> Iterator[Problem]:
                 )
                 break
         bound.append((path, address))
+    yield from _token(settings.admin_token)
     for index, network in enumerate(settings.trusted_proxies):
         yield from _network(("trusted_proxies", index), network)
     if not settings.access_log.path:
@@ -279,7 +280,6 @@ def _listeners(settings: BalancerSettings) -> Iterator[Problem]:
 
 
 def _admin(settings: BalancerSettings, address: Address) -> Iterator[Problem]:
-    token = settings.admin_token
     if address.tls:
         yield Problem(
             path=("admin",),
@@ -287,7 +287,7 @@ def _admin(settings: BalancerSettings, address: Address) -> Iterator[Problem]:
             message="the admin plane does not speak TLS",
             remedy="write HOST:PORT, and put it behind a listener if it must be reached from outside",
         )
-    if token is None and not address.loopback:
+    if settings.admin_token is None and not address.loopback:
         yield Problem(
             path=("admin",),
             value=settings.admin,
@@ -295,6 +295,9 @@ def _admin(settings: BalancerSettings, address: Address) -> Iterator[Problem]:
             remedy="set admin_token: ${HOLDFAST_ADMIN_TOKEN}, or listen on 127.0.0.1",
             related=(("admin_token",),),
         )
+
+
+def _token(token: str | None) -> Iterator[Problem]:
     if token is not None and set(token) == {"*"}:
         yield Problem(
             path=("admin_token",),
@@ -363,7 +366,13 @@ def _backends(path: Path, pool: PoolSettings) -> Iterator[Problem]:
             related=(here, (*path, "discovery")),
         )
     elif pool.backends and pool.discovery is None and all(backend.weight == 0 for backend in pool.backends):
-        yield Problem(path=here, value=None, message="every backend has weight 0", remedy="give one a weight above 0")
+        yield Problem(
+            path=here,
+            value=None,
+            message="every backend has weight 0",
+            remedy="give one a weight above 0",
+            related=tuple((*here, index, "weight") for index in range(len(pool.backends))),
+        )
     first: dict[str, int] = {}
     for index, backend in enumerate(pool.backends):
         yield from _named((*here, index, "id"), backend.id)
@@ -445,6 +454,7 @@ def _checks(path: Path, pool: PoolSettings) -> Iterator[Problem]:
             value=expect,
             message="not a range of statuses",
             remedy="write the lowest and the highest status that pass, like [200, 299]",
+            related=tuple((*here, "expect", index) for index in range(len(expect))),
         )
 
 
@@ -539,7 +549,7 @@ def _routes(settings: BalancerSettings) -> Iterator[Problem]:
                 value=None,
                 message=f"the same host and path as routes[{first}]",
                 remedy="keep one of them",
-                related=(("routes", first), ("routes", index)),
+                related=tuple(("routes", number, name) for number in (first, index) for name in ("host", "path")),
             )
 
 
