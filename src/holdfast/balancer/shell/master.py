@@ -1,0 +1,549 @@
+"""The master process: decides, watches its workers, answers operators.
+
+::
+
+    workers --Outcomes--> Board --transitions--> events, counters, log
+    probes  --results --/   |
+    ticks   -------------/  +--changed views--> workers
+
+    reload, discovery --> Configure(generation) to all workers, wait for Ready of all,
+                          then the board takes the new settings
+
+Everything runs in one loop and nothing in it blocks: reading the configuration, trust
+stores and name lookups go to threads. A generation is in force when every worker said so;
+if one refuses it, all go back to the previous settings under a new generation, so that
+workers never differ for longer than a reload takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.balancer.core.board import Board
+from holdfast.balancer.core.decisions import BackendStatus, PoolFactory, ProbeResult, Transition
+from holdfast.balancer.core.messages import (
+    Ask,
+    BackendRef,
+    Configure,
+    Drained,
+    Endpoint,
+    Outcomes,
+    Ready,
+    Stats,
+    Switch,
+    ToMaster,
+    ToWorker,
+)
+from holdfast.balancer.core.settings import BalancerSettings, StrategyName
+from holdfast.balancer.errors import NotFoundError, ReloadError, WorkerError
+from holdfast.balancer.shell.discovery import DnsDiscovery, Resolver, system_resolver
+from holdfast.balancer.shell.events import EventLog
+from holdfast.balancer.shell.listening import reserve
+from holdfast.balancer.shell.metrics import MergedStats, Tally, backend_gauges, exposition
+from holdfast.balancer.shell.probes import Prober, forget_certificates, targets
+from holdfast.balancer.shell.workers import COMMAND, RestartPolicy, WorkerSlot
+from holdfast.kernel import HoldfastError
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.1
+ASK_EVERY_S: Final = 2.0
+ASK_DEADLINE_S: Final = 1.0
+SILENT_LIMIT: Final = 5
+"""Unanswered questions in a row after which a worker counts as hung and is replaced. They are
+counted rather than timed, so that a machine that slept does not kill healthy workers."""
+APPLY_DEADLINE_S: Final = 10.0
+"""For a worker to take a configuration; one that does not is replaced, and its successor
+starts with the new one."""
+DRAIN_GRACE_S: Final = 1.0
+FIRST_DISCOVERY_S: Final = 2.0
+"""How long the start waits for names to resolve, so that the first requests find their backends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where the balancer can be reached, with real ports."""
+
+    listen: tuple[str, ...]
+    admin: str | None
+
+
+class Master:
+    """See the module. One :meth:`run` per object."""
+
+    def __init__(
+        self,
+        settings: BalancerSettings,
+        *,
+        reload: Callable[[], BalancerSettings],
+        ready: Callable[[Addresses], None],
+        pools: PoolFactory,
+        command: Sequence[str] = COMMAND,
+        restarts: RestartPolicy | None = None,
+        resolver: Resolver | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        """``reload`` reads the settings anew (in a thread); ``ready`` is called once, in the loop."""
+        self.events = EventLog(secrets.token_hex(4))
+        self._settings = settings
+        self._read_settings = reload
+        self._ready = ready
+        self._factory = pools
+        self._command = command
+        self._restarts = restarts or RestartPolicy()
+        self._resolver = resolver or system_resolver()
+        self._rng = rng or Random()
+        self._generation = 1
+        self._listen: tuple[str, ...] = ()
+        self._strategies: dict[str, StrategyName] = {}
+        self._discovered: dict[str, tuple[Endpoint, ...]] = {}
+        self._slots: dict[int, WorkerSlot] = {}
+        self._keepers: dict[int, asyncio.Task[None]] = {}
+        self._refusals: dict[int, tuple[int, str]] = {}
+        self._answered: dict[int, int] = {}
+        self._asked = 0
+        self._gathering: asyncio.Task[set[int]] | None = None
+        self._stats = MergedStats()
+        self._tally = Tally()
+        self._watchers: dict[str, tuple[Any, asyncio.Task[None]]] = {}
+        self._reloading = asyncio.Lock()
+        self._reload_wanted = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._cut = asyncio.Event()
+        self._failed = False
+
+    # Lifecycle
+
+    async def run(self) -> int:
+        """Serve until told to stop; the exit code. Raises :class:`~holdfast.balancer.errors.AddressError`."""
+        with ExitStack() as held:
+            listen: list[str] = []
+            for wanted in self._settings.listen:
+                reserved = await reserve(wanted, listen=False)
+                held.enter_context(reserved.sock)
+                listen.append(reserved.address)
+            self._listen = tuple(listen)
+            admin_socket, admin_address = None, None
+            if self._settings.admin is not None:
+                admin = await reserve(self._settings.admin, listen=True)
+                admin_socket, admin_address = held.enter_context(admin.sock), admin.address
+            self._board = Board(self._settings, self._factory, self._rng, time.monotonic())
+            self._prober = Prober(self._on_probe, self._rng)
+            held.enter_context(self._signals())
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                background = [
+                    group.create_task(self._tick(), name="tick"),
+                    group.create_task(self._ask_regularly(), name="ask"),
+                    group.create_task(self._reload_on_signal(), name="reload"),
+                ]
+                if admin_socket is not None:
+                    background.append(group.create_task(self._serve_admin(admin_socket), name="admin"))
+                try:
+                    self._retarget()
+                    await self._until(lambda: self._watchers.keys() <= self._discovered.keys(), FIRST_DISCOVERY_S)
+                    self._scale(self._settings.workers)
+                    if await self._until(self._all_in_force):
+                        self._log("ready", generation=self._generation, listen=list(self._listen), admin=admin_address)
+                        self._ready(Addresses(listen=self._listen, admin=admin_address))
+                    await self._stop.wait()
+                    await self._drain()
+                finally:
+                    self.events.close()
+                    for task in (*background, *(task for _, task in self._watchers.values())):
+                        task.cancel()
+                    await self._prober.close()
+        return 1 if self._failed or self._cut.is_set() else 0
+
+    def stop(self) -> None:
+        """Drain and leave; a second call ends the workers at once."""
+        if self._stop.is_set():
+            self._cut.set()
+        self._stop.set()
+        self._moved.set()
+
+    def _signals(self) -> ExitStack:
+        loop = asyncio.get_running_loop()
+        handlers: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTERM: self.stop,
+            signal.SIGINT: self.stop,
+            signal.SIGHUP: self._reload_wanted.set,
+        }
+        undo = ExitStack()
+        for number, handler in handlers.items():
+            # Outside the main thread signals belong to somebody else.
+            with suppress(ValueError, RuntimeError):
+                loop.add_signal_handler(number, handler)
+                undo.callback(loop.remove_signal_handler, number)
+        return undo
+
+    async def _serve_admin(self, sock: socket.socket) -> None:
+        # Workers import this package too; the web framework is loaded only where it is used.
+        from holdfast.balancer.shell.admin import serve_admin
+
+        await serve_admin(sock, self)
+
+    async def _drain(self) -> None:
+        timeout_s = float(self._settings.drain_timeout)
+        self._log("drain", timeout_s=timeout_s)
+        for slot in self._slots.values():
+            slot.drain(timeout_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s + DRAIN_GRACE_S):
+                while self._keepers and not self._cut.is_set():
+                    self._moved.clear()
+                    await self._moved.wait()
+        for slot in self._slots.values():
+            slot.kill()
+        await asyncio.gather(*self._keepers.values())
+
+    # Workers
+
+    def welcome(self, slot: WorkerSlot) -> Sequence[ToWorker]:
+        """Views follow the configuration at once: a worker that restarts must not begin with a bad backend."""
+        self._board.forget(slot.number)
+        return [self._configuration(), *self._board.news([*self._serving(), slot.number]).values()]
+
+    def heard(self, slot: WorkerSlot, message: ToMaster) -> None:
+        """A worker said something."""
+        now = time.monotonic()
+        match message:
+            case Outcomes(reports):
+                self._apply(self._board.on_reports(slot.number, reports, now))
+            case Stats(number):
+                self._stats.take(slot.number, message)
+                self._answered[slot.number] = number
+            case Ready(pid, generation, error):
+                self._log("worker_ready", worker=slot.number, pid=pid, generation=generation, error=error)
+                if error is not None:
+                    self._refusals[slot.number] = (generation, error)
+                self._board.forget(slot.number)
+                self._push()
+            case Drained(cut):
+                self._log("worker_drained", worker=slot.number, cut=cut)
+        self._moved.set()
+
+    def lost(self, slot: WorkerSlot, code: int) -> None:
+        """A worker process ended."""
+        self._stats.retire(slot.number)
+        self._answered.pop(slot.number, None)
+        self._board.forget(slot.number)
+        if slot.state != "draining":
+            self._tally.restart()
+            self._event("worker", {"worker": slot.number, "ended": code})
+            log.warning("worker ended", extra={"action": "worker_end", "worker": slot.number, "code": code})
+        self._moved.set()
+
+    def _scale(self, workers: int) -> None:
+        for number in range(workers):
+            if number not in self._slots:
+                slot = WorkerSlot(number, self, self._command, self._restarts, self._rng)
+                self._slots[number] = slot
+                self._keepers[number] = self._group.create_task(self._keep(slot), name=f"worker {number}")
+        for number, slot in self._slots.items():
+            if number >= workers:
+                slot.drain(float(self._settings.drain_timeout))
+
+    async def _keep(self, slot: WorkerSlot) -> None:
+        try:
+            await slot.run()
+        except WorkerError as gave_up:
+            log.error("giving up", extra={"action": "give_up", "worker": slot.number, "why": str(gave_up)})
+            self._failed = True
+            self._stop.set()
+        finally:
+            self._slots.pop(slot.number, None)
+            self._keepers.pop(slot.number, None)
+            self._moved.set()
+        if not self._stop.is_set():
+            # The number of workers may have gone down and up again while this one drained.
+            self._scale(self._settings.workers)
+
+    def _serving(self) -> list[int]:
+        return [number for number, slot in self._slots.items() if slot.state == "serving"]
+
+    def _all_in_force(self) -> bool:
+        wanted = range(self._settings.workers)
+        return all(n in self._slots and self._slots[n].generation >= self._generation for n in wanted)
+
+    async def _until(self, reached: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Whether the condition came true before the time was up or the master was told to stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not reached() and not self._stop.is_set():
+                    self._moved.clear()
+                    await self._moved.wait()
+        return reached()
+
+    # Decisions
+
+    def _on_probe(self, ref: BackendRef, result: ProbeResult) -> None:
+        self._apply(self._board.on_probe(ref, result, time.monotonic()))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._apply(self._board.tick(time.monotonic()))
+            self._push()
+
+    def _apply(self, transitions: Iterable[Transition]) -> None:
+        changed = False
+        for transition in transitions:
+            changed = True
+            self._tally.transition(transition)
+            data: dict[str, Any] = msgspec.to_builtins(transition)
+            self._event("transition", data)
+            log.info("transition", extra={"action": "transition", **data})
+        if changed:
+            # At once: until a worker knows, it goes on sending requests to a backend that is out.
+            self._push()
+
+    def _push(self) -> None:
+        for number, views in self._board.news(self._serving()).items():
+            self._slots[number].post(views)
+
+    # Configuration
+
+    async def reload(self) -> int:
+        """Read the settings anew and put them in force; the new generation.
+
+        Raises :class:`ReloadError`; the old settings then stay, or are back, in force.
+        """
+        async with self._reloading:
+            try:
+                wanted = await asyncio.to_thread(self._read_settings)
+            except HoldfastError as invalid:
+                raise ReloadError(
+                    str(invalid), where="configuration", remedy="correct it and reload again"
+                ) from invalid
+            for key in ("listen", "admin"):
+                if getattr(wanted, key) != getattr(self._settings, key):
+                    raise ReloadError(
+                        "cannot change while running",
+                        where=f"balancer.{key}",
+                        remedy="undo the change, or restart the balancer",
+                    )
+            forget_certificates()
+            await self._put_in_force(wanted, self._discovered)
+            self._log("reload", generation=self._generation)
+            self._event("reload", {"generation": self._generation})
+            return self._generation
+
+    async def _put_in_force(self, wanted: BalancerSettings, discovered: dict[str, tuple[Endpoint, ...]]) -> None:
+        before = self._settings, self._discovered, self._strategies
+        # A pool that now looks up another name keeps the old endpoints until that name resolves.
+        discovered = {
+            pool: endpoints
+            for pool, endpoints in discovered.items()
+            if pool in wanted.pools and wanted.pools[pool].discovery is not None
+        }
+        strategies = {pool: name for pool, name in self._strategies.items() if pool in wanted.pools}
+        refusal = await self._roll_out(wanted, discovered, strategies)
+        if refusal is not None:
+            await self._roll_out(*before)
+            raise ReloadError(refusal, where="configuration", remedy="correct it and reload again")
+        self._apply(self._board.reconfigure(wanted, self._endpoints(), time.monotonic()))
+        self._retarget()
+        self._push()
+        self._scale(wanted.workers)
+        await self._until(self._all_in_force, APPLY_DEADLINE_S)
+
+    async def _roll_out(
+        self,
+        settings: BalancerSettings,
+        discovered: dict[str, tuple[Endpoint, ...]],
+        strategies: dict[str, StrategyName],
+    ) -> str | None:
+        """Give every worker a new generation; why one refused it, if one did."""
+        self._settings, self._discovered, self._strategies = settings, discovered, strategies
+        self._generation += 1
+        generation = self._generation
+        message = self._configuration()
+        told = [slot for slot in self._slots.values() if slot.post(message)]
+
+        def missing() -> list[WorkerSlot]:
+            # A worker that ended meanwhile starts anew with these settings; it is not waited for.
+            return [
+                slot
+                for slot in told
+                if slot.state in ("starting", "serving")
+                and slot.generation < generation
+                and self._refusals.get(slot.number, (0, ""))[0] < generation
+            ]
+
+        if not await self._until(lambda: not missing(), APPLY_DEADLINE_S) and not self._stop.is_set():
+            for slot in missing():
+                log.warning("worker does not apply", extra={"action": "worker_kill", "worker": slot.number})
+                slot.replace()
+        return next((why for refused, why in self._refusals.values() if refused == generation), None)
+
+    def _configuration(self) -> Configure:
+        settings = msgspec.structs.replace(self._settings, listen=self._listen)
+        return Configure(self._generation, settings, tuple(self._endpoints()), self._strategies)
+
+    def _endpoints(self) -> list[Endpoint]:
+        return [endpoint for name in self._settings.pools for endpoint in self._discovered.get(name, ())]
+
+    async def _reload_on_signal(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            try:
+                await self.reload()
+            except ReloadError as refused:
+                log.error("reload refused", extra={"action": "reload", "why": str(refused)})
+            except Exception:
+                # Whatever reads the configuration is not ours; it must not take the balancer down.
+                log.exception("reload failed", extra={"action": "reload"})
+
+    # Discovery and health checks
+
+    def _retarget(self) -> None:
+        self._prober.retarget(targets(self._settings.pools, self._board.backends()))
+        wanted = {name: pool.discovery for name, pool in self._settings.pools.items() if pool.discovery is not None}
+        for name, (settings, task) in list(self._watchers.items()):
+            if wanted.get(name) != settings:
+                task.cancel()
+                del self._watchers[name]
+        for name, discovery in wanted.items():
+            if name not in self._watchers:
+                watch = self._watch(name, DnsDiscovery(name, discovery, self._resolver))
+                self._watchers[name] = discovery, self._group.create_task(watch, name=f"discovery {name}")
+
+    async def _watch(self, pool: str, discovery: DnsDiscovery) -> None:
+        async for endpoints in discovery.watch():
+            async with self._reloading:
+                try:
+                    await self._put_in_force(self._settings, {**self._discovered, pool: endpoints})
+                except ReloadError as refused:
+                    log.error("discovery refused", extra={"action": "discovery", "pool": pool, "why": str(refused)})
+                else:
+                    self._event("discovery", {"pool": pool, "backends": [e.backend for e in endpoints]})
+
+    # Counters
+
+    async def _ask_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(ASK_EVERY_S)
+            await self._gather()
+
+    async def _gather(self) -> set[int]:
+        """Ask every worker for its counters; who did not answer. Concurrent callers share one round."""
+        if self._gathering is None or self._gathering.done():
+            self._gathering = self._group.create_task(self._ask(), name="gather")
+        return await asyncio.shield(self._gathering)
+
+    async def _ask(self) -> set[int]:
+        self._asked += 1
+        number = self._asked
+        asked = [self._slots[n] for n in self._serving() if self._slots[n].post(Ask(number))]
+
+        def silent() -> list[WorkerSlot]:
+            return [s for s in asked if s.state == "serving" and self._answered.get(s.number, 0) < number]
+
+        await self._until(lambda: not silent(), ASK_DEADLINE_S)
+        stale = [] if self._stop.is_set() else silent()
+        for slot in asked:
+            slot.silent = slot.silent + 1 if slot in stale else 0
+            if slot.silent >= SILENT_LIMIT:
+                log.error("worker hangs", extra={"action": "worker_kill", "worker": slot.number})
+                slot.replace()
+        return {slot.number for slot in stale}
+
+    # What operators ask (holdfast.balancer.shell.admin.ControlPlane)
+
+    @property
+    def settings(self) -> BalancerSettings:
+        """The settings in force."""
+        return self._settings
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Whether traffic is served here. Backends do not count: a balancer without a good backend
+        must still answer 503 itself, and restarting it would bring none back."""
+        workers = {str(number): slot.state for number, slot in self._slots.items()}
+        ready = bool(self._serving()) and not self._stop.is_set()
+        return ready, {"ready": ready, "draining": self._stop.is_set(), "workers": workers}
+
+    async def metrics(self) -> bytes:
+        """The Prometheus exposition of master and workers."""
+        stale = await self._gather()
+        statuses = [status for pool in self.snapshot().values() for status in pool]
+        own = {
+            "holdfast_config_generation": {"": float(self._generation)},
+            "holdfast_worker_stale": {str(n): float(n in stale) for n in self._serving()},
+        }
+        return exposition(
+            (self._stats.counters(), self._stats.gauges(), self._tally.counters(), backend_gauges(statuses), own)
+        )
+
+    def snapshot(self) -> dict[str, tuple[BackendStatus, ...]]:
+        """Every backend by pool."""
+        return self._board.snapshot(time.monotonic())
+
+    def explain(self, pool: str, backend: str) -> Any:
+        """Why a backend is in or out."""
+        return self._board.explain(pool, backend, time.monotonic())
+
+    def drain(self, pool: str, backend: str, on: bool) -> None:
+        """Take a backend out of use, or put it back."""
+        self._apply(self._board.set_drain(pool, backend, on, time.monotonic()))
+        self._push()
+
+    def weigh(self, pool: str, backend: str, weight: float) -> None:
+        """Set the weight of a backend."""
+        self._apply(self._board.set_weight(pool, backend, weight, time.monotonic()))
+        self._push()
+
+    def strategies(self) -> dict[str, StrategyName]:
+        """The strategy in force, by pool."""
+        return {name: self._strategies.get(name, pool.strategy) for name, pool in self._settings.pools.items()}
+
+    def switch(self, pool: str, strategy: StrategyName) -> None:
+        """Use another strategy from now on, also after a reload."""
+        if pool not in self._settings.pools:
+            raise NotFoundError(
+                f"there is no pool {pool!r}", where="pool", remedy=f"use one of: {', '.join(self._settings.pools)}"
+            )
+        self._strategies = {**self._strategies, pool: strategy}
+        for slot in self._slots.values():
+            slot.post(Switch(pool, strategy))
+        self._event("strategy", {"pool": pool, "strategy": strategy})
+
+    def _event(self, kind: str, data: dict[str, Any]) -> None:
+        self.events.append(kind, data, dt.datetime.now(dt.UTC))
+
+    def _log(self, action: str, **fields: Any) -> None:
+        log.info(action, extra={"action": action, **fields})
+
+
+async def serve(
+    settings: BalancerSettings,
+    *,
+    reload: Callable[[], BalancerSettings],
+    ready: Callable[[Addresses], None],
+) -> int:
+    """Run the balancer until SIGTERM or SIGINT; the exit code.
+
+    0 after a drain; 1 when workers could not be kept running, or when a second signal cut
+    the drain short. Raises :class:`~holdfast.balancer.errors.AddressError` when an address
+    cannot be taken. ``ready`` is called once every worker listens; ``reload`` is called in
+    a thread on SIGHUP and ``POST /admin/reload`` and raises
+    :class:`~holdfast.kernel.HoldfastError` for an invalid configuration.
+    """
+    from holdfast.balancer.core.pool import PoolHealth  # type: ignore[import-not-found,unused-ignore]
+
+    return await Master(settings, reload=reload, ready=ready, pools=PoolHealth).run()
