@@ -22,7 +22,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Base of every section: immutable, and strict about unknown keys."""
 
 
-class BackendSettings(Section):
+class BackendSettings(Section, frozen=True):
     """One server that answers requests."""
 
     id: str
@@ -32,7 +32,7 @@ class BackendSettings(Section):
     """Share of traffic relative to its siblings. 0 keeps it configured but unused."""
 
 
-class DiscoverySettings(Section):
+class DiscoverySettings(Section, frozen=True):
     """Backends found by name instead of listed; ids become ``NAME-ADDRESS-PORT``."""
 
     dns: str
@@ -44,7 +44,7 @@ class DiscoverySettings(Section):
     """Resolve at least this often; also used when the resolver tells no TTL."""
 
 
-class HealthSettings(Section):
+class HealthSettings(Section, frozen=True):
     """Active health checks, run once per backend by the master."""
 
     enabled: bool = True
@@ -61,7 +61,7 @@ class HealthSettings(Section):
     """Lowest and highest status that passes (two numbers)."""
 
 
-class RetrySettings(Section):
+class RetrySettings(Section, frozen=True):
     """When a failed attempt may be made again, and how many such attempts a pool can afford."""
 
     attempts: int = 3
@@ -77,7 +77,7 @@ class RetrySettings(Section):
     """Request body kept for a replay; a longer body makes the request unrepeatable."""
 
 
-class OutlierSettings(Section):
+class OutlierSettings(Section, frozen=True):
     """What traffic itself says about a backend."""
 
     enabled: bool = True
@@ -89,7 +89,7 @@ class OutlierSettings(Section):
     minimum_volume: int = 20
 
 
-class BreakerSettings(Section):
+class BreakerSettings(Section, frozen=True):
     """How long a backend that failed traffic stays out, and how it comes back."""
 
     enabled: bool = True
@@ -104,7 +104,7 @@ class BreakerSettings(Section):
     ramp_shape: Literal["linear", "exponential"] = "linear"
 
 
-class DampingSettings(Section):
+class DampingSettings(Section, frozen=True):
     """Flap damping after RFC 2439, scaled to seconds."""
 
     enabled: bool = True
@@ -115,7 +115,7 @@ class DampingSettings(Section):
     max_suppress: Duration = Duration(300.0)
 
 
-class AdmissionSettings(Section):
+class AdmissionSettings(Section, frozen=True):
     """How much may be in flight or waiting, over all workers."""
 
     max_in_flight: int = 4096
@@ -132,7 +132,7 @@ class AdmissionSettings(Section):
     and the pool admits only what they can carry."""
 
 
-class UpstreamTlsSettings(Section):
+class UpstreamTlsSettings(Section, frozen=True):
     """TLS towards backends. Verification is on unless switched off by name."""
 
     verify: bool = True
@@ -142,7 +142,7 @@ class UpstreamTlsSettings(Section):
     key: str | None = None
 
 
-class PoolSettings(Section):
+class PoolSettings(Section, frozen=True):
     """A group of interchangeable backends and the policies that apply to it."""
 
     backends: tuple[BackendSettings, ...] = ()
@@ -168,7 +168,7 @@ class PoolSettings(Section):
     tls: UpstreamTlsSettings = UpstreamTlsSettings()
 
 
-class RouteSettings(Section):
+class RouteSettings(Section, frozen=True):
     """Sends a host and a path prefix to a pool. The most specific route wins, not the first."""
 
     pool: str
@@ -179,14 +179,14 @@ class RouteSettings(Section):
     strip_prefix: bool = False
 
 
-class CertificateSettings(Section):
+class CertificateSettings(Section, frozen=True):
     """A certificate chain and its key; the names in the certificate select it by SNI."""
 
     cert: str
     key: str
 
 
-class LimitsSettings(Section):
+class LimitsSettings(Section, frozen=True):
     """Bounds of what a client may send."""
 
     request_line: Size = Size(8 * 1024)
@@ -200,7 +200,7 @@ class LimitsSettings(Section):
     """Client connections per worker; one more is refused."""
 
 
-class TimeoutSettings(Section):
+class TimeoutSettings(Section, frozen=True):
     """How long a client may take for each phase."""
 
     header: Duration = Duration(10.0)
@@ -213,7 +213,7 @@ class TimeoutSettings(Section):
     """Silence in both directions of an upgraded connection."""
 
 
-class AccessLogSettings(Section):
+class AccessLogSettings(Section, frozen=True):
     """One JSON line per request."""
 
     enabled: bool = True
@@ -223,7 +223,7 @@ class AccessLogSettings(Section):
     """File to append to; ``-`` is standard output."""
 
 
-class BalancerSettings(Section):
+class BalancerSettings(Section, frozen=True):
     """The load balancer."""
 
     pools: dict[str, PoolSettings]

@@ -544,6 +544,6 @@ async def serve(
     a thread on SIGHUP and ``POST /admin/reload`` and raises
     :class:`~holdfast.kernel.HoldfastError` for an invalid configuration.
     """
-    from holdfast.balancer.core.pool import PoolHealth  # type: ignore[import-not-found,unused-ignore]
+    from holdfast.balancer.core.adapter import Adapter
 
-    return await Master(settings, reload=reload, ready=ready, pools=PoolHealth).run()
+    return await Master(settings, reload=reload, ready=ready, pools=Adapter).run()
