@@ -303,6 +303,11 @@ class Exchange:
             self.request_sent = True
             if self.head.chunked:
                 upstream.transport.write(b"0\r\n\r\n")
+        if self.phase == WAITING:
+            # The backend's time begins when it has all that it was asked to work on.
+            now = self.client.engine.clock()
+            self.deadline = now + self.pool.policy.timeout_s
+            self.expires = min(now + self.pool.policy.per_try_timeout_s, self.deadline)
 
     def _keep_for_replay(self, piece: bytes) -> None:
         self.replay_bytes += len(piece)
@@ -614,6 +619,10 @@ class Exchange:
         phase = self.phase
         if phase == WAITING:
             upstream = self.upstream
+            if not self.request.complete and upstream is not None and not upstream.write_paused:
+                # The backend waits as we do: for the client, who has a time limit of its own.
+                self.expires = now + self.pool.policy.per_try_timeout_s
+                return
             if upstream is not None:
                 upstream.close()
             self._attempt_failed("timeout", now, reached=True, detail=f"{now - self.attempt_began:.3f}s")
