@@ -41,7 +41,7 @@ class BudgetMachine(RuleBasedStateMachine):
             assert self.budget.try_spend(self.now) is expected
             if expected:
                 self.spent.append(self.now)
-                assert self._within(self.spent, self._longest) <= self._earned(self._longest)
+                assert any(self._within(self.spent, window) <= self._earned(window) for window in self._windows())
         if self._within(self.spent, self._longest) + 1 <= self._earned(self._shortest):
             assert self.budget.available(self.now) >= 1.0 - 1e-6, "refused although the window has earned it"
 
@@ -57,6 +57,11 @@ class BudgetMachine(RuleBasedStateMachine):
     @property
     def _shortest(self) -> float:
         return self.ttl * 0.9 - 1e-6
+
+    def _windows(self) -> list[float]:
+        """Every window that the budget may have looked at and that differs in what it holds."""
+        ages = {self.now - time for time in self.requests + self.spent}
+        return [self._shortest, self._longest, *(age for age in ages if self._shortest < age < self._longest)]
 
     def _within(self, times: list[float], window_s: float) -> int:
         return sum(time > self.now - window_s for time in times)
