@@ -175,7 +175,7 @@ class Engine:
         for exchange in tuple(self.active):
             if exchange.expires <= now:
                 exchange.expired(now)
-            elif ticking and exchange.phase == WAITING and exchange.backend is not None:
+            elif ticking and exchange.phase == WAITING and exchange.request_sent and exchange.backend is not None:
                 age_s = now - exchange.attempt_began
                 if age_s > exchange.backend.oldest_s:
                     exchange.backend.oldest_s = age_s

@@ -227,7 +227,7 @@ class Exchange:
             # Every backend had its turn: the least bad of them may have it again, a little later.
             self.tried.clear()
             self.phase = BACKOFF
-            pause_s = full_jitter(self.attempts, self.client.engine.rng, base_s=0.025, cap_s=0.25)
+            pause_s = full_jitter(self.attempts - 1, self.client.engine.rng, base_s=0.025, cap_s=0.25)
             self.expires = min(self.deadline, now + pause_s)
         elif pool.has_capacity():
             pool.in_flight -= 1
