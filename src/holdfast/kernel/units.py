@@ -31,7 +31,7 @@ _BYTES: Final = {
 }
 _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d)")
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:us|ms|s|m|h|d))+")
-_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(B|kB|MB|GB|KiB|MiB|GiB|TiB)")
+_SIZE: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(B|kB|MB|GB|KiB|MiB|GiB|TiB)")
 
 
 class Duration(float):
@@ -54,13 +54,18 @@ class Duration(float):
 
     def __str__(self) -> str:
         """The shortest text that :meth:`parse` reads back to the same value."""
-        for unit, seconds in (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3)):
-            scaled = float(self) / seconds
-            if scaled >= 1 and scaled == round(scaled):
-                return f"{round(scaled)}{unit}"
-        if float(self) == 0.0:
+        seconds = float(self)
+        if seconds == 0.0:
             return "0"
-        return f"{round(float(self) * 1e6, 3):f}".rstrip("0").rstrip(".") + "us"
+        # Whole numbers of the largest unit first; compared by multiplying, as parse does.
+        for unit in ("d", "h", "m", "s", "ms"):
+            count = round(seconds / _SECONDS[unit])
+            if count >= 1 and count * _SECONDS[unit] == seconds:
+                return f"{count}{unit}"
+        micros = f"{seconds * 1e6:.3f}".rstrip("0").rstrip(".")
+        if float(micros) * _SECONDS["us"] == seconds:
+            return f"{micros}us"
+        return f"{Decimal(repr(seconds)):f}s"  # repr is the shortest decimal that is this very float
 
 
 class Size(int):
@@ -77,10 +82,8 @@ class Size(int):
         match = _SIZE.fullmatch(compact)
         if match is None:
             raise ValueError(f"{text!r} is not a size; write a number with a unit, like 512B, 64KiB or 1GiB")
-        size = float(match[1]) * _BYTES[match[2]]
-        if not math.isfinite(size):
-            raise ValueError(f"a size of {len(compact)} characters is too long")
-        return cls(round(size))
+        number = Decimal(match[1])  # a float would round beyond 8 PiB
+        return cls(round(number * _BYTES[match[2]]))
 
     def __str__(self) -> str:
         """The shortest text that :meth:`parse` reads back to the same value."""
