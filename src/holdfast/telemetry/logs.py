@@ -103,7 +103,7 @@ class JsonFormatter(logging.Formatter):
             line[f"{name}_" if name in line else name] = value
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = _traceback(self, record)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _encodable(json.dumps(line, ensure_ascii=False, default=str))
 
 
 class HumanFormatter(logging.Formatter):
@@ -117,7 +117,12 @@ class HumanFormatter(logging.Formatter):
         line = f"{clock}.{int(record.msecs):03d} {record.levelname:<7} {text}{' ' + fields if fields else ''}"
         if record.exc_info and record.exc_info[0] is not None:
             line += "\n" + _traceback(self, record)
-        return line
+        return _encodable(line)
+
+
+def _encodable(text: str) -> str:
+    """Lone surrogates, which file names may carry, cannot be written as UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _inline(value: object) -> str:
