@@ -99,6 +99,7 @@ class Backend(Target):
         "trial_outcomes",
         "trials",
         "trials_in_flight",
+        "trials_since",
     )
 
     def __init__(self, name: str, address: Address, *, weight: float = 1.0, limit: int = 1024) -> None:
@@ -109,6 +110,7 @@ class Backend(Target):
         self.connections = 0
         self.trials = 0
         self.trials_in_flight = 0
+        self.trials_since = 0.0
         self.state = "up"
         self.retired = False
         self.oldest_s = 0.0

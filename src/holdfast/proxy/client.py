@@ -149,8 +149,12 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client caught up."""
         self.write_paused = False
-        if self.exchange is not None and self.exchange.upstream is not None:
-            self.exchange.upstream.transport.resume_reading()
+        self.since = self.engine.clock()
+        exchange = self.exchange
+        if exchange is None:
+            self._next()
+        elif exchange.upstream is not None:
+            exchange.upstream.transport.resume_reading()
 
     # Requests, one after the other.
 
@@ -161,7 +165,7 @@ class ClientConnection(asyncio.Protocol):
         self._running = True
         try:
             arrived = self.reader.arrived
-            while self.exchange is None and not self.lost and not self.closing:
+            while self.exchange is None and not self.lost and not self.closing and not self.write_paused:
                 if arrived and (self.broken is None or arrived[0].complete):
                     self.head_since = 0.0
                     self._begin(arrived.popleft())
@@ -211,7 +215,7 @@ class ClientConnection(asyncio.Protocol):
         self.exchange = None
         if self.lost:
             return
-        if not exchange.keep:
+        if not exchange.keep or self.engine.draining:
             if exchange.request.complete:
                 self.close()
             else:

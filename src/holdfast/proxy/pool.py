@@ -36,6 +36,8 @@ LATENCY_BOUNDS_S: Final = (
 )
 
 _RETIRED_KEPT: Final = 256
+_TRIAL_PATIENCE_S: Final = 2.0
+"""A pool that gets nothing but POST would otherwise never take a backend back."""
 
 
 class Pool:
@@ -134,12 +136,16 @@ class Pool:
     def choose(self, tried: Collection[Backend], now: float, key: int | None, *, repeatable: bool) -> Backend | None:
         """The backend for the next attempt.
 
-        A backend on trial comes first, but only for a request that can be repeated elsewhere
-        should the trial fail.
+        A backend on trial comes first, but only for a request that can be repeated elsewhere should
+        the trial fail; for any request once no such request came for a while.
         """
-        if self.trials_open and repeatable:
+        if self.trials_open:
             for backend in self.backends:
-                if backend.trials_in_flight < backend.trials and backend not in tried:
+                if (
+                    backend.trials_in_flight < backend.trials
+                    and (repeatable or now - backend.trials_since > _TRIAL_PATIENCE_S)
+                    and backend not in tried
+                ):
                     return backend
         # mypy cannot know that a strategy returns one of the targets that it was given.
         return self.strategy.pick(self.backends, tried, now, self._rng, key)  # type: ignore[return-value]

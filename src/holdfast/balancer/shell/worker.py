@@ -192,6 +192,8 @@ class Worker:
             backend = None if pool is None else pool.backend(view.ref.backend)
             if pool is None or backend is None:
                 continue
+            if view.trials and view.state != backend.state:
+                backend.trials_since = now
             backend.weight = view.weight
             backend.trials = view.trials
             backend.state = view.state
