@@ -38,7 +38,18 @@ MACHINE_PATHS = re.compile(r"(?<![\w.~$}/-])/(?:home|root|Users|work|opt|tmp)/[\
 
 def committed() -> list[Path]:
     """Text files that are, or are about to be, committed."""
-    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    command = [
+        "git",
+        "-c",
+        "safe.directory=*",
+        "-C",
+        str(ROOT),
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
     try:
         listing = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, timeout=30
