@@ -149,7 +149,7 @@ _RANGES: Final[dict[type[Section], dict[str, tuple[float, float]]]] = {
     HealthSettings: {"interval": _TIME, "timeout": _TIME, "rise": (1, 1000), "fall": (1, 1000)},
     RetrySettings: {
         "attempts": (1, 20),
-        "budget_percent": (0, 100),
+        "budget_percent": (0, 1000),
         "budget_floor_per_s": (0, 1_000_000),
         "per_try_timeout": _TIME,
         "buffer": (Size(0), Size(64 * 2**20)),
