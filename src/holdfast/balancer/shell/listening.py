@@ -52,9 +52,10 @@ async def reserve(address: str, *, listen: bool) -> Reserved:
         sock.setblocking(False)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if listen:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        else:
+        # Connections inherit it from their listener. Without it, those in TIME_WAIT would keep the
+        # address from everybody who comes after us and does not share ports.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not listen:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(where)
         if listen:
