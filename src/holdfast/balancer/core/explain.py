@@ -190,9 +190,9 @@ def _panic(health: BackendHealth, facts: PoolFacts, now: float) -> Reason | None
         figures["in_flight_limit"] = facts.in_flight_limit
         text += f" It admits at most {facts.in_flight_limit} requests in flight."
     if health.state == "panic":
-        carries = health.carries(now)
+        carries = health.carries
         figures["carries"] = carries
-        text += f" This backend would be out, but gets {carries:.0%} of its weight, which it is believed to carry."
+        text += f" This backend would be out, but gets {carries:.0%} of its weight, which it was last seen to carry."
         return Reason(rule="pool.panic", effect="in", text=text, figures=figures)
     return Reason(rule="pool.panic", effect="none", text=text, figures=figures)
 

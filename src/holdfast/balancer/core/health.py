@@ -19,6 +19,7 @@ is left.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
     from holdfast.resilience import Judgement, OutlierWindow
     from holdfast.resilience.breaker import Chance
 
-CARRY_PRIOR: Final = 4.0
-"""Attempts that the prior belief "it carries half" is worth, see :meth:`BackendHealth.carries`."""
+CARRY_MEMORY: Final = 50.0
+"""Attempts over which :attr:`BackendHealth.carries` averages. It counts attempts, not time: what a
+backend was last seen to carry stays true while it gets no traffic."""
 CARRY_STEP: Final = 0.05
-"""Least share, and the step of it, so that each report does not push a new weight to all workers."""
+"""Step of the share that is published, so that not every report pushes a new weight to all workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class BackendHealth:
     """The state of one backend. The pool is the only caller; time goes forward between calls."""
 
     __slots__ = (
+        "_carries",
         "breaker",
         "changes",
         "configured_weight",
@@ -69,6 +72,7 @@ class BackendHealth:
         "latency_s",
         "leases",
         "override_weight",
+        "rescued",
         "rotation_since",
         "since",
         "state",
@@ -94,6 +98,9 @@ class BackendHealth:
         self.breaker = Breaker(policies.breaker) if policies.breaker else None
         self.damping = FlapDamping(policies.damping) if policies.damping else None
         self.window = window
+        self._carries = 0.5
+        self.rescued = False
+        """Panic: it gets traffic although it would be out."""
         self.working = False
         """It passed a check or served a request at least once."""
         self.last_probe: ProbeResult | None = None
@@ -157,14 +164,13 @@ class BackendHealth:
         damping = self.damping.factor(now) if self.damping else 1.0
         return max(0.01, round(ramp * damping, 2))
 
-    def carries(self, now: float) -> float:
-        """The share of its weight that it is believed to carry although it is out, in (0, 1].
+    @property
+    def carries(self) -> float:
+        """The share of its weight that it was last seen to carry, in [0, 1] by steps of 0.05.
 
-        The success ratio of its window, drawn towards one half by a prior worth four attempts.
+        An exponential average of successes over the last 50 attempts; one half before the first.
         """
-        totals = self.window.totals(now)
-        ratio = (totals.successes + CARRY_PRIOR / 2) / (totals.successes + totals.failures + CARRY_PRIOR)
-        return max(CARRY_STEP, round(ratio / CARRY_STEP) * CARRY_STEP)
+        return round(round(self._carries / CARRY_STEP) * CARRY_STEP, 2)
 
     def ramping(self, now: float) -> bool:
         """Whether it came back less than a ramp ago."""
@@ -176,6 +182,12 @@ class BackendHealth:
         self.working = self.working or result.passed
         self._observe(passed=result.passed, kind=result.kind, now=now)
 
+    def on_traffic(self, failure: str | None, count: int) -> None:
+        """Take in attempts with the same outcome, for what they say about capacity."""
+        outcome = 1.0 if failure is None else 0.0
+        self.working = self.working or failure is None
+        self._carries = outcome + (self._carries - outcome) * math.exp(-count / CARRY_MEMORY)
+
     def on_traffic_as_probe(self, failure: str | None, count: int, now: float) -> None:
         """Take in attempts the naive way, as if they were checks (breaker switched off).
 
@@ -183,7 +195,6 @@ class BackendHealth:
         down gets none, so only an active check brings it back.
         """
         passed = failure is None
-        self.working = self.working or passed
         if passed and not self.hysteresis.up:
             return
         for _ in range(1 if passed else count):

@@ -11,8 +11,8 @@ for the workers. After every input, in this order:
    weight. Otherwise the suppression is waived until it ends or the backend flaps again, so
    that a waiver does not itself become a flap;
 3. decide about **panic**: below that share of weight in rotation, backends that are out on
-   suspicion (by traffic or damping) get traffic again, each in proportion to what it was seen
-   to carry, and the pool admits only as much as all in rotation carry together. Backends
+   suspicion (by traffic or damping) get traffic again, each in proportion to what it was last
+   seen to carry, if that is anything, and the pool admits only as much as all in rotation carry together. Backends
    whose active checks fail are used only if there is nothing else at all;
 4. name the states, set the weights, and report what changed.
 
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 PARDON_S: Final = 1.0
 """Ejections this short before the pool turns out to fail as a whole are taken back: the first
 backend to fail cannot be told from a single bad one until the second fails."""
+RESCUE_ENTER: Final = 0.25
+RESCUE_LEAVE: Final = 0.05
+"""Panic brings back a backend that was last seen to carry a quarter of its traffic, and drops it again
+when it carries next to nothing: attempts there would be lost for those who make them, and bring
+nothing to the pool. Half-open trials go on all the same."""
 EPISODE_S: Final = 10.0
 """Dismissed evidence is reported once per backend in this time."""
 
@@ -239,14 +244,15 @@ class PoolHealth:
             return
         if health.breaker is None:
             for run in report.runs:
+                health.on_traffic(run.failure, run.count)
                 health.on_traffic_as_probe(run.failure, run.count, now)
             return
         # In panic a half-open backend gets ordinary traffic instead of trials; it tries it just as well.
         trial = health.breaker.state == "half_open" and (report.trial or health.state == "panic")
         for run in report.runs:
+            health.on_traffic(run.failure, run.count)
             requests = tuple((worker, number) for number in run.requests)
             if run.failure is None:
-                health.working = True
                 self._correlation.succeeded(health.id, run.count, requests, now)
                 excused = False
             else:
@@ -294,7 +300,7 @@ class PoolHealth:
         self._panic = total > 0 and self._share_in < self._settings.admission.panic_threshold
         weights = {health.id: health.share * health.factor(now) for health in members if self._is_in(health)}
         if self._panic:
-            rescued = self._rescue(members, bool(weights), now)
+            rescued = self._rescue(members, bool(weights))
             weights.update(rescued)
             bound = self._settings.admission.max_in_flight
             self._limit = max(len(weights), math.floor(bound * min(1.0, (carried + sum(rescued.values())) / total)))
@@ -329,12 +335,14 @@ class PoolHealth:
     def _is_in(self, health: BackendHealth) -> bool:
         return health.member and health.sound and not health.suppression_enforced
 
-    def _rescue(self, members: list[BackendHealth], anything_in: bool, now: float) -> dict[str, float]:
+    def _rescue(self, members: list[BackendHealth], anything_in: bool) -> dict[str, float]:
         """Panic: the weights of those that get traffic although they would be out."""
         out = [health for health in members if not self._is_in(health)]
         suspects = [health for health in out if health.hysteresis.up]
-        chosen = suspects if suspects or anything_in else out
-        return {health.id: health.share * health.carries(now) for health in chosen}
+        chosen = [health for health in suspects if health.carries >= (RESCUE_LEAVE if health.rescued else RESCUE_ENTER)]
+        if not chosen and not anything_in:
+            chosen = suspects or out
+        return {health.id: health.share * max(RESCUE_LEAVE, health.carries) for health in chosen}
 
     def _name(self, health: BackendHealth, rescued: bool, now: float) -> State:
         if health.drained:
@@ -353,6 +361,7 @@ class PoolHealth:
 
     def _enter(self, health: BackendHealth, state: State, weight: float, now: float) -> Transition | None:
         changes, health.changes = health.changes, []
+        health.rescued = state == "panic"
         if (weight > 0) != (health.weight > 0):
             health.flips += 1
             health.rotation_since = now
@@ -375,7 +384,7 @@ class PoolHealth:
             "panic_threshold": self._settings.admission.panic_threshold,
         }
         if state == "panic":
-            rule, figures = "pool.panic", {**share, "carries": health.carries(now)}
+            rule, figures = "pool.panic", {**share, "carries": health.carries}
         elif health.state == "panic":
             rule, figures = "pool.panic_over", share
         elif state == "suppressed":
