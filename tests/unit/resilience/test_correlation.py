@@ -122,6 +122,17 @@ def test_while_peers_are_silent_it_waits_but_not_for_ever() -> None:
     assert pool.verdicts(2.0) == {"a": True}
 
 
+def test_a_peer_whose_last_attempt_failed_is_no_alibi() -> None:
+    pool = Pool()
+    pool.fail("a", 1, 2, 3, 4, 5, kind="connect")
+    for peer in "bc":
+        pool.serve(peer, now=1.1)
+        pool.fail(peer, 6, now=1.2)
+    assert pool.verdicts(1.2) == {}
+    pool.serve("b", now=1.3)
+    assert pool.verdicts(1.3) == {"a": True}
+
+
 def test_the_only_backend_is_never_ejected() -> None:
     pool = Pool(1)
     pool.fail("a", 1, 2, 3, 4, 5, kind="connect")

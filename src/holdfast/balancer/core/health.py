@@ -294,6 +294,7 @@ class BackendHealth:
             self.leases.clear()
         elif self.breaker is None:
             self.breaker = Breaker(policies.breaker)
+            self.window.clear()
         else:
             self.breaker.reconfigure(policies.breaker)
         if policies.damping is None:

@@ -40,12 +40,12 @@ def test_poison_ejects_nobody_in_any_interleaving(
         for gap_s, backend in failures:
             at += gap_s
             events.append((at, backend, number))
-    for now, backend, number in [*sorted(events, key=lambda event: event[0]), (60.0, "a", None)]:
+    for now, backend, request in [*sorted(events, key=lambda event: event[0]), (60.0, "a", None)]:
         correlation.settle(now)
-        if number is None:
+        if request is None:
             correlation.succeeded(backend, 1, (), now)
         else:
-            correlation.failed(backend, kind, 1, (number,), now)
+            correlation.failed(backend, kind, 1, (request,), now)
         assert not [j for j in correlation.judge(BACKENDS, (), now) if j.eject]
         assert all(correlation.window(peer).totals(now).failures == 0 for peer in BACKENDS)
 
