@@ -104,7 +104,9 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     count: int
     requests: tuple[int, ...] = ()
     """For failures: the worker-local number of the request behind each attempt, so that one
-    poison request which fails everywhere is told apart from a bad backend."""
+    poison request which fails everywhere is told apart from a bad backend. For successes: the
+    numbers of those requests alone that had failed before, since a retry that succeeds settles
+    at once that the earlier backend was to blame (without them the master has to wait)."""
 
 
 class BackendReport(msgspec.Struct, frozen=True, array_like=True):
