@@ -124,6 +124,7 @@ class OutlierWindow:
     __slots__ = (
         "_cleared",
         "_counts",
+        "_last_failure",
         "_last_success",
         "_numbers",
         "_policy",
@@ -147,6 +148,7 @@ class OutlierWindow:
         self._required = policy.consecutive
         self._run_figures: dict[str, float | str] = {}
         self._last_success = -math.inf
+        self._last_failure = -math.inf
         self._cleared = -1  # runs up to this one are forgotten, and so are their marks
 
     @property
@@ -216,6 +218,8 @@ class OutlierWindow:
             return Evidence(
                 "outlier.consecutive", self._run_since, {"consecutive": self._run_failures, **self._run_figures}
             )
+        if now - self._last_failure > self._policy.window_s:  # the usual case, and the cheap one
+            return None
         totals = self.totals(now)
         volume = totals.successes + totals.failures
         ratio = totals.success_ratio
@@ -230,6 +234,7 @@ class OutlierWindow:
         return Evidence("outlier.success_ratio", now - self._policy.window_s, figures)
 
     def _begin_run(self, now: float) -> None:
+        self._last_failure = now
         if self._run_failures or self._run_held:
             return
         totals = self.totals(now)
