@@ -6,6 +6,7 @@
     closed     closed for ``reset_after_s`` and as long
                as the last opening was meant to last       closed     opening = 0
     open       timer runs out                              half_open  no trial out, no success counted
+    open       hastened                                    open       timer cut short
     open       pardoned                                    closed     opening -= 1, no ramp
     half_open  trial succeeds, ``trial_successes`` so far  closed     ramp begins
     half_open  trial succeeds, fewer so far                half_open  its permit is free again
@@ -186,6 +187,10 @@ class Breaker:
         self._opening -= 1
         self._enter("closed", now)
         return Change(at=now, rule="breaker.pardon", before="open", after="closed", figures={"opening": self._opening})
+
+    def hasten(self, open_s: float) -> None:
+        """Open: let trials begin no later than so long after the opening, because capacity is short."""
+        self._until = min(self._until, self._since + open_s) if self._state == "open" else self._until
 
     def tick(self, now: float) -> Change | None:
         """Let time work: end an opening, expire permits, forget old openings."""

@@ -27,7 +27,8 @@ would only move the load to backends that fail as well. So evidence against one 
 convicts it only when a peer has an alibi for the cause: a success since the evidence began,
 and no failing run now.
 
-    failing   peers already out of rotation, in a failing run of 3, or with evidence of their own
+    failing   peers already out of rotation, in a failing run of 3, with evidence of their own, or
+              dismissed as correlated and without a success since
     sound     peers whose last outcome is a success later than the beginning of the evidence
     silent    the rest
 
@@ -118,7 +119,17 @@ class Correlation:
     it is bounded by ``max_requests``.
     """
 
-    __slots__ = ("_outlier", "_pending", "_policy", "_requests", "_sequence", "_timers", "_windows", "poisoned")
+    __slots__ = (
+        "_dismissed",
+        "_outlier",
+        "_pending",
+        "_policy",
+        "_requests",
+        "_sequence",
+        "_timers",
+        "_windows",
+        "poisoned",
+    )
 
     def __init__(self, outlier: OutlierPolicy, policy: CorrelationPolicy) -> None:
         """Start without backends."""
@@ -129,6 +140,7 @@ class Correlation:
         self._timers: list[tuple[float, int, Hashable]] = []
         self._sequence = 0  # orders timers that are due at the same time; keys need not be comparable
         self._pending: dict[str, float] = {}  # backend -> when evidence appeared that waits for a sign of its peers
+        self._dismissed: set[str] = set()
         self.poisoned = 0
         """Requests found to be poison since the start."""
 
@@ -147,8 +159,8 @@ class Correlation:
 
     def remove(self, backend: str) -> None:
         """Forget a backend."""
+        self.clear(backend)
         del self._windows[backend]
-        self._pending.pop(backend, None)
 
     def reconfigure(self, outlier: OutlierPolicy, policy: CorrelationPolicy) -> None:
         """Judge by other figures. Windows start anew only when their own figures change."""
@@ -159,10 +171,12 @@ class Correlation:
             self._requests.clear()
             self._timers.clear()
             self._pending.clear()
+            self._dismissed.clear()
 
     def succeeded(self, backend: str, count: int, requests: Sequence[Hashable], now: float) -> None:
         """Count successes; ``requests`` names those that had failed before."""
         self._windows[backend].succeeded(count, now)
+        self._dismissed.discard(backend)
         for key in requests:
             suspicion = self._requests.pop(key, None)
             if suspicion is not None and suspicion.state in ("held", "spread"):
@@ -195,9 +209,10 @@ class Correlation:
                 self._settle(key, suspicion, now)
 
     def clear(self, backend: str) -> None:
-        """Start a backend's window anew (it came back, or its evidence was dismissed)."""
+        """Start a backend's window anew, because it came back."""
         self._windows[backend].clear()
         self._pending.pop(backend, None)
+        self._dismissed.discard(backend)
 
     def judge(self, active: Collection[str], out: Collection[str], now: float) -> list[Judgement]:
         """Decide about every backend in ``active`` that has evidence against it.
@@ -219,6 +234,7 @@ class Correlation:
                 self._pending.pop(judgement.backend, None)
             else:
                 self.clear(judgement.backend)
+                self._dismissed.add(judgement.backend)
         return judgements
 
     def _judge_one(
@@ -236,7 +252,7 @@ class Correlation:
             if peer == backend:
                 continue
             window = self._windows[peer]
-            if peer in found or window.run_length >= self._policy.failing_run:
+            if peer in found or peer in self._dismissed or window.run_length >= self._policy.failing_run:
                 failing += 1
             elif window.run_length == 0 and window.last_success >= evidence.since:
                 sound += 1

@@ -210,6 +210,7 @@ class OutlierWindow:
         for counts in self._counts:
             counts[:] = [0, 0, 0]
         self._cleared = self._run
+        self._last_success = self._last_failure = -math.inf
         self._end_run()
 
     def evidence(self, now: float) -> Evidence | None:

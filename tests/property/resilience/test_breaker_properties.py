@@ -86,6 +86,12 @@ class BreakerMachine(RuleBasedStateMachine):
         if permit not in self.held:
             self.took(self.breaker.report(permit, succeeded=succeeded, now=self.now, rng=self.rng))
 
+    @rule(open_s=st.sampled_from((0.0, 1.0, 30.0)))
+    def hasten(self, open_s: float) -> None:
+        before = self.breaker.until
+        self.breaker.hasten(open_s)
+        assert before is None or (self.breaker.until is not None and self.breaker.until <= before)
+
     @rule()
     def pardon(self) -> None:
         self.took(self.breaker.pardon(self.now))

@@ -198,6 +198,17 @@ def test_a_pardon_closes_without_ramp_and_without_growth() -> None:
     assert breaker.pardon(0.6) is None
 
 
+def test_a_hastened_timer_is_cut_short_and_never_prolonged() -> None:
+    breaker = Breaker(BreakerPolicy(open_min_s=100.0))
+    breaker.hasten(1.0)
+    assert breaker.until is None
+    breaker.trip(10.0, LOW)
+    breaker.hasten(70.0)
+    assert breaker.until == 60.0
+    breaker.hasten(30.0)
+    assert breaker.until == 40.0
+
+
 def test_tripping_an_open_breaker_does_not_prolong_it() -> None:
     breaker = Breaker(BreakerPolicy())
     breaker.trip(0.0, LOW)

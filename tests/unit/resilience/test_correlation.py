@@ -167,6 +167,18 @@ def test_after_a_failure_of_all_each_must_fail_anew_to_be_convicted() -> None:
     assert pool.verdicts(2.1) == {"a": True}
 
 
+def test_a_peer_that_was_spared_still_counts_as_failing_until_it_serves_again() -> None:
+    pool = Pool(2)
+    pool.fail("a", 1, 2, 3, 4, 5, kind="connect")
+    pool.fail("b", 1, 2, 3, kind="connect")
+    assert pool.verdicts(1.0) == {"a": False}
+    pool.fail("b", 4, 5, kind="connect", now=5.0)
+    assert pool.verdicts(5.0) == {"b": False}
+    pool.serve("a", now=6.0)
+    pool.fail("b", 6, 7, 8, 9, 10, kind="connect", now=6.0)
+    assert pool.verdicts(6.0) == {"b": True}
+
+
 def test_remembered_requests_are_bounded() -> None:
     correlation = Correlation(OutlierPolicy(), CorrelationPolicy(max_requests=10))
     correlation.add("a")

@@ -8,7 +8,8 @@ Three witnesses speak independently, and none can silence another:
 
 A backend is *sound* while checks say up and the breaker is closed. Losing soundness is one
 down transition, whoever noticed first, and costs one penalty; a backend that was never seen
-working pays none, because it cannot have flapped.
+working pays none, because it cannot have flapped. A penalty cannot be taken back (only time
+lowers it), so that for an ejection by traffic is due only once a pardon is out of question.
 
 It starts up, so that a balancer that restarts does not begin with an outage; that it has not
 been checked yet is told by :attr:`BackendHealth.probed`.
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from holdfast.resilience import Judgement, OutlierWindow
     from holdfast.resilience.breaker import Chance
 
+PARDON_S: Final = 1.0
+"""Ejections this short before the pool turns out to fail as a whole are taken back: the first
+backend to fail cannot be told from a single bad one until the second fails."""
 CARRY_MEMORY: Final = 50.0
 """Attempts over which :attr:`BackendHealth.carries` averages. It counts attempts, not time: what a
 backend was last seen to carry stays true while it gets no traffic."""
@@ -55,6 +59,7 @@ class BackendHealth:
 
     __slots__ = (
         "_carries",
+        "_flap_due",
         "breaker",
         "changes",
         "configured_weight",
@@ -99,6 +104,7 @@ class BackendHealth:
         self.damping = FlapDamping(policies.damping) if policies.damping else None
         self.window = window
         self._carries = 0.5
+        self._flap_due: float | None = None
         self.rescued = False
         """Panic: it gets traffic although it would be out."""
         self.working = False
@@ -214,13 +220,16 @@ class BackendHealth:
         self._note(
             Change(at=now, rule=judgement.evidence.rule, before=change.before, after=change.after, figures=figures)
         )
-        self._count_flap(sound, now)
+        if sound and self.working:
+            self._flap_due = now + PARDON_S
 
     def pardon(self, now: float) -> None:
         """Take an opening back that the pool found to be part of a failure of all."""
         if self.breaker is not None and self.tripped_at is not None:
             self._note(self.breaker.pardon(now))
+            self.window.clear()
             self.tripped_at = None
+            self._flap_due = None
 
     def on_trial(self, worker: int, failure: str | None, count: int, now: float, rng: Chance) -> None:
         """Take in the outcome of half-open trials of one worker."""
@@ -283,6 +292,9 @@ class BackendHealth:
             self._note(change)
             if change is not None:
                 self.suppression_waived = False
+        if self._flap_due is not None and now >= self._flap_due:
+            self._flap_due = None
+            self._flap(now)
 
     def reconfigure(self, weight: float, policies: Policies, window: OutlierWindow, now: float) -> None:
         """Go on under other policies; whatever each has learned stays."""
@@ -325,7 +337,11 @@ class BackendHealth:
         self._count_flap(sound, now)
 
     def _count_flap(self, was_sound: bool, now: float) -> None:
-        if was_sound and not self.sound and self.working and self.damping is not None:
+        if was_sound and not self.sound and self.working:
+            self._flap(now)
+
+    def _flap(self, now: float) -> None:
+        if self.damping is not None:
             self.suppression_waived = False
             self._note(self.damping.flap(now))
 

@@ -11,7 +11,7 @@ for the workers. After every input, in this order:
    weight. Otherwise the suppression is waived until it ends or the backend flaps again, so
    that a waiver does not itself become a flap;
 3. decide about **panic**: below that share of weight in rotation, backends that are out on
-   suspicion (by traffic or damping) get traffic again, each in proportion to what it was last
+   suspicion (by traffic or damping) get traffic again, by the square of what each was last
    seen to carry, if that is anything, and the pool admits only as much as all in rotation carry together. Backends
    whose active checks fail are used only if there is nothing else at all;
 4. name the states, set the weights, and report what changed.
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast.balancer.core.events import State, Transition
 from holdfast.balancer.core.explain import BackendSnapshot, Explanation, PoolFacts, PoolSnapshot, explain, snapshot
-from holdfast.balancer.core.health import BackendHealth, ProbeResult
+from holdfast.balancer.core.health import PARDON_S, BackendHealth, ProbeResult
 from holdfast.balancer.core.messages import BackendRef, BackendReport, Endpoint, View, Views
 from holdfast.balancer.core.policies import Policies
 from holdfast.resilience import Change, Correlation
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from holdfast.balancer.core.settings import PoolSettings
     from holdfast.resilience.breaker import Chance
 
-PARDON_S: Final = 1.0
-"""Ejections this short before the pool turns out to fail as a whole are taken back: the first
-backend to fail cannot be told from a single bad one until the second fails."""
+PANIC_OPEN_S: Final = 30.0
+"""Longest opening while the pool panics: it may grow to minutes where others can stand in, but a pool
+that is short of capacity asks more often whether the backend is back."""
 RESCUE_ENTER: Final = 0.25
 RESCUE_LEAVE: Final = 0.05
 """Panic brings back a backend that was last seen to carry a quarter of its traffic, and drops it again
@@ -301,14 +301,20 @@ class PoolHealth:
         weights = {health.id: health.share * health.factor(now) for health in members if self._is_in(health)}
         if self._panic:
             rescued = self._rescue(members, bool(weights))
-            weights.update(rescued)
-            bound = self._settings.admission.max_in_flight
-            self._limit = max(len(weights), math.floor(bound * min(1.0, (carried + sum(rescued.values())) / total)))
+            for health in rescued:
+                # A failed attempt is carried by another backend in the end, and retries are budgeted, so
+                # the share sent falls faster than the share that succeeds.
+                weights[health.id] = health.share * max(RESCUE_LEAVE, health.carries) ** 2
+                carried += health.share * max(RESCUE_LEAVE, health.carries)
+            self._limit = max(len(weights), math.floor(self._settings.admission.max_in_flight * carried / total))
+            for health in members:
+                if health.breaker is not None:
+                    health.breaker.hasten(PANIC_OPEN_S)
         else:
-            rescued = {}
+            rescued = []
             self._limit = None
         transitions = [
-            self._enter(health, self._name(health, health.id in rescued, now), weights.get(health.id, 0.0), now)
+            self._enter(health, self._name(health, health in rescued, now), weights.get(health.id, 0.0), now)
             for health in self._backends.values()
         ]
         return [transition for transition in transitions if transition is not None]
@@ -335,14 +341,14 @@ class PoolHealth:
     def _is_in(self, health: BackendHealth) -> bool:
         return health.member and health.sound and not health.suppression_enforced
 
-    def _rescue(self, members: list[BackendHealth], anything_in: bool) -> dict[str, float]:
-        """Panic: the weights of those that get traffic although they would be out."""
+    def _rescue(self, members: list[BackendHealth], anything_in: bool) -> list[BackendHealth]:
+        """Panic: those that get traffic although they would be out."""
         out = [health for health in members if not self._is_in(health)]
         suspects = [health for health in out if health.hysteresis.up]
         chosen = [health for health in suspects if health.carries >= (RESCUE_LEAVE if health.rescued else RESCUE_ENTER)]
         if not chosen and not anything_in:
             chosen = suspects or out
-        return {health.id: health.share * max(RESCUE_LEAVE, health.carries) for health in chosen}
+        return chosen
 
     def _name(self, health: BackendHealth, rescued: bool, now: float) -> State:
         if health.drained:
