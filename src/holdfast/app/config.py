@@ -54,9 +54,10 @@ def load(file: str | FilePath, *, environ: Environ[str, str] | None = None, port
     report = Report(broken=set(document.broken))
     config = decode(Config, document.root, report)
     problems = [*document.problems, *report.problems]
-    if not {"balancer"} & document.root.entries.keys():
+    if config.balancer is None and ("balancer",) not in report.broken:
         message, remedy = "no service is configured", "add a `balancer:` section; docs/configuration.md has an example"
-        problems.append(Diagnostic(line=document.root.line, path=("balancer",), message=message, remedy=remedy))
+        line = document.root.lines.get("balancer", document.root.line)
+        problems.append(Diagnostic(line=line, path=("balancer",), message=message, remedy=remedy))
     found = [*_supervisor(config.supervisor), *_balancer(config, ports=ports)]
     problems += [_located(problem, document.root) for problem in found if not _rests_on(problem, report.broken)]
     if problems:
