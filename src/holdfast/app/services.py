@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -93,8 +94,14 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     return uvloop.run(main)
 
 
-def up(file: str | Path, *, sink: Sink = to_stderr, on_up: Callable[[Addresses], None] | None = None) -> None:
+def up(
+    file: str | Path,
+    *,
+    sink: Sink = to_stderr,
+    on_up: Callable[[Sequence[Service], Addresses], None] | None = None,
+) -> None:
     """Run everything in the file until told to stop. Raises what :func:`load` and the supervisor raise."""
     config = load(file).config
-    supervisor = Supervisor(services(config, file), config.supervisor, rng=Random(), sink=sink, on_up=on_up)
-    asyncio.run(supervisor.run())
+    wanted = services(config, file)
+    announced = None if on_up is None else partial(on_up, wanted)
+    asyncio.run(Supervisor(wanted, config.supervisor, rng=Random(), sink=sink, on_up=announced).run())

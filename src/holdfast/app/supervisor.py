@@ -196,8 +196,7 @@ class Supervisor:
         complete = self._addresses.keys() >= everybody
         self._addresses[name] = addresses
         fields = {"action": "service_up", "service": name, "child_pid": child.pid, "addresses": addresses}
-        # At the start a table says it all at once, if there is one.
-        _log.log(logging.INFO if complete or self._on_up is None else logging.DEBUG, "%s is up", name, extra=fields)
+        _log.info("%s is up", name, extra=fields)
         if not complete and self._addresses.keys() >= everybody:
             notify("READY=1")
             if self._on_up is not None:

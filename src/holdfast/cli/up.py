@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from holdfast.app import demo
 from holdfast.app.child import Service
-from holdfast.app.config import load
-from holdfast.app.services import services
 from holdfast.app.services import up as run_services
-from holdfast.app.supervisor import Addresses, to_stderr
+from holdfast.app.supervisor import Addresses
 from holdfast.app.terminal import StatusLine, startup_table
 from holdfast.telemetry import logs
 
@@ -23,26 +22,37 @@ LOG_FORMAT: Final = "HOLDFAST_LOG_FORMAT"
 """``human`` or ``json``; by default a terminal gets ``human``. Children inherit the choice, as they write to a pipe."""
 
 
-def log_to_stderr() -> None:
+def log_to_stderr() -> logging.Handler:
     """Set logging up for a service."""
     choice = os.environ.get(LOG_FORMAT)
-    logs.configure(human={"human": True, "json": False}.get(choice or ""))
+    return logs.configure(human={"human": True, "json": False}.get(choice or ""))
+
+
+class _AfterTheTable(logging.Filter):
+    """At the start a table says that services are up; later a line does."""
+
+    shown = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return self.shown or getattr(record, "action", None) != "service_up"
 
 
 def run_file(file: Path) -> None:
     """Run everything in a file."""
     interactive = sys.stderr.isatty()
     os.environ.setdefault(LOG_FORMAT, "human" if interactive else "json")
-    log_to_stderr()
-    on_up: Callable[[Addresses], None] | None = None
-    if interactive:
-        started = services(load(file).config, file)
-        columns = shutil.get_terminal_size().columns
+    handler = log_to_stderr()
+    if not interactive:
+        run_services(file)
+        return
+    table = _AfterTheTable()
+    handler.addFilter(table)
 
-        def on_up(addresses: Addresses) -> None:
-            sys.stderr.write(startup_table(started, addresses, columns=columns))
+    def on_up(started: Sequence[Service], addresses: Addresses) -> None:
+        sys.stderr.write(startup_table(started, addresses, columns=shutil.get_terminal_size().columns))
+        table.shown = True
 
-    run_services(file, sink=to_stderr, on_up=on_up)
+    run_services(file, on_up=on_up)
 
 
 def run_demo(port_base: int) -> None:
@@ -55,7 +65,8 @@ def run_demo(port_base: int) -> None:
         return
     columns = shutil.get_terminal_size().columns
     status = StatusLine(sys.stderr, columns=columns)
-    logs.configure(stream=status, human=os.environ[LOG_FORMAT] == "human")
+    table = _AfterTheTable()
+    logs.configure(stream=status, human=os.environ[LOG_FORMAT] == "human").addFilter(table)
 
     def on_up(started: Sequence[Service], addresses: Addresses, file: Path) -> None:
         status.write(startup_table(started, addresses, columns=columns))
@@ -64,6 +75,7 @@ def run_demo(port_base: int) -> None:
             f"A heartbeat of {demo.HEARTBEAT_PER_S:g} requests a second of our own keeps it moving. "
             f"Configuration: {file}. Ctrl-C stops.\n"
         )
+        table.shown = True
 
     try:
         asyncio.run(demo.run(port_base=port_base, sink=status.write_bytes, on_up=on_up, on_beat=status.update))

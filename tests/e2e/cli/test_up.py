@@ -1,0 +1,194 @@
+"""`holdfast up` as a newcomer runs it: real processes, real ports, a real terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+DEADLINE_S = 30.0
+
+
+def free_pair() -> int:
+    """A port that is free together with the next one."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+    raise RuntimeError("no two free ports in a row")
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**os.environ, "PYTHONPATH": path, "TMPDIR": str(tmp_path), "COLUMNS": "120"}
+
+
+@contextlib.contextmanager
+def holdfast(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command with its standard error in a pipe; interrupted at the end if it still runs."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "holdfast", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env=environment(tmp_path),
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(DEADLINE_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def wait_for(stream: IO[bytes] | None, **fields: Any) -> dict[str, Any]:
+    """The next log line with these fields. The stream is unbuffered, so that nothing hides from ``select``."""
+    assert stream is not None
+    seen = b""
+    deadline = time.monotonic() + DEADLINE_S
+    while (left := deadline - time.monotonic()) > 0 and select.select([stream], [], [], left)[0]:
+        if not (line := stream.readline()):
+            break
+        seen += line
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if all(record.get(name) == value for name, value in fields.items()):
+                assert isinstance(record, dict)
+                return record
+    pytest.fail(f"no line with {fields} in\n{seen.decode(errors='replace')}")
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=DEADLINE_S) as answer:
+        body: bytes = answer.read()
+    return body.decode()
+
+
+def test_the_demo_holds_while_a_backend_is_killed(tmp_path: Path) -> None:
+    port = free_pair()
+    with holdfast(tmp_path, "up", "--port-base", str(port)) as process:
+        started = {}
+        for name in ("backend a", "backend b", "backend c", "balancer"):
+            started[name] = None
+        while None in started.values():
+            record = wait_for(process.stderr, action="service_up")
+            started[record["service"]] = record["child_pid"]
+        assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/")
+        assert "demo" in json.loads(fetch(f"http://127.0.0.1:{port + 1}/admin/backends"))["pools"]
+        os.kill(started["backend a"], signal.SIGKILL)
+        for _ in range(50):
+            assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/")
+        assert wait_for(process.stderr, action="service_exited", service="backend a")["reason"] == "killed by SIGKILL"
+        wait_for(process.stderr, action="service_up", service="backend a")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 0
+    assert not list(tmp_path.glob("holdfast-demo-*"))
+
+
+def test_the_demo_shows_a_table_and_a_moving_line_on_a_terminal(tmp_path: Path) -> None:
+    port = free_pair()
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "holdfast", "up", "--port-base", str(port)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(tmp_path),
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            deadline = time.monotonic() + DEADLINE_S
+            while not re.search(rb"requests [0-9]+, answered [1-9][0-9]*, errors 0; all 3 backends up", shown):
+                assert time.monotonic() < deadline, shown.decode(errors="replace")
+                if select.select([ours], [], [], 1.0)[0]:
+                    shown += os.read(ours, 65536)
+        finally:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(OSError):  # EIO: the last writer has gone
+                while chunk := os.read(ours, 65536):
+                    shown += chunk
+            os.close(ours)
+        assert process.wait(DEADLINE_S) == 0
+    text = shown.decode(errors="replace")
+    assert "holdfast is up" in text
+    assert f"http://127.0.0.1:{port + 1}/admin/backends" in text
+    assert "fails for 6 s of every 20" in text
+    assert '{"ts"' not in text
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_a_taken_port_is_told_with_its_owner_and_the_way_out(tmp_path: Path, offset: int) -> None:
+    base = free_pair()
+    with socket.socket() as owner:
+        port = base + offset
+        owner.bind(("127.0.0.1", port))
+        owner.listen()
+        with holdfast(tmp_path, "up", "--port-base", str(base)) as process:
+            _, errors = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 2
+        errors = errors.decode()
+        name = Path("/proc/self/comm").read_text().strip()
+        assert f"127.0.0.1:{port}: port {port} is in use by {name} (pid {os.getpid()}); " in errors
+        assert re.search(r"stop that program, or run `holdfast up --port-base \d+`", errors)
+
+
+FILE = """\
+balancer:
+  listen: ["127.0.0.1:{front}"]
+  admin: "127.0.0.1:{admin}"
+  workers: 1
+  pools: {{web: {{backends: [{{id: a, url: "http://127.0.0.1:{backend}"}}]}}}}
+  drain_timeout: 5s
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_file_is_run_reloaded_and_drained(tmp_path: Path, number: signal.Signals) -> None:
+    port, backend = free_pair(), free_pair()
+    file = tmp_path / "holdfast.yaml"
+    file.write_text(FILE.format(front=port, admin=port + 1, backend=backend))
+    with (
+        holdfast(tmp_path, "run", "demo-backend", "--id", "x", "--port", str(backend)) as upstream,
+        holdfast(tmp_path, "up", "-c", str(file)) as process,
+    ):
+        addresses = wait_for(process.stderr, action="service_up", service="balancer")["addresses"]
+        assert addresses["front door"] == f"http://127.0.0.1:{port}"
+        assert "Hello from backend x" in fetch(addresses["front door"])
+        process.send_signal(signal.SIGHUP)
+        wait_for(process.stderr, action="reload")
+        assert "Hello from backend x" in fetch(addresses["front door"])
+        process.send_signal(number)
+        assert process.wait(DEADLINE_S) == 0
+        upstream.terminate()
+        assert upstream.wait(DEADLINE_S) == 0
+
+
+def test_a_wrong_file_starts_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "holdfast.yaml"
+    file.write_text("balancer: {pools: {}}\n")
+    with holdfast(tmp_path, "up", "-c", str(file)) as process:
+        _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 2
+    assert errors.decode() == f"{file}:1: balancer.pools: no pool; add a pool with a list of backends\n"
