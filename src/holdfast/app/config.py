@@ -27,6 +27,18 @@ from holdfast.telemetry.logs import is_secret_name
 MAX_FILE_BYTES: Final = 2**20
 DEFAULT_FILE: Final = "holdfast.yaml"
 
+_HOUR: Final = Duration(3600.0)
+_WEEK: Final = Duration(7 * 86400.0)
+SUPERVISOR_RANGES: Final[dict[str, tuple[float, float]]] = {
+    "restarts": (0, 1000),
+    "window": (Duration(1.0), _WEEK),
+    "backoff_min": (Duration(0.01), _HOUR),
+    "backoff_max": (Duration(0.01), _HOUR),
+    "start_timeout": (Duration(1.0), _HOUR),
+    "grace": (Duration(0.0), _HOUR),
+}
+"""Lowest and highest value, both allowed."""
+
 _WHOLE_REFERENCE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
@@ -111,15 +123,6 @@ def _below(section: str, problem: Problem) -> Problem:
 
 
 def _supervisor(settings: SupervisorSettings) -> list[Problem]:
-    hour, longest = Duration(3600.0), Duration(7 * 86400.0)
-    ranges: dict[str, tuple[float, float]] = {
-        "restarts": (0, 1000),
-        "window": (Duration(1.0), longest),
-        "backoff_min": (Duration(0.01), hour),
-        "backoff_max": (Duration(0.01), hour),
-        "start_timeout": (Duration(1.0), hour),
-        "grace": (Duration(0.0), hour),
-    }
     problems = [
         Problem(
             path=("supervisor", name),
@@ -127,7 +130,7 @@ def _supervisor(settings: SupervisorSettings) -> list[Problem]:
             message="out of range",
             remedy=f"write a value from {low} to {high}",
         )
-        for name, (low, high) in ranges.items()
+        for name, (low, high) in SUPERVISOR_RANGES.items()
         if not low <= getattr(settings, name) <= high
     ]
     if settings.backoff_max < settings.backoff_min:
@@ -188,6 +191,3 @@ def _references(node: Node, path: Path) -> Items[tuple[Path, str]]:
         list(enumerate(node.items)) if isinstance(node, Sequence) else list(node.entries.items())
     )
     return [found for part, child in pairs for found in _references(child, (*path, part))]
-
-
-__all__ = ["DEFAULT_FILE", "MAX_FILE_BYTES", "Loaded", "load"]

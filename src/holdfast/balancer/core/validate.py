@@ -142,7 +142,7 @@ _TIME: Final = (Duration(0.001), _LONGEST)
 _TIME_OR_OFF: Final = (Duration(0.0), _LONGEST)
 _COUNT: Final = (1, 1_000_000)
 
-_RANGES: Final[dict[type[Section], dict[str, tuple[float, float]]]] = {
+RANGES: Final[dict[type[Section], dict[str, tuple[float, float]]]] = {
     BalancerSettings: {"workers": (1, 256), "drain_timeout": _TIME_OR_OFF},
     BackendSettings: {"weight": (0, 1_000_000)},
     DiscoverySettings: {"min_interval": _TIME, "max_interval": _TIME},
@@ -209,7 +209,7 @@ def validate(settings: BalancerSettings) -> list[Problem]:
 
 
 def _ranges(path: Path, section: Section) -> Iterator[Problem]:
-    for name, (low, high) in _RANGES.get(type(section), {}).items():
+    for name, (low, high) in RANGES.get(type(section), {}).items():
         value = getattr(section, name)
         if value is not None and not (math.isfinite(value) and low <= value <= high):
             yield Problem(

@@ -22,7 +22,7 @@ from holdfast.balancer.core.settings import (
     Section,
     UpstreamTlsSettings,
 )
-from holdfast.balancer.core.validate import parse_listen, validate
+from holdfast.balancer.core.validate import RANGES, parse_listen, validate
 from holdfast.kernel import Duration
 
 A = BackendSettings(id="a", url="http://127.0.0.1:9001")
@@ -167,7 +167,7 @@ def test_damping_that_is_off_may_be_unreachable() -> None:
 
 @pytest.mark.parametrize(
     ("section", "name", "low", "high"),
-    [(section, name, low, high) for section, ranges in module._RANGES.items() for name, (low, high) in ranges.items()],
+    [(section, name, low, high) for section, ranges in RANGES.items() for name, (low, high) in ranges.items()],
 )
 def test_a_figure_beyond_either_bound_is_out_of_range(section: type[Section], name: str, low: float, high: float) -> None:
     kind = type(low)
@@ -195,6 +195,6 @@ def test_every_figure_has_a_range() -> None:
     unbounded = {
         f"{section.__name__}.{name}"
         for section in Section.__subclasses__()
-        for name in figures(section) - module._RANGES.get(section, {}).keys()
+        for name in figures(section) - RANGES.get(section, {}).keys()
     }
     assert unbounded == set()
