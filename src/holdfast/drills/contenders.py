@@ -20,10 +20,11 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Final, Self
+from typing import ClassVar, Final, Protocol, Self
 
 from holdfast.drills.errors import DrillError, ProcessFailedError
 from holdfast.drills.process import Child, free_port
@@ -31,17 +32,19 @@ from holdfast.evidence import project_root
 
 POOL: Final = "drill"
 """Name of the only pool."""
+CONTROL: Final = "control"
+"""Name of the negative control."""
 _REQUEST_TIMEOUT_S: Final = 10.0
 
 
 class Contender(abc.ABC):
     """A proxy under test. A context manager; leaving it ends its processes."""
 
-    name: ClassVar[str]
+    name: str
     """Prefix of its samples and metrics in the evidence."""
 
     def __init__(self, *, backends: Mapping[str, int], workers: int, directory: Path) -> None:
-        """``backends`` are ports of 127.0.0.1 by name; ``directory`` exists and is this contender's own."""
+        """``backends`` are ports of 127.0.0.1 by name; ``directory`` exists."""
         self.backends = dict(backends)
         self.workers = workers
         self.directory = directory
@@ -76,6 +79,11 @@ class Contender(abc.ABC):
     @abc.abstractmethod
     def flips(self) -> int:
         """How often it has taken a backend out of use since it started."""
+
+    def restart(self) -> None:
+        """End it and start it again on the same port."""
+        self.stop()
+        self.__enter__()
 
     def stop(self) -> int:
         """End it. Returns its exit code."""
@@ -123,26 +131,34 @@ def fetch(
 
 
 class Holdfast(Contender):
-    """The balancer with its defaults."""
+    """The balancer with its defaults, or with something switched off as the control."""
 
-    name = "holdfast"
-    pool_settings: ClassVar[dict[str, Any]] = {}
-    """What differs from the defaults."""
-
-    def __init__(self, *, backends: Mapping[str, int], workers: int, directory: Path) -> None:
+    def __init__(
+        self,
+        *,
+        backends: Mapping[str, int],
+        workers: int,
+        directory: Path,
+        name: str = "holdfast",
+        pool: Mapping[str, object] | None = None,
+        section: Mapping[str, object] | None = None,
+    ) -> None:
+        """``pool`` and ``section`` are what differs from the defaults in the pool and in ``balancer:``."""
         super().__init__(backends=backends, workers=workers, directory=directory)
+        self.name = name
         self.admin_port = free_port()
-        self.settings: dict[str, Any] = {}
-        """More keys of the ``balancer`` section."""
+        self._pool = dict(pool or {})
+        self._section = dict(section or {})
 
     @property
     def config(self) -> Path:
         """The file that it runs on."""
-        return self.directory / "holdfast.yaml"
+        return self.directory / f"{self.name}.yaml"
 
-    def write_config(self, *, backends: Mapping[str, int] | None = None, pool: Mapping[str, Any] | None = None) -> None:
+    def write_config(
+        self, backends: Mapping[str, int], routes: Sequence[Mapping[str, str]] = ({"pool": POOL},)
+    ) -> None:
         """Write the file (JSON is YAML), by rename so that a reload never sees half of it."""
-        chosen = self.backends if backends is None else backends
         document = {
             "balancer": {
                 "listen": [f"127.0.0.1:{self.port}"],
@@ -151,13 +167,14 @@ class Holdfast(Contender):
                 "access_log": {"enabled": False},
                 "pools": {
                     POOL: {
-                        "backends": [{"id": name, "url": f"http://127.0.0.1:{port}"} for name, port in chosen.items()],
-                        **self.pool_settings,
-                        **(pool or {}),
+                        "backends": [
+                            {"id": name, "url": f"http://127.0.0.1:{port}"} for name, port in backends.items()
+                        ],
+                        **self._pool,
                     }
                 },
-                "routes": [{"pool": POOL}],
-                **self.settings,
+                "routes": list(routes),
+                **self._section,
             }
         }
         draft = self.config.with_suffix(".new")
@@ -166,7 +183,7 @@ class Holdfast(Contender):
 
     def prepare(self) -> list[str]:
         """Everything but the backends is left to the defaults."""
-        self.write_config()
+        self.write_config(self.backends)
         return [sys.executable, "-c", _RUN_HOLDFAST, "run", "balancer", "-c", str(self.config)]
 
     def flips(self) -> int:
@@ -199,26 +216,21 @@ def sum_metric(exposition: str, name: str) -> float:
     return sum(values)
 
 
-class Control(Holdfast):
-    """The negative control: the same balancer without what the drill praises."""
-
-    name = "control"
-    pool_settings: ClassVar[dict[str, Any]] = {
-        "damping": {"enabled": False},
-        "breaker": {"enabled": False},
-        "retry": {"budget_percent": 1000},
-    }
-
-
 class _Peer(Contender):
     """A contender that is installed from the distribution and configured by a template."""
 
+    program_name: ClassVar[str]
+    """Name of the executable, of its package, and of the contender."""
     template: ClassVar[str]
+
+    def __init__(self, *, backends: Mapping[str, int], workers: int, directory: Path) -> None:
+        super().__init__(backends=backends, workers=workers, directory=directory)
+        self.name = self.program_name
 
     @classmethod
     def missing(cls) -> str | None:
-        if shutil.which(cls.name, path=_search_path()) is None:
-            return f"{cls.name} is not installed; apt-get install {cls.name}"
+        if shutil.which(cls.program_name, path=_search_path()) is None:
+            return f"{cls.program_name} is not installed; apt-get install {cls.program_name}"
         if not cls._template_path().exists():
             return f"{cls._template_path()} is missing; run the drill from a checkout of the project"
         return None
@@ -230,7 +242,7 @@ class _Peer(Contender):
     @classmethod
     def program(cls) -> str:
         """Path of the executable."""
-        found = shutil.which(cls.name, path=_search_path())
+        found = shutil.which(cls.program_name, path=_search_path())
         if found is None:
             raise DrillError(str(cls.missing()))
         return found
@@ -253,7 +265,7 @@ def _search_path() -> str:
 class HAProxy(_Peer):
     """HAProxy in the foreground, one process with as many threads as the others have workers."""
 
-    name = "haproxy"
+    program_name = "haproxy"
     template = "haproxy.cfg"
 
     def prepare(self) -> list[str]:
@@ -291,7 +303,7 @@ class HAProxy(_Peer):
 class Nginx(_Peer):
     """nginx in the foreground, with its shared-memory zone."""
 
-    name = "nginx"
+    program_name = "nginx"
     template = "nginx.cfg"
 
     def prepare(self) -> list[str]:
@@ -318,7 +330,32 @@ class Nginx(_Peer):
         return log.read_text(errors="replace").count("upstream server temporarily disabled") if log.exists() else 0
 
 
-ContenderFactory = Callable[..., Contender]
-"""Called with ``backends``, ``workers`` and ``directory``."""
-CONTENDERS: Final[dict[str, type[Contender]]] = {kind.name: kind for kind in (Holdfast, HAProxy, Nginx, Control)}
-"""In the order in which they run: the subject first, its control last."""
+PEERS: Final[tuple[type[HAProxy | Nginx], ...]] = (HAProxy, Nginx)
+
+
+class ContenderFactory(Protocol):
+    """Makes one contender for these backends."""
+
+    def __call__(self, *, backends: Mapping[str, int], workers: int, directory: Path) -> Contender:
+        """See :class:`Contender`."""
+        ...
+
+
+def field_of(
+    *, without: Mapping[str, object] | None, section: Mapping[str, object] | None = None
+) -> tuple[dict[str, ContenderFactory], tuple[str, ...]]:
+    """Everybody who takes part, by name, in the order in which they run; and a note on each who is missing.
+
+    ``without`` are the pool settings that make the control, ``None`` for no control.
+    """
+    found: dict[str, ContenderFactory] = {"holdfast": partial(Holdfast, section=section)}
+    notes = []
+    for peer in PEERS:
+        reason = peer.missing()
+        if reason is None:
+            found[peer.program_name] = peer
+        else:
+            notes.append(f"without {peer.program_name}: {reason}")
+    if without is not None:
+        found[CONTROL] = partial(Holdfast, name=CONTROL, pool=without, section=section)
+    return found, tuple(notes)

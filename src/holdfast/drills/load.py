@@ -279,6 +279,14 @@ class OpenLoop:
         self.result.cpu_s = time.process_time() - cpu
         return self.result
 
+    def stop(self) -> None:
+        """Send nothing more; :meth:`run` returns when what is in flight has ended."""
+        result, reached = self.result, self._next
+        self._open -= len(result) - reached
+        del result.intended[reached:], result.sent[reached:], result.done[reached:], result.status[reached:]
+        del result.outcome[reached:]
+        result.is_post = result.is_post[:reached]
+
     def _now(self) -> float:
         return time.monotonic() - self.result.started
 

@@ -60,12 +60,19 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     bound: float
     value: float | None
     holds: bool
-    ours: bool = True
-    """False: a claim about a peer or the control, which informs but fails no drill."""
+    in_quick: bool = False
+    """Whether a quick run can judge it too."""
 
     @classmethod
     def judge(
-        cls, claim: str, metric: str, comparison: Comparison, bound: float, value: float | None, *, ours: bool = True
+        cls,
+        claim: str,
+        metric: str,
+        comparison: Comparison,
+        bound: float,
+        value: float | None,
+        *,
+        in_quick: bool = False,
     ) -> Claim:
         """Compare a value with a bound. An undefined value never holds."""
         return cls(
@@ -75,7 +82,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             bound=bound,
             value=value,
             holds=value is not None and _COMPARE[comparison](value, bound),
-            ours=ours,
+            in_quick=in_quick,
         )
 
 
@@ -118,8 +125,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     control: Control | None = None
 
     def failed_claims(self) -> tuple[Claim, ...]:
-        """Claims about us that did not hold."""
-        return tuple(claim for claim in self.claims if claim.ours and not claim.holds)
+        """Claims that did not hold, of those that this kind of run can judge."""
+        return tuple(claim for claim in self.claims if not claim.holds and (claim.in_quick or not self.quick))
 
 
 def measure(
@@ -160,7 +167,9 @@ def verify(record: Record) -> None:
         if metric is None:
             faults.append(f"claim {claim.claim!r} is about {claim.metric}, which is not in the record")
             continue
-        judged = Claim.judge(claim.claim, claim.metric, claim.comparison, claim.bound, metric.value, ours=claim.ours)
+        judged = Claim.judge(
+            claim.claim, claim.metric, claim.comparison, claim.bound, metric.value, in_quick=claim.in_quick
+        )
         if not _same(judged.value, claim.value) or judged.holds != claim.holds:
             faults.append(
                 f"claim {claim.claim!r} says {claim.value} holds={claim.holds}, the metric says {judged.value}"

@@ -1,0 +1,86 @@
+"""All drills by name, and how one of them is run."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from holdfast import evidence
+from holdfast.drills.dead_backend import DeadBackend
+from holdfast.drills.errors import UnknownDrillError
+from holdfast.drills.findings import Drill, Findings, Setting
+from holdfast.drills.flapping import Flapping
+from holdfast.drills.idle import Idle
+from holdfast.drills.outage import Outage
+from holdfast.drills.reload import Reload
+from holdfast.drills.throughput import Throughput
+
+_DRILLS: Final[tuple[Drill, ...]] = (Flapping(), Outage(), DeadBackend(), Throughput(), Reload(), Idle())
+DEFAULT_SEED: Final = 20_090_531
+"""Any fixed number does; a drill is repeated with the seed that its record names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillInfo:
+    """What a person chooses a drill by."""
+
+    name: str
+    title: str
+
+
+def list_drills() -> tuple[DrillInfo, ...]:
+    """Every drill, in the order of the documentation."""
+    return tuple(DrillInfo(name=drill.name, title=drill.title) for drill in _DRILLS)
+
+
+def run_drill(name: str, *, quick: bool, seed: int | None, out: Path, progress: Callable[[str], None]) -> Path:
+    """Carry out a drill and write its record below ``out``. Returns the record's path.
+
+    ``quick`` takes seconds instead of minutes and proves that the drill works, not what it
+    claims. ``progress`` gets a line whenever something begins. Raises
+    :class:`UnknownDrillError` and other :class:`~holdfast.drills.errors.DrillError` s.
+    """
+    drill = next((one for one in _DRILLS if one.name == name), None)
+    if drill is None:
+        known = ", ".join(one.name for one in _DRILLS)
+        raise UnknownDrillError(f"there is no drill {name!r}; there are {known}")
+    _allow_open_files()
+    started = dt.datetime.now(dt.UTC)
+    clock = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=f"holdfast-{name}-") as directory:
+        setting = Setting(
+            quick=quick,
+            seed=DEFAULT_SEED if seed is None else seed,
+            directory=Path(directory),
+            progress=progress,
+        )
+        found = _run(drill, setting)
+    record = found.record(drill, setting, started=started, duration_s=time.monotonic() - clock)
+    return evidence.write(record, out)
+
+
+def compare(before: Path, after: Path) -> evidence.RecordComparison:
+    """Compare two records of the same drill. Raises :class:`~holdfast.evidence.EvidenceError`."""
+    return evidence.compare(evidence.load(before), evidence.load(after))
+
+
+def _run(drill: Drill, setting: Setting) -> Findings:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(drill.run(setting))
+
+
+def _allow_open_files() -> None:
+    # Clients, proxies and backends inherit this; the common default of 1,024 would be the
+    # first thing that a drill runs into.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
