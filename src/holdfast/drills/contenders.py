@@ -34,7 +34,14 @@ POOL: Final = "drill"
 """Name of the only pool."""
 CONTROL: Final = "control"
 """Name of the negative control."""
+UNPROTECTED: Final[Mapping[str, object]] = {
+    "damping": {"enabled": False},
+    "breaker": {"enabled": False},
+    "retry": {"budget_percent": 100, "budget_floor_per_s": 100_000},
+}
+"""A pool without damping, breaker and retry budget (a floor that no drill reaches)."""
 _REQUEST_TIMEOUT_S: Final = 10.0
+_POLL_S: Final = 0.05
 
 
 class Contender(abc.ABC):
@@ -108,7 +115,7 @@ class Contender(abc.ABC):
                 if status == 200:
                     return
                 answer = f"status {status}"
-            time.sleep(0.05)
+            time.sleep(_POLL_S)
         raise ProcessFailedError(f"{self.name} listens but did not pass a request on within {timeout_s:g} s: {answer}")
 
 
@@ -118,12 +125,10 @@ def fetch(
     """One request to 127.0.0.1, with a JSON body if given. Returns status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
-        headers = {"Connection": "close"}
-        payload = None
-        if body is not None:
-            payload = json.dumps(body)
-            headers["Content-Type"] = "application/json"
-        connection.request(method, path, body=payload, headers=headers)
+        # The type is named even without a body: the admin plane wants it on everything but GET,
+        # because a form on some web page cannot send it.
+        headers = {"Connection": "close", "Content-Type": "application/json"}
+        connection.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -184,14 +189,25 @@ class Holdfast(Contender):
     def prepare(self) -> list[str]:
         """Everything but the backends is left to the defaults."""
         self.write_config(self.backends)
-        return [sys.executable, "-c", _RUN_HOLDFAST, "run", "balancer", "-c", str(self.config)]
+        return [sys.executable, "-m", "holdfast", "run", "balancer", "-c", str(self.config)]
+
+    def _wait_until_serving(self, timeout_s: float = 15.0) -> None:
+        super()._wait_until_serving(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            _, body = fetch(self.admin_port, "GET", "/readyz")
+            workers = json.loads(body).get("workers", {})
+            if len(workers) == self.workers and set(workers.values()) == {"serving"}:
+                return
+            time.sleep(_POLL_S)
+        raise ProcessFailedError(f"the workers of {self.name} did not all serve within {timeout_s:g} s: {body!r}")
 
     def flips(self) -> int:
         """Ejections, as its metrics count them."""
         status, body = fetch(self.admin_port, "GET", "/metrics")
         if status != 200:
             raise DrillError(f"GET /metrics of the balancer answered {status}")
-        return int(sum_metric(body.decode(), "holdfast_balancer_ejections_total"))
+        return int(sum_metric(body.decode(), "holdfast_ejections_total"))
 
     def admin(self, method: str, path: str, body: object = None) -> None:
         """One request to the admin plane. Raises :class:`DrillError` on any status but 2xx."""
@@ -200,20 +216,15 @@ class Holdfast(Contender):
             raise DrillError(f"{method} {path} of the admin plane answered {status}: {answer[:200]!r}")
 
 
-_RUN_HOLDFAST: Final = "from holdfast.cli import main; main()"
-"""Rather than the console script: it is the code of this very checkout that is drilled."""
-
-
 def sum_metric(exposition: str, name: str) -> float:
-    """Sum of all samples of one metric in Prometheus text. Raises :class:`DrillError` if there is none."""
-    values = [
-        float(line.rsplit(" ", 1)[1])
-        for line in exposition.splitlines()
-        if line.startswith(name) and line[len(name) : len(name) + 1] in ("{", " ")
-    ]
-    if not values:
-        raise DrillError(f"the metrics of the balancer have no {name}")
-    return sum(values)
+    """Sum of all samples of one counter in Prometheus text; 0 while it has none.
+
+    Raises :class:`DrillError` if the text does not even declare it.
+    """
+    lines = exposition.splitlines()
+    if f"# TYPE {name} counter" not in lines:
+        raise DrillError(f"the metrics of the balancer have no counter {name}")
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
 
 
 class _Peer(Contender):

@@ -19,7 +19,7 @@ import asyncio
 from typing import Final
 
 from holdfast.drills import ledgers
-from holdfast.drills.contenders import CONTROL, Contender, field_of
+from holdfast.drills.contenders import CONTROL, UNPROTECTED, Contender, field_of
 from holdfast.drills.faults import BackendSpec, Fault, FleetSpec
 from holdfast.drills.findings import Findings, Setting
 from holdfast.drills.fleet import Fleet
@@ -36,11 +36,6 @@ MOST_FLIPS: Final = 0.2
 WORKERS: Final = 2
 EJECTED: Final = ("hidden", "hang")
 """Backends that answer nothing well and so have to go."""
-WITHOUT: Final = {
-    "damping": {"enabled": False},
-    "breaker": {"enabled": False},
-    "retry": {"budget_percent": 1000},
-}
 
 
 def fleet_spec(seed: int) -> FleetSpec:
@@ -77,7 +72,7 @@ class Flapping:
             "return_s": setting.pick(25, 2),
             "workers": WORKERS,
         }
-        field, notes = field_of(without=WITHOUT)
+        field, notes = field_of(without=UNPROTECTED)
         found.notes += notes
         for name, contender in field.items():
             setting.progress(f"flapping: {name}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from holdfast.drills import ledgers
-from holdfast.drills.contenders import Contender, field_of
+from holdfast.drills.contenders import UNPROTECTED, Contender, field_of
 from holdfast.drills.faults import BackendSpec, Fault, FleetSpec
 from holdfast.drills.findings import Findings, Setting
 from holdfast.drills.fleet import Fleet
@@ -24,11 +24,6 @@ FLOOR_PER_S: Final = 10.0
 RECOVERY_S: Final = 2.0
 MOST_LATE_ERRORS: Final = 0.01
 WORKERS: Final = 2
-WITHOUT: Final = {
-    "damping": {"enabled": False},
-    "breaker": {"enabled": False},
-    "retry": {"budget_percent": 1000},
-}
 
 
 def fleet_spec(seed: int, outage_s: float) -> FleetSpec:
@@ -52,7 +47,7 @@ class Outage:
         found = Findings(control_what="the same balancer with damping, breaker and retry budget off")
         found.parameters |= {"outage_s": outage_s, "after_s": after_s, "rate_per_s": RATE_PER_S, "workers": WORKERS}
         spec = fleet_spec(setting.seed, outage_s)
-        field, notes = field_of(without=WITHOUT)
+        field, notes = field_of(without=UNPROTECTED)
         found.notes += notes
         for name, contender in field.items():
             setting.progress(f"outage: {name}, {outage_s + after_s:g} s")

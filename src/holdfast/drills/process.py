@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from holdfast.drills.errors import ProcessFailedError
@@ -107,19 +108,18 @@ class Child:
         lines = self._log.read_text(errors="replace").splitlines()[-8:]
         return f"{' '.join(self.argv)} {what}; its last words: " + " | ".join(lines)
 
-    def stop(self, *, timeout_s: float = 10.0) -> int:
-        """SIGTERM, and SIGKILL after the time. Returns the exit code (negative: a signal)."""
-        workers = self.tree()
+    def stop(self, *, timeout_s: float = 40.0) -> int:
+        """SIGTERM, and SIGKILL after the time. Returns the exit code (negative: a signal).
+
+        The time is longer than any contender's own drain, so that only one that hangs is killed.
+        """
+        family = self.tree()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            code = self._process.wait(timeout_s)
+            return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-            for pid in workers[1:]:
-                try:
+            for pid in family:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-        return code
+            return self._process.wait()

@@ -9,8 +9,9 @@ The control does what one does without reload: it restarts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from holdfast.drills.contenders import CONTROL, POOL, Holdfast
@@ -46,12 +47,16 @@ class Reload:
         with Fleet(spec) as fleet:
             steady = {name: port for name, port in fleet.ports.items() if name != SPARE}
             for name in ("holdfast", CONTROL):
-                balancer = Holdfast(backends=steady, workers=WORKERS, directory=setting.directory, name=name)
+                # A restart waits this long for the WebSocket before it cuts it.
+                section = {"drain_timeout": "1s"}
+                balancer = Holdfast(
+                    backends=steady, workers=WORKERS, directory=setting.directory, name=name, section=section
+                )
                 with balancer:
                     if name == CONTROL:
-                        await _under_load(found, setting, balancer, _restart(setting, balancer, restarts))
+                        await _under_load(found, setting, balancer, partial(_restart, setting, balancer, restarts))
                     else:
-                        change = _change(setting, balancer, fleet.ports, operations)
+                        change = partial(_change, setting, balancer, fleet.ports, operations)
                         await _under_load(found, setting, balancer, change)
         for name in ("holdfast", CONTROL):
             found.metric(name, "operations", "sum($operations)", unit="", better="higher")
@@ -89,7 +94,7 @@ async def _restart(setting: Setting, balancer: Holdfast, restarts: int) -> int:
 
 
 async def _under_load(
-    found: Findings, setting: Setting, balancer: Holdfast, operations: Coroutine[object, object, int]
+    found: Findings, setting: Setting, balancer: Holdfast, operations: Callable[[], Awaitable[int]]
 ) -> None:
     warm = Plan(rate_per_s=RATE_PER_S, duration_s=setting.pick(2, 0.5), seed=setting.seed)
     await run_plan(warm, port=balancer.port)
@@ -102,7 +107,7 @@ async def _under_load(
         running: asyncio.Task[LoadResult] = asyncio.create_task(load.run())
         try:
             async with asyncio.timeout(LONGEST_S):
-                done = await operations
+                done = await operations()
         finally:
             load.stop()
             result = await running
