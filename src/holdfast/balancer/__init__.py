@@ -5,6 +5,6 @@
 
 from holdfast.balancer.core.settings import BalancerSettings
 from holdfast.balancer.errors import AddressError, BalancerError, ReloadError
-from holdfast.balancer.shell.master import Addresses, serve
+from holdfast.balancer.shell.serve import serve
 
-__all__ = ["AddressError", "Addresses", "BalancerError", "BalancerSettings", "ReloadError", "serve"]
+__all__ = ["AddressError", "BalancerError", "BalancerSettings", "ReloadError", "serve"]

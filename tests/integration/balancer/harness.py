@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,105 +14,16 @@ from typing import Any
 
 import msgspec
 
-from holdfast.balancer.core.decisions import BackendStatus, ProbeResult, Transition
-from holdfast.balancer.core.messages import BackendRef, BackendReport, View
 from holdfast.balancer.core.settings import BackendSettings, BalancerSettings, HealthSettings, PoolSettings
-from holdfast.balancer.shell.master import Addresses, Master
+from holdfast.balancer.shell.master import Master
 from holdfast.balancer.shell.workers import RestartPolicy
 from holdfast.kernel import Duration
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
 
 
-class FakePool:
-    """Takes a backend out after five failed attempts in one report or one failed check; an operator can too."""
-
-    def __init__(self, name: str, settings: PoolSettings, rng: Random, now: float) -> None:
-        """The shape of :class:`holdfast.balancer.core.decisions.PoolFactory`."""
-        self.name = name
-        self.backends: dict[str, BackendSettings] = {b.id: b for b in settings.backends}
-        self.state: dict[str, str] = {}
-        self.weights: dict[str, float] = {}
-
-    def _to(self, backend: str, state: str, rule: str, why: str) -> list[Transition]:
-        before = self.state.get(backend, "up")
-        self.state[backend] = state
-        return [] if before == state else [Transition(self.name, backend, before, state, rule, why)]
-
-    def on_probe(self, backend: str, result: ProbeResult, now: float) -> Sequence[Transition]:
-        """One check decides, unless traffic spoke."""
-        if self.state.get(backend) in ("open", "drained"):
-            return []
-        return self._to(backend, "up" if result.ok else "down", "health", result.detail or "passed")
-
-    def on_reports(self, worker: int, reports: Sequence[BackendReport], now: float) -> Sequence[Transition]:
-        """Five failures open the breaker for good."""
-        found: list[Transition] = []
-        for report in reports:
-            failures = sum(run.count for run in report.runs if run.failure)
-            if failures >= 5:
-                found += self._to(report.ref.backend, "open", "outlier", f"{failures} failures in a row")
-        return found
-
-    def tick(self, now: float) -> Sequence[Transition]:
-        """Nothing changes by itself."""
-        return []
-
-    def _weight(self, backend: str) -> float:
-        full = self.weights.get(backend, self.backends[backend].weight)
-        return full if self.state.get(backend, "up") == "up" else 0.0
-
-    def views(self, workers: Sequence[int]) -> dict[int, tuple[View, ...]]:
-        """The same for every worker."""
-        views = tuple(
-            View(BackendRef(self.name, b), self._weight(b), 0, self.state.get(b, "up")) for b in self.backends
-        )
-        return dict.fromkeys(workers, views)
-
-    def pool_limit(self) -> int | None:
-        """No bound."""
-        return None
-
-    def explain(self, backend: str, now: float) -> Any:
-        """The state."""
-        return {"backend": backend, "state": self.state.get(backend, "up")}
-
-    def snapshot(self, now: float) -> Sequence[BackendStatus]:
-        """Every backend."""
-        return [
-            BackendStatus(
-                pool=self.name,
-                backend=b.id,
-                url=b.url,
-                state=self.state.get(b.id, "up"),
-                weight=self.weights.get(b.id, b.weight),
-                effective_weight=self._weight(b.id),
-                penalty=0.0,
-                breaker="open" if self.state.get(b.id) == "open" else "closed",
-                success_ratio=None,
-                in_flight=0,
-                latency_s=None,
-                why="because",
-            )
-            for b in self.backends.values()
-        ]
-
-    def set_drain(self, backend: str, on: bool, now: float) -> Sequence[Transition]:
-        """Out and in."""
-        return self._to(backend, "drained" if on else "up", "operator", "asked")
-
-    def set_weight(self, backend: str, weight: float, now: float) -> Sequence[Transition]:
-        """Remember it."""
-        self.weights[backend] = weight
-        return []
-
-    def reconfigure(
-        self, settings: PoolSettings, backends: Sequence[BackendSettings], now: float
-    ) -> Sequence[Transition]:
-        """Keep the state of what stays."""
-        self.backends = {b.id: b for b in backends}
-        self.state = {b: state for b, state in self.state.items() if b in self.backends}
-        return []
+class EndedError(Exception):
+    """The master ended before it was ready, with this exit code."""
 
 
 class Answer(msgspec.Struct):
@@ -132,7 +43,10 @@ class Running:
     """A master that serves."""
 
     master: Master
-    addresses: Addresses
+    front: str
+    """Address of the listener, with its real port."""
+    admin: str
+    """Address of the admin plane."""
     task: asyncio.Task[int]
     log: Path
     next_settings: Callable[[BalancerSettings | Exception], None]
@@ -146,7 +60,7 @@ class Running:
     async def until(self, reached: Callable[[], Any], timeout_s: float = 10.0) -> Any:
         """Wait for something that another process brings about."""
         async with asyncio.timeout(timeout_s):
-            while not (found := reached()):
+            while not (found := reached()):  # noqa: ASYNC110 - what is awaited happens in another process
                 await asyncio.sleep(0.01)
         return found
 
@@ -160,8 +74,7 @@ class Running:
         raw: bytes | None = None,
     ) -> Answer:
         """One request to the admin plane on a connection of its own."""
-        assert self.addresses.admin is not None
-        return await ask(self.addresses.admin, method, path, body, headers=headers, raw=raw)
+        return await ask(self.admin, method, path, body, headers=headers, raw=raw)
 
 
 async def ask(
@@ -222,25 +135,30 @@ async def start_master(log: Path, first: BalancerSettings | None = None, **optio
             raise upcoming[-1]
         return upcoming[-1]
 
-    is_ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
+    is_ready: asyncio.Future[Mapping[str, str]] = asyncio.get_running_loop().create_future()
     master = Master(
         first or settings(),
         reload=read,
         ready=is_ready.set_result,
-        pools=FakePool,
-        command=STUB,
-        restarts=options.pop("restarts", RestartPolicy(first_s=0.01, longest_s=0.02)),
         rng=Random(1),
-        **options,
+        **{"command": STUB, "restarts": RestartPolicy(first_s=0.01, longest_s=0.02), **options},
     )
     task = asyncio.create_task(master.run())
     try:
         either: set[asyncio.Future[Any]] = {task, is_ready}
         await asyncio.wait(either, timeout=20, return_when=asyncio.FIRST_COMPLETED)
         if is_ready.done():
-            yield Running(master, is_ready.result(), task, log, upcoming.append)
+            urls = is_ready.result()
+            yield Running(
+                master=master,
+                front=urls["front door"].removeprefix("http://"),
+                admin=urls["admin"].removeprefix("http://").removesuffix("/admin/backends"),
+                task=task,
+                log=log,
+                next_settings=upcoming.append,
+            )
         else:
-            task.result()
+            raise EndedError(task.result())
     finally:
         is_ready.cancel()
         if not task.done():

@@ -15,6 +15,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 import msgspec
 
@@ -25,7 +26,7 @@ from holdfast.balancer.shell.control import worker_end
 def note(kind: str, **fields: object) -> None:
     """Append one line; short appends to a file opened for that are atomic."""
     line = msgspec.json.encode({"pid": os.getpid(), "kind": kind, **fields}, enc_hook=float) + b"\n"
-    with open(os.environ["STUB_LOG"], "ab", buffering=0) as log:
+    with Path(os.environ["STUB_LOG"]).open("ab", buffering=0) as log:
         log.write(line)
 
 
@@ -51,9 +52,13 @@ async def main() -> int:
                 refused = mode == "refuse" and started and float(settings.drain_timeout) == 13.0
                 channel.post(m.Ready(os.getpid(), generation, "no such certificate" if refused else None))
                 if not started:
-                    failed = m.Run("connect", 5, (1, 2, 3, 4, 5))
-                    report = m.BackendReport(m.BackendRef("web", "a"), (failed,), 3, 0.25)
-                    channel.post(m.Outcomes((report,)))
+                    served = m.BackendReport(m.BackendRef("web", "b"), (m.Run(None, 100),), 0, 0.01)
+                    channel.post(m.Outcomes((served,)))
+                    # Each request went on to b, which served it: the fault is that of a.
+                    failed = m.BackendReport(
+                        m.BackendRef("web", "a"), (m.Run("connect", 20, tuple(range(20))),), 3, 0.25
+                    )
+                    channel.post(m.Outcomes((failed, served)))
                 started = True
             case m.Views(views, limits):
                 note("views", views=[(v.ref.pool, v.ref.backend, v.weight, v.state) for v in views], limits=limits)

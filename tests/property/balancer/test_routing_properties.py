@@ -23,7 +23,7 @@ def _routes(keys: list[tuple[str, str]]) -> list[RouteSettings]:
 
 
 def _oracle(routes: list[RouteSettings], host: str, target: str) -> str | None:
-    name = host.split(":")[0].lower().rstrip(".")
+    name = host.split(":", maxsplit=1)[0].lower().rstrip(".")
 
     def host_rank(pattern: str) -> tuple[int, int] | None:
         pattern = pattern.lower()

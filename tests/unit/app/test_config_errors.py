@@ -79,7 +79,7 @@ LINES: dict[str, tuple[str, str]] = {
     ),
     "nothing for a number": (
         HEAD + WEB + "  workers:\n",
-        "holdfast.yaml:7: balancer.workers: \"\": wrong type: nothing; write a whole number",
+        'holdfast.yaml:7: balancer.workers: "": wrong type: nothing; write a whole number',
     ),
     "duration without unit": (
         HEAD + WEB + "      timeout: 10\n",
@@ -264,7 +264,9 @@ def test_an_unreadable_file_says_so(refused: Refused, tmp_path: Path) -> None:
 
 
 def test_a_billion_laughs_never_expand(refused: Refused) -> None:
-    bomb = "a: &a [x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+    bomb = "a: &a [x]\n" + "".join(
+        f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    )
     assert refused(bomb) == ['holdfast.yaml:1: a: "&a": an anchor, which Holdfast does not accept; write the value out']
 
 

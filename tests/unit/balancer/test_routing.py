@@ -72,7 +72,7 @@ def test_stripping_keeps_the_query_and_the_rest() -> None:
 
 def test_two_routes_for_the_same_place_are_refused() -> None:
     """A trailing slash and letter case of the host make no difference."""
-    with pytest.raises(ValueError, match="two routes for host 'a.com' and path '/x'"):
+    with pytest.raises(ValueError, match=r"two routes for host 'a\.com' and path '/x'"):
         Router([RouteSettings(pool="p", host="a.com", path="/x"), RouteSettings(pool="q", host="A.com", path="/x/")])
 
 

@@ -1,162 +1,153 @@
-"""Every pool's decisions in one place, and what each worker has been told of them.
+"""Every pool's health in one place, and what each worker has been told of it.
 
-The board is the pure half of the master: reports and probe results go in, transitions
-and the views that workers still need come out.
+The board is the pure half of the master: reports, checks and the wishes of operators go in,
+transitions and the views that workers still need come out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
-from holdfast.balancer.core.decisions import BackendStatus, PoolDecisions, PoolFactory, ProbeResult, Transition
-from holdfast.balancer.core.messages import BackendRef, BackendReport, Endpoint, View, Views
-from holdfast.balancer.core.settings import BackendSettings, BalancerSettings
+from holdfast.balancer.core.messages import BackendRef, View, Views
+from holdfast.balancer.core.policies import Policies
+from holdfast.balancer.core.pool import PoolHealth
 from holdfast.balancer.errors import NotFoundError, RequestError
 
-_WEIGHT_STEP: Final = 0.01
-"""Ramps and decaying penalties move weights a little on every tick. Moves below 1 % of the
-last weight sent would cost a message per backend, worker and tick and change no choice."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
-_OUT: Final = frozenset({"down", "open", "half_open", "suppressed"})
-"""States in which a backend gets no ordinary traffic, by decision of a policy."""
-
-
-def is_ejection(transition: Transition) -> bool:
-    """Whether a policy took a backend out of ordinary traffic."""
-    return transition.after in _OUT and transition.before not in _OUT
-
-
-def is_flip(transition: Transition) -> bool:
-    """Whether a backend went in or out by a policy. What an operator drains does not flap."""
-    if "drained" in (transition.before, transition.after):
-        return False
-    return (transition.before in _OUT) != (transition.after in _OUT)
+    from holdfast.balancer.core.events import Transition
+    from holdfast.balancer.core.explain import Explanation, PoolSnapshot
+    from holdfast.balancer.core.health import ProbeResult
+    from holdfast.balancer.core.messages import BackendReport, Endpoint
+    from holdfast.balancer.core.settings import BalancerSettings
+    from holdfast.resilience.breaker import Chance
 
 
 class Board:
-    """The pools by name. Not thread-safe; ``now`` is monotonic seconds."""
+    """The pools by name. Not thread-safe; ``now`` is monotonic seconds and never goes back."""
 
-    def __init__(self, settings: BalancerSettings, factory: PoolFactory, rng: Random, now: float) -> None:
-        """Build the decisions of every pool of ``settings``."""
-        self._factory = factory
+    def __init__(self, settings: BalancerSettings, rng: Chance, now: float) -> None:
+        """Start with every backend up. Raises ``ValueError`` when the settings contradict themselves."""
         self._rng = rng
-        self._pools: dict[str, PoolDecisions] = {}
-        self._backends: dict[str, tuple[BackendSettings, ...]] = {}
+        self._pools: dict[str, PoolHealth] = {}
         self._told: dict[int, dict[BackendRef, View]] = {}
         self._told_limits: dict[int, dict[str, int | None]] = {}
         self.reconfigure(settings, (), now)
 
-    # What happens to backends
+    @staticmethod
+    def check(settings: BalancerSettings) -> None:
+        """Raise the ``ValueError`` that :meth:`reconfigure` would raise, before anybody acts on the settings."""
+        for pool in settings.pools.values():
+            Policies.of(pool)
 
     def reconfigure(self, settings: BalancerSettings, discovered: Iterable[Endpoint], now: float) -> list[Transition]:
-        """Add, remove and change pools; what stays keeps its state."""
-        found: dict[str, list[BackendSettings]] = {}
+        """Add, remove and change pools; what stays keeps its state. Raises ``ValueError``, see :meth:`check`."""
+        self.check(settings)
+        found: dict[str, list[Endpoint]] = {}
         for endpoint in discovered:
-            found.setdefault(endpoint.pool, []).append(
-                BackendSettings(id=endpoint.backend, url=endpoint.url, weight=endpoint.weight)
-            )
-        for gone in self._pools.keys() - settings.pools.keys():
-            del self._pools[gone], self._backends[gone]
+            found.setdefault(endpoint.pool, []).append(endpoint)
+        previous, self._pools = self._pools, {}
         transitions: list[Transition] = []
         for name, pool in settings.pools.items():
-            if name not in self._pools:
-                self._pools[name] = self._factory(name, pool, self._rng, now)
-            self._backends[name] = (*pool.backends, *found.get(name, ()))
-            transitions.extend(self._pools[name].reconfigure(pool, self._backends[name], now))
+            endpoints = found.get(name, ())
+            health = previous.get(name)
+            if health is None:
+                health = PoolHealth(name, pool, now, self._rng, endpoints)
+            else:
+                transitions += health.reconfigure(pool, now, endpoints)
+            self._pools[name] = health
         return transitions
 
-    def on_probe(self, ref: BackendRef, result: ProbeResult, now: float) -> Sequence[Transition]:
-        """Take the result of an active check."""
+    # What happens to backends
+
+    def on_probe(self, ref: BackendRef, result: ProbeResult, now: float) -> list[Transition]:
+        """Take in an active check. One of a backend that is gone is ignored."""
         pool = self._pools.get(ref.pool)
-        return () if pool is None else pool.on_probe(ref.backend, result, now)
+        return [] if pool is None else pool.on_probe(ref.backend, result, now)
 
     def on_reports(self, worker: int, reports: Sequence[BackendReport], now: float) -> list[Transition]:
-        """Take what a worker saw. Reports on pools that a reload removed are dropped."""
-        by_pool: dict[str, list[BackendReport]] = {}
-        for report in reports:
-            by_pool.setdefault(report.ref.pool, []).append(report)
-        return [
-            transition
-            for name, group in by_pool.items()
-            if name in self._pools
-            for transition in self._pools[name].on_reports(worker, group, now)
-        ]
+        """Take in what a worker saw. Reports on pools that are gone are ignored."""
+        transitions: list[Transition] = []
+        for name in {report.ref.pool: None for report in reports}:
+            if name in self._pools:
+                mine = [report for report in reports if report.ref.pool == name]
+                transitions += self._pools[name].on_reports(worker, mine, now)
+        return transitions
 
     def tick(self, now: float) -> list[Transition]:
-        """Let time pass in every pool."""
+        """Let time work in every pool."""
         return [transition for pool in self._pools.values() for transition in pool.tick(now)]
 
-    def set_drain(self, pool: str, backend: str, on: bool, now: float) -> Sequence[Transition]:
-        """An operator drains or undrains a backend. Raises :class:`NotFoundError`."""
-        return self._find(pool, backend).set_drain(backend, on, now)
+    def set_drain(self, pool: str, backend: str, drained: bool, now: float) -> list[Transition]:
+        """Take a backend out or back in by hand. Raises :class:`NotFoundError`."""
+        return self._pool_of(pool, backend).set_drain(backend, drained, now)
 
-    def set_weight(self, pool: str, backend: str, weight: float, now: float) -> Sequence[Transition]:
-        """An operator sets a weight. Raises :class:`NotFoundError`, :class:`RequestError`."""
-        if not 0 <= weight <= 1_000_000:
-            raise RequestError(f"{weight!r} is not a weight", where="weight", remedy="give a number from 0 to 1000000")
-        return self._find(pool, backend).set_weight(backend, weight, now)
+    def set_weight(self, pool: str, backend: str, weight: float | None, now: float) -> list[Transition]:
+        """Override a weight, or with ``None`` return to the configured one.
 
-    # What operators and workers are told
+        Raises :class:`NotFoundError` and :class:`RequestError`.
+        """
+        health = self._pool_of(pool, backend)
+        try:
+            return health.set_weight(backend, weight, now)
+        except ValueError as bad:
+            raise RequestError(str(bad), where="weight", remedy="send another weight, or null to reset it") from bad
 
-    def backends(self) -> dict[BackendRef, BackendSettings]:
-        """Every backend of every pool, listed and discovered."""
-        return {BackendRef(pool, b.id): b for pool, backends in self._backends.items() for b in backends}
+    # What operators are told
 
-    def snapshot(self, now: float) -> dict[str, tuple[BackendStatus, ...]]:
-        """The status of every backend, by pool."""
-        return {name: tuple(pool.snapshot(now)) for name, pool in self._pools.items()}
+    def backends(self) -> list[BackendRef]:
+        """Every backend, listed or discovered."""
+        return [BackendRef(name, backend) for name, pool in self._pools.items() for backend in pool.backends]
 
-    def explain(self, pool: str, backend: str, now: float) -> Any:
+    def snapshot(self, now: float) -> dict[str, PoolSnapshot]:
+        """Every pool at a glance."""
+        return {name: pool.snapshot(now) for name, pool in self._pools.items()}
+
+    def explain(self, pool: str, backend: str, now: float) -> Explanation:
         """Why a backend is in or out. Raises :class:`NotFoundError`."""
-        return self._find(pool, backend).explain(backend, now)
+        return self._pool_of(pool, backend).explain(backend, now)
+
+    # What workers are told
 
     def news(self, workers: Sequence[int]) -> dict[int, Views]:
-        """The views that changed since each of these workers was last told; all of them the first time."""
+        """The views that changed since each of these workers was last told; everything the first time."""
         per_pool = [pool.views(workers) for pool in self._pools.values()]
-        limits: Mapping[str, int | None] = {name: pool.pool_limit() for name, pool in self._pools.items()}
         news: dict[int, Views] = {}
         for worker in workers:
             told = self._told.setdefault(worker, {})
-            changed = tuple(
-                view for views in per_pool for view in views.get(worker, ()) if _is_news(told.get(view.ref), view)
-            )
             told_limits = self._told_limits.setdefault(worker, {})
-            changed_limits = {
-                name: limit for name, limit in limits.items() if name not in told_limits or told_limits[name] != limit
-            }
-            if changed or changed_limits:
+            changed: list[View] = []
+            limits: dict[str, int | None] = {}
+            for views in per_pool:
+                changed += [view for view in views[worker].views if told.get(view.ref) != view]
+                limits |= {
+                    name: limit
+                    for name, limit in views[worker].pool_limits.items()
+                    if name not in told_limits or told_limits[name] != limit
+                }
+            if changed or limits:
                 told.update((view.ref, view) for view in changed)
-                told_limits.update(changed_limits)
-                news[worker] = Views(changed, changed_limits)
+                told_limits.update(limits)
+                news[worker] = Views(tuple(changed), limits)
         return news
 
     def forget(self, worker: int) -> None:
-        """The worker is new, or took a new configuration: tell it everything next time."""
+        """The worker took a new configuration: tell it everything next time."""
         self._told.pop(worker, None)
         self._told_limits.pop(worker, None)
 
-    def _find(self, pool: str, backend: str) -> PoolDecisions:
+    def on_worker_gone(self, worker: int) -> None:
+        """The worker ended, and with it what it had in flight."""
+        self.forget(worker)
+        for pool in self._pools.values():
+            pool.on_worker_gone(worker)
+
+    def _pool_of(self, pool: str, backend: str) -> PoolHealth:
         if pool not in self._pools:
-            raise NotFoundError(
-                f"there is no pool {pool!r}",
-                where="pool",
-                remedy=f"use one of: {', '.join(self._pools)}",
-            )
-        names = [b.id for b in self._backends[pool]]
-        if backend not in names:
-            raise NotFoundError(
-                f"there is no backend {backend!r} in pool {pool!r}",
-                where="backend",
-                remedy=f"use one of: {', '.join(names) or 'none, the pool is empty'}",
-            )
+            remedy = f"use one of: {', '.join(self._pools)}"
+            raise NotFoundError(f"there is no pool {pool!r}", where="pool", remedy=remedy)
+        if backend not in self._pools[pool].backends:
+            remedy = f"use one of: {', '.join(self._pools[pool].backends) or 'none, the pool is empty'}"
+            raise NotFoundError(f"there is no backend {backend!r} in pool {pool!r}", where="backend", remedy=remedy)
         return self._pools[pool]
-
-
-def _is_news(told: View | None, view: View) -> bool:
-    if told is None or (told.trials, told.state) != (view.trials, view.state):
-        return True
-    if (told.weight > 0) != (view.weight > 0):
-        return True
-    return abs(view.weight - told.weight) > _WEIGHT_STEP * told.weight

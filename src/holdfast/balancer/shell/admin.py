@@ -37,7 +37,8 @@ from litestar.response import Stream
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from holdfast import __version__
-from holdfast.balancer.core.decisions import BackendStatus
+from holdfast.balancer.core.explain import BackendSnapshot, Explanation, PoolSnapshot
+from holdfast.balancer.core.messages import BackendRef
 from holdfast.balancer.core.settings import BalancerSettings, StrategyName
 from holdfast.balancer.errors import BalancerError, RequestError
 from holdfast.balancer.shell.events import Event, EventLog, TooManySubscribersError
@@ -77,19 +78,19 @@ class ControlPlane(Protocol):
         """Prometheus text."""
         ...
 
-    def snapshot(self) -> dict[str, tuple[BackendStatus, ...]]:
-        """Every backend by pool."""
+    def snapshot(self) -> dict[str, PoolSnapshot]:
+        """Every pool at a glance."""
         ...
 
-    def explain(self, pool: str, backend: str) -> Any:
+    def explain(self, pool: str, backend: str) -> Explanation:
         """Why a backend is in or out; raises :class:`BalancerError`."""
         ...
 
-    def drain(self, pool: str, backend: str, on: bool) -> None:
+    def drain(self, pool: str, backend: str, drained: bool) -> None:
         """Raises :class:`BalancerError`."""
         ...
 
-    def weigh(self, pool: str, backend: str, weight: float) -> None:
+    def weigh(self, pool: str, backend: str, weight: float | None) -> None:
         """Raises :class:`BalancerError`."""
         ...
 
@@ -113,8 +114,8 @@ class Act(msgspec.Struct, forbid_unknown_fields=True):
     """What to do with a backend."""
 
     action: Literal["drain", "undrain", "weight"]
-    weight: float | None = None
-    """With ``weight`` only: the new one, 0 or more."""
+    weight: float | msgspec.UnsetType | None = msgspec.UNSET
+    """With ``weight`` only: the new one, 0 or more, or null for the configured one."""
 
 
 class SwitchStrategy(msgspec.Struct, forbid_unknown_fields=True):
@@ -162,7 +163,12 @@ def backends(request: Request[Any, Any, Any], plane: Plane) -> Response[Any]:
     """Every backend by pool. A browser gets a page."""
     pools = plane.snapshot()
     if _prefers_html(request.headers.get("accept", "")):
-        page = backends_page(pools, plane.strategies())
+        explanations = {
+            BackendRef(name, backend.id): plane.explain(name, backend.id)
+            for name, pool in pools.items()
+            for backend in pool.backends
+        }
+        page = backends_page(pools, plane.strategies(), explanations)
         return Response(page, media_type=MediaType.HTML, headers={**_PAGE_HEADERS, "vary": "Accept"})
     return Response({"pools": pools}, headers={"vary": "Accept"})
 
@@ -174,9 +180,9 @@ def style() -> Response[str]:
 
 
 @get("/admin/explain", sync_to_thread=False)
-def explain(plane: Plane, pool: FromQuery[str], backend: FromQuery[str]) -> Response[Any]:
+def explain(plane: Plane, pool: FromQuery[str], backend: FromQuery[str]) -> Explanation:
     """Why a backend is in or out, since when, until when, with the figures."""
-    return Response(plane.explain(pool, backend))
+    return plane.explain(pool, backend)
 
 
 @get("/admin/strategy", sync_to_thread=False)
@@ -193,16 +199,15 @@ def switch_strategy(plane: Plane, data: JSONBody[SwitchStrategy]) -> dict[str, S
 
 
 @post("/admin/backends/{pool:str}/{backend:str}", status_code=200, sync_to_thread=False)
-def act(plane: Plane, pool: FromPath[str], backend: FromPath[str], data: JSONBody[Act]) -> Response[Any]:
-    """Drain or undrain a backend, or set its weight; its status afterwards."""
+def act(plane: Plane, pool: FromPath[str], backend: FromPath[str], data: JSONBody[Act]) -> BackendSnapshot:
+    """Drain or undrain a backend, or set its weight; how it stands afterwards."""
     if data.action == "weight":
-        if data.weight is None:
+        if data.weight is msgspec.UNSET:
             raise RequestError("the weight is missing", where="weight", remedy='send {"action": "weight", "weight": 2}')
         plane.weigh(pool, backend, data.weight)
     else:
         plane.drain(pool, backend, data.action == "drain")
-    status = next((s for s in plane.snapshot().get(pool, ()) if s.backend == backend), None)
-    return Response(status)
+    return next(each for each in plane.snapshot()[pool].backends if each.id == backend)
 
 
 @get("/admin/events")
@@ -340,7 +345,6 @@ def _is_address(host: str) -> bool:
 
 def admin_app(plane: ControlPlane) -> Litestar:
     """The ASGI application over a control plane."""
-
     return Litestar(
         route_handlers=[
             healthz,

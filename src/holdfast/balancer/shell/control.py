@@ -16,7 +16,7 @@ import asyncio
 import os
 import socket
 import struct
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -38,7 +38,7 @@ Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing")
 
 
-def _encode_unit(value: Any) -> float | int:
+def _encode_unit(value: object) -> float | int:
     # msgspec encodes float and int, but not classes derived from them. Plain numbers are
     # exact, where the text of a Duration is rounded for people.
     if isinstance(value, Duration):
@@ -48,9 +48,12 @@ def _encode_unit(value: Any) -> float | int:
     raise NotImplementedError(f"{type(value).__name__} has no place in a control message")
 
 
-def _decode_unit(kind: type, value: Any) -> Any:
+def _decode_unit(kind: type, value: object) -> object:
     if kind is Duration or kind is Size:
-        return kind.parse(value) if isinstance(value, str) else kind(value)
+        if isinstance(value, str):
+            return kind.parse(value)
+        if isinstance(value, int | float):
+            return kind(value)
     raise NotImplementedError(f"{kind.__name__} has no place in a control message")
 
 
@@ -60,11 +63,16 @@ _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_encode_unit)
 class ControlChannel(Generic[Incoming, Outgoing]):
     """One end of the channel. One task may :meth:`receive`; anyone may :meth:`post`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, incoming: Any, *, peer: str) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, incoming: object, *, peer: str
+    ) -> None:
         """Use :func:`master_end` or :func:`worker_end`. ``peer`` names the other side in errors."""
         self._reader = reader
         self._writer = writer
-        self._decoder: msgspec.msgpack.Decoder[Incoming] = msgspec.msgpack.Decoder(incoming, dec_hook=_decode_unit)
+        self._decoder: msgspec.msgpack.Decoder[Incoming] = msgspec.msgpack.Decoder(
+            incoming,
+            dec_hook=_decode_unit,
+        )
         self._peer = peer
 
     def post(self, message: Outgoing) -> None:

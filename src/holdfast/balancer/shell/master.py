@@ -22,18 +22,18 @@ import datetime as dt
 import logging
 import secrets
 import signal
-import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
 import msgspec
 
 from holdfast.balancer.core.board import Board
-from holdfast.balancer.core.decisions import BackendStatus, PoolFactory, ProbeResult, Transition
+from holdfast.balancer.core.events import Transition
+from holdfast.balancer.core.explain import Explanation, PoolSnapshot
+from holdfast.balancer.core.health import ProbeResult
 from holdfast.balancer.core.messages import (
     Ask,
     BackendRef,
@@ -49,10 +49,11 @@ from holdfast.balancer.core.messages import (
 )
 from holdfast.balancer.core.settings import BalancerSettings, StrategyName
 from holdfast.balancer.errors import NotFoundError, ReloadError, WorkerError
+from holdfast.balancer.shell.admin import serve_admin
 from holdfast.balancer.shell.discovery import DnsDiscovery, Resolver, system_resolver
 from holdfast.balancer.shell.events import EventLog
 from holdfast.balancer.shell.listening import reserve
-from holdfast.balancer.shell.metrics import MergedStats, Tally, backend_gauges, exposition
+from holdfast.balancer.shell.metrics import MergedStats, Tally, exposition, of_backends
 from holdfast.balancer.shell.probes import Prober, forget_certificates, targets
 from holdfast.balancer.shell.workers import COMMAND, RestartPolicy, WorkerSlot
 from holdfast.kernel import HoldfastError
@@ -73,14 +74,6 @@ FIRST_DISCOVERY_S: Final = 2.0
 """How long the start waits for names to resolve, so that the first requests find their backends."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
-    """Where the balancer can be reached, with real ports."""
-
-    listen: tuple[str, ...]
-    admin: str | None
-
-
 class Master:
     """See the module. One :meth:`run` per object."""
 
@@ -89,8 +82,7 @@ class Master:
         settings: BalancerSettings,
         *,
         reload: Callable[[], BalancerSettings],
-        ready: Callable[[Addresses], None],
-        pools: PoolFactory,
+        ready: Callable[[Mapping[str, str]], None],
         command: Sequence[str] = COMMAND,
         restarts: RestartPolicy | None = None,
         resolver: Resolver | None = None,
@@ -101,7 +93,6 @@ class Master:
         self._settings = settings
         self._read_settings = reload
         self._ready = ready
-        self._factory = pools
         self._command = command
         self._restarts = restarts or RestartPolicy()
         self._resolver = resolver or system_resolver()
@@ -141,7 +132,7 @@ class Master:
             if self._settings.admin is not None:
                 admin = await reserve(self._settings.admin, listen=True)
                 admin_socket, admin_address = held.enter_context(admin.sock), admin.address
-            self._board = Board(self._settings, self._factory, self._rng, time.monotonic())
+            self._board = Board(self._settings, self._rng, time.monotonic())
             self._prober = Prober(self._on_probe, self._rng)
             held.enter_context(self._signals())
             async with asyncio.TaskGroup() as group:
@@ -152,14 +143,13 @@ class Master:
                     group.create_task(self._reload_on_signal(), name="reload"),
                 ]
                 if admin_socket is not None:
-                    background.append(group.create_task(self._serve_admin(admin_socket), name="admin"))
+                    background.append(group.create_task(serve_admin(admin_socket, self), name="admin"))
                 try:
                     self._retarget()
                     await self._until(lambda: self._watchers.keys() <= self._discovered.keys(), FIRST_DISCOVERY_S)
                     self._scale(self._settings.workers)
                     if await self._until(self._all_in_force):
-                        self._log("ready", generation=self._generation, listen=list(self._listen), admin=admin_address)
-                        self._ready(Addresses(listen=self._listen, admin=admin_address))
+                        self._announce(admin_address)
                     await self._stop.wait()
                     await self._drain()
                 finally:
@@ -176,6 +166,15 @@ class Master:
         self._stop.set()
         self._moved.set()
 
+    def _announce(self, admin: str | None) -> None:
+        urls = [address if "://" in address else f"http://{address}" for address in self._listen]
+        names = ["front door", *(f"front door {number}" for number in range(2, len(urls) + 1))]
+        addresses = dict(zip(names, urls, strict=True))
+        if admin is not None:
+            addresses["admin"] = f"http://{admin}/admin/backends"
+        self._log("ready", generation=self._generation, addresses=addresses)
+        self._ready(addresses)
+
     def _signals(self) -> ExitStack:
         loop = asyncio.get_running_loop()
         handlers: dict[signal.Signals, Callable[[], None]] = {
@@ -190,12 +189,6 @@ class Master:
                 loop.add_signal_handler(number, handler)
                 undo.callback(loop.remove_signal_handler, number)
         return undo
-
-    async def _serve_admin(self, sock: socket.socket) -> None:
-        # Workers import this package too; the web framework is loaded only where it is used.
-        from holdfast.balancer.shell.admin import serve_admin
-
-        await serve_admin(sock, self)
 
     async def _drain(self) -> None:
         timeout_s = float(self._settings.drain_timeout)
@@ -241,7 +234,7 @@ class Master:
         """A worker process ended."""
         self._stats.retire(slot.number)
         self._answered.pop(slot.number, None)
-        self._board.forget(slot.number)
+        self._board.on_worker_gone(slot.number)
         if slot.state != "draining":
             self._tally.restart()
             self._event("worker", {"worker": slot.number, "ended": code})
@@ -262,7 +255,7 @@ class Master:
         try:
             await slot.run()
         except WorkerError as gave_up:
-            log.error("giving up", extra={"action": "give_up", "worker": slot.number, "why": str(gave_up)})
+            log.critical("giving up", extra={"action": "give_up", "worker": slot.number, "why": str(gave_up)})
             self._failed = True
             self._stop.set()
         finally:
@@ -306,6 +299,7 @@ class Master:
             changed = True
             self._tally.transition(transition)
             data: dict[str, Any] = msgspec.to_builtins(transition)
+            del data["at"]  # monotonic; the event has the wall clock
             self._event("transition", data)
             log.info("transition", extra={"action": "transition", **data})
         if changed:
@@ -337,6 +331,10 @@ class Master:
                         where=f"balancer.{key}",
                         remedy="undo the change, or restart the balancer",
                     )
+            try:
+                Board.check(wanted)
+            except ValueError as contradiction:
+                raise ReloadError(str(contradiction), where="balancer.pools", remedy="correct it") from contradiction
             forget_certificates()
             await self._put_in_force(wanted, self._discovered)
             self._log("reload", generation=self._generation)
@@ -405,7 +403,7 @@ class Master:
             try:
                 await self.reload()
             except ReloadError as refused:
-                log.error("reload refused", extra={"action": "reload", "why": str(refused)})
+                log.warning("reload refused", extra={"action": "reload", "why": str(refused)})
             except Exception:
                 # Whatever reads the configuration is not ours; it must not take the balancer down.
                 log.exception("reload failed", extra={"action": "reload"})
@@ -413,7 +411,7 @@ class Master:
     # Discovery and health checks
 
     def _retarget(self) -> None:
-        self._prober.retarget(targets(self._settings.pools, self._board.backends()))
+        self._prober.retarget(targets(self._settings, self._endpoints()))
         wanted = {name: pool.discovery for name, pool in self._settings.pools.items() if pool.discovery is not None}
         for name, (settings, task) in list(self._watchers.items()):
             if wanted.get(name) != settings:
@@ -430,7 +428,7 @@ class Master:
                 try:
                     await self._put_in_force(self._settings, {**self._discovered, pool: endpoints})
                 except ReloadError as refused:
-                    log.error("discovery refused", extra={"action": "discovery", "pool": pool, "why": str(refused)})
+                    log.warning("discovery refused", extra={"action": "discovery", "pool": pool, "why": str(refused)})
                 else:
                     self._event("discovery", {"pool": pool, "backends": [e.backend for e in endpoints]})
 
@@ -472,8 +470,11 @@ class Master:
         return self._settings
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
-        """Whether traffic is served here. Backends do not count: a balancer without a good backend
-        must still answer 503 itself, and restarting it would bring none back."""
+        """Whether traffic is served here.
+
+        Backends do not count: a balancer without a good backend must still answer 503 itself,
+        and restarting it would bring none back.
+        """
         workers = {str(number): slot.state for number, slot in self._slots.items()}
         ready = bool(self._serving()) and not self._stop.is_set()
         return ready, {"ready": ready, "draining": self._stop.is_set(), "workers": workers}
@@ -481,30 +482,35 @@ class Master:
     async def metrics(self) -> bytes:
         """The Prometheus exposition of master and workers."""
         stale = await self._gather()
-        statuses = [status for pool in self.snapshot().values() for status in pool]
         own = {
             "holdfast_config_generation": {"": float(self._generation)},
             "holdfast_worker_stale": {str(n): float(n in stale) for n in self._serving()},
         }
         return exposition(
-            (self._stats.counters(), self._stats.gauges(), self._tally.counters(), backend_gauges(statuses), own)
+            (
+                self._stats.counters(),
+                self._stats.gauges(),
+                self._tally.counters(),
+                of_backends(self.snapshot().values()),
+                own,
+            )
         )
 
-    def snapshot(self) -> dict[str, tuple[BackendStatus, ...]]:
-        """Every backend by pool."""
+    def snapshot(self) -> dict[str, PoolSnapshot]:
+        """Every pool at a glance."""
         return self._board.snapshot(time.monotonic())
 
-    def explain(self, pool: str, backend: str) -> Any:
+    def explain(self, pool: str, backend: str) -> Explanation:
         """Why a backend is in or out."""
         return self._board.explain(pool, backend, time.monotonic())
 
-    def drain(self, pool: str, backend: str, on: bool) -> None:
+    def drain(self, pool: str, backend: str, drained: bool) -> None:
         """Take a backend out of use, or put it back."""
-        self._apply(self._board.set_drain(pool, backend, on, time.monotonic()))
+        self._apply(self._board.set_drain(pool, backend, drained, time.monotonic()))
         self._push()
 
-    def weigh(self, pool: str, backend: str, weight: float) -> None:
-        """Set the weight of a backend."""
+    def weigh(self, pool: str, backend: str, weight: float | None) -> None:
+        """Override the weight of a backend; ``None`` returns to the configured one."""
         self._apply(self._board.set_weight(pool, backend, weight, time.monotonic()))
         self._push()
 
@@ -526,24 +532,5 @@ class Master:
     def _event(self, kind: str, data: dict[str, Any]) -> None:
         self.events.append(kind, data, dt.datetime.now(dt.UTC))
 
-    def _log(self, action: str, **fields: Any) -> None:
+    def _log(self, action: str, **fields: object) -> None:
         log.info(action, extra={"action": action, **fields})
-
-
-async def serve(
-    settings: BalancerSettings,
-    *,
-    reload: Callable[[], BalancerSettings],
-    ready: Callable[[Addresses], None],
-) -> int:
-    """Run the balancer until SIGTERM or SIGINT; the exit code.
-
-    0 after a drain; 1 when workers could not be kept running, or when a second signal cut
-    the drain short. Raises :class:`~holdfast.balancer.errors.AddressError` when an address
-    cannot be taken. ``ready`` is called once every worker listens; ``reload`` is called in
-    a thread on SIGHUP and ``POST /admin/reload`` and raises
-    :class:`~holdfast.kernel.HoldfastError` for an invalid configuration.
-    """
-    from holdfast.balancer.core.adapter import Adapter
-
-    return await Master(settings, reload=reload, ready=ready, pools=Adapter).run()

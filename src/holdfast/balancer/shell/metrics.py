@@ -25,8 +25,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from holdfast.balancer.core.board import is_ejection, is_flip
-from holdfast.balancer.core.decisions import BackendStatus, Transition
+from holdfast.balancer.core.events import Transition
+from holdfast.balancer.core.explain import PoolSnapshot
 from holdfast.balancer.core.messages import Stats
 
 SEPARATOR: Final = "\x1f"
@@ -59,13 +59,15 @@ CATALOGUE: Final[Mapping[str, Family]] = {
     "holdfast_retry_budget_available": Family("gauge", "Retries that the budget would allow now.", ("pool",)),
     "holdfast_in_flight": Family("gauge", "Requests at a backend now.", ("pool", "backend")),
     "holdfast_queue_length": Family("gauge", "Requests that wait for a free place.", ("pool",)),
+    "holdfast_retries_refused_total": Family("counter", "Retries that the budget did not allow.", ("pool",)),
     "holdfast_shed_total": Family("counter", "Requests refused by admission.", ("pool", "reason")),
     "holdfast_connections": Family("gauge", "Client connections.", ("state",)),
     "holdfast_client_errors_total": Family("counter", "Requests refused before routing.", ("reason",)),
+    "holdfast_access_log_dropped_total": Family("counter", "Lines of the access log that could not be written."),
     # Counted or known by the master.
     "holdfast_breaker_state": Family("gauge", "0 closed, 1 half-open, 2 open.", ("pool", "backend")),
     "holdfast_ejections_total": Family("counter", "Times a policy took a backend out.", ("pool", "backend", "rule")),
-    "holdfast_flips_total": Family("counter", "Times a policy took a backend out or in.", ("pool", "backend")),
+    "holdfast_flips_total": Family("counter", "Times a backend entered or left rotation.", ("pool", "backend")),
     "holdfast_backend_weight": Family("gauge", "Effective weight; 0 is out.", ("pool", "backend")),
     "holdfast_backend_penalty": Family("gauge", "Flap penalty.", ("pool", "backend")),
     "holdfast_worker_restarts_total": Family("counter", "Workers that ended unasked."),
@@ -73,6 +75,8 @@ CATALOGUE: Final[Mapping[str, Family]] = {
     "holdfast_config_generation": Family("gauge", "Generation of the configuration in force."),
 }
 
+_IN: Final = frozenset({"up", "ramping"})
+_EJECTED: Final = frozenset({"down", "open", "half_open", "suppressed"})
 _BREAKER: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
 
@@ -118,12 +122,9 @@ class Tally:
         self._series: Series = {"holdfast_worker_restarts_total": {"": 0.0}}
 
     def transition(self, transition: Transition) -> None:
-        """Count a flip or an ejection."""
-        place = (transition.pool, transition.backend)
-        if is_flip(transition):
-            self._count("holdfast_flips_total", *place)
-        if is_ejection(transition):
-            self._count("holdfast_ejections_total", *place, transition.rule)
+        """Count it if a policy took a backend out of rotation; draining is no ejection."""
+        if transition.before in _IN and transition.after in _EJECTED:
+            self._count("holdfast_ejections_total", transition.pool, transition.backend, transition.rule)
 
     def restart(self) -> None:
         """Count a worker that ended unasked."""
@@ -139,23 +140,20 @@ class Tally:
         series[key] = series.get(key, 0.0) + 1.0
 
 
-def backend_gauges(statuses: Iterable[BackendStatus]) -> Series:
-    """Weight, penalty and breaker of each backend."""
-    weight: dict[str, float] = {}
-    penalty: dict[str, float] = {}
-    breaker: dict[str, float] = {}
-    for status in statuses:
-        key = SEPARATOR.join((status.pool, status.backend))
-        weight[key] = status.effective_weight
-        penalty[key] = status.penalty
-        breaker[key] = _BREAKER.get(status.breaker, 0.0)
-    return {
-        "holdfast_backend_weight": weight,
-        "holdfast_backend_penalty": penalty,
-        "holdfast_breaker_state": breaker,
-        # A counter that is there before its first event is one whose first event a rate() can see.
-        "holdfast_flips_total": dict.fromkeys(weight, 0.0),
-    }
+def of_backends(pools: Iterable[PoolSnapshot]) -> Series:
+    """What the policies know of each backend."""
+    series: Series = {}
+    for pool in pools:
+        for backend in pool.backends:
+            key = SEPARATOR.join((pool.pool, backend.id))
+            for name, value in (
+                ("holdfast_backend_weight", backend.weight),
+                ("holdfast_backend_penalty", backend.penalty),
+                ("holdfast_breaker_state", _BREAKER.get(backend.breaker, 0.0)),
+                ("holdfast_flips_total", float(backend.flips)),
+            ):
+                series.setdefault(name, {})[key] = value
+    return series
 
 
 def exposition(parts: Iterable[Series]) -> bytes:

@@ -8,10 +8,11 @@ keep-alive connection would hide. The verdict needs the head of the answer alone
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
 from random import Random
 from typing import Final
@@ -19,9 +20,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from holdfast.balancer.core.decisions import ProbeResult
-from holdfast.balancer.core.messages import BackendRef
-from holdfast.balancer.core.settings import BackendSettings, HealthSettings, PoolSettings, UpstreamTlsSettings
+from holdfast.balancer.core.health import ProbeResult
+from holdfast.balancer.core.messages import BackendRef, Endpoint, FailureClass
+from holdfast.balancer.core.settings import BalancerSettings, HealthSettings, UpstreamTlsSettings
+
+log = logging.getLogger(__name__)
 
 HEAD_LIMIT: Final = 16 * 1024
 _JITTER: Final = 0.1
@@ -39,23 +42,26 @@ class Target(msgspec.Struct, frozen=True):
     tls: UpstreamTlsSettings
 
 
-def targets(
-    pools: Mapping[str, PoolSettings], backends: Mapping[BackendRef, BackendSettings]
-) -> dict[BackendRef, Target]:
+def targets(settings: BalancerSettings, discovered: Iterable[Endpoint]) -> dict[BackendRef, Target]:
     """The backends that are to be checked."""
-    return {
-        ref: Target(backend.url, pools[ref.pool].health, pools[ref.pool].tls)
-        for ref, backend in backends.items()
-        if pools[ref.pool].health.enabled
+    found = {
+        BackendRef(name, backend.id): Target(backend.url, pool.health, pool.tls)
+        for name, pool in settings.pools.items()
+        for backend in pool.backends
     }
+    for endpoint in discovered:
+        pool = settings.pools[endpoint.pool]
+        found.setdefault(BackendRef(endpoint.pool, endpoint.backend), Target(endpoint.url, pool.health, pool.tls))
+    return {ref: target for ref, target in found.items() if target.health.enabled}
 
 
 async def probe(target: Target) -> ProbeResult:
     """Check a backend once. Connecting, TLS and the answer share the one timeout."""
     began = time.monotonic()
 
-    def failed(failure: str, detail: str, status: int | None = None) -> ProbeResult:
-        return ProbeResult(False, failure, time.monotonic() - began, status, detail)  # type: ignore[arg-type]
+    def failed(kind: FailureClass, detail: str, status: int | None = None) -> ProbeResult:
+        log.debug("check failed", extra={"action": "probe", "url": target.url, "kind": kind, "why": detail})
+        return ProbeResult(passed=False, kind=kind, status=status, latency_s=time.monotonic() - began)
 
     url = urlsplit(target.url)
     writer: asyncio.StreamWriter | None = None
@@ -92,7 +98,7 @@ async def probe(target: Target) -> ProbeResult:
     lowest, highest = target.health.expect
     if not lowest <= status <= highest:
         return failed("status", f"status {status} is outside {lowest} to {highest}", status)
-    return ProbeResult(True, None, time.monotonic() - began, status)
+    return ProbeResult(passed=True, status=status, latency_s=time.monotonic() - began)
 
 
 async def _read_status(reader: asyncio.StreamReader) -> int:

@@ -10,24 +10,24 @@
 
 One slot is one place for a worker; its number stays while processes come and go. A dead
 worker concerns its slot alone. The kernel stops sending it connections the moment its
-listening sockets close, and the others go on.
+listening sockets close, and the others go on. A dead master concerns all of them: they read
+the end of their channels, serve on for a while, and drain.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from holdfast.balancer.core.messages import Drain, Ready, ToMaster, ToWorker
 from holdfast.balancer.errors import ControlError, WorkerError
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 COMMAND: Final = (sys.executable, "-m", "holdfast.balancer.shell.worker")
 _EXIT_GRACE_S: Final = 2.0
 """From the end of its channel to the end of the process; after it the process is killed."""
-_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,13 +171,14 @@ class WorkerSlot:
                     stdin=asyncio.subprocess.DEVNULL,
                     env={**os.environ, CONTROL_FD: str(theirs.fileno())},
                     pass_fds=(theirs.fileno(),),
-                    preexec_fn=_bind_to_master,
                 )
         except BaseException as failed:
             ours.close()
             if not isinstance(failed, OSError):
                 raise
-            log.error("worker not started", extra={"action": "worker_start", "worker": self.number, "why": str(failed)})
+            log.warning(
+                "worker not started", extra={"action": "worker_start", "worker": self.number, "why": str(failed)}
+            )
             return 127
         self._process, self.pid = process, process.pid
         if self._stop.is_set():
@@ -243,26 +243,3 @@ def _describe(code: int) -> str:
         return f"signal {signal.Signals(-code).name}"
     except ValueError:
         return f"signal {-code}"
-
-
-def _prctl() -> Callable[..., Any] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    return ctypes.CDLL(None, use_errno=True).prctl
-
-
-# Looked up before any fork: between fork and exec only async-signal-safe work is sound,
-# and the dynamic linker is not.
-_PRCTL: Final = _prctl()
-
-
-def _bind_to_master() -> None:
-    """Runs in the child between fork and exec.
-
-    A worker whose master dies without a word (SIGKILL, out of memory) gets SIGTERM and
-    drains, instead of keeping the port for ever. Its own process group keeps the Ctrl-C
-    of a terminal away from it: that reaches the master alone, which drains its workers.
-    """
-    os.setpgid(0, 0)
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
