@@ -165,3 +165,18 @@ async def start_master(log: Path, first: BalancerSettings | None = None, **optio
             master.stop()
             async with asyncio.timeout(15):
                 await task
+
+
+@asynccontextmanager
+async def backend(status: list[int]) -> AsyncIterator[str]:
+    """A backend that answers every request with the status in the list."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status[0])
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ from holdfast.balancer.errors import AddressError, DiscoveryError
 from holdfast.balancer.shell.discovery import Answer
 from holdfast.balancer.shell.workers import RestartPolicy
 from holdfast.kernel import Duration
-from tests.integration.balancer.harness import EndedError, Running, settings
+from tests.integration.balancer.harness import EndedError, Running, backend, settings
 
 Start = Callable[..., Any]
 LABELS = ("worker", "pool", "backend", "code", "rule")
@@ -125,7 +124,7 @@ def test_a_worker_that_dies_is_replaced_and_its_successor_starts_with_the_views(
             newcomer = await running.until(successor)
             first = next(line for line in running.heard("views") if line["pid"] == newcomer)
             assert {(p, b) for p, b, *_ in first["views"]} == {("web", "a"), ("web", "b")}
-            await running.until(lambda: len(running.master._serving()) == 2)
+            await running.until(lambda: len(running.master._crew.serving()) == 2)
             assert (await sample(running, "holdfast_requests_total"))[("web", "a", "200")] == before + 7
             assert (await sample(running, "holdfast_in_flight"))[("web", "a")] == 6.0
             assert await sample(running, "holdfast_worker_restarts_total") == {(): 1.0}
@@ -161,7 +160,7 @@ def test_a_silent_worker_is_stale_and_does_not_fail_the_scrape(start: Start, mon
 def test_a_hung_worker_is_replaced(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that stays silent long enough is killed; it would keep its share of new connections waiting."""
     monkeypatch.setenv("STUB_MODE", "silent")
-    monkeypatch.setattr("holdfast.balancer.shell.master.ASK_DEADLINE_S", 0.05)
+    monkeypatch.setattr("holdfast.balancer.shell.crew.ASK_DEADLINE_S", 0.05)
 
     async def scenario() -> None:
         async with start(settings(workers=1)) as running:
@@ -243,7 +242,7 @@ def test_the_number_of_workers_follows_a_reload(start: Start) -> None:
             for workers in (3, 1, 2):
                 running.next_settings(settings(workers=workers))
                 await running.master.reload()
-                await running.until(lambda n=workers: len(running.master._serving()) == n)
+                await running.until(lambda n=workers: len(running.master._crew.serving()) == n)
             assert len(running.heard("drain")) == 2
             assert await sample(running, "holdfast_worker_restarts_total") == {(): 0.0}
 
@@ -253,7 +252,7 @@ def test_the_number_of_workers_follows_a_reload(start: Start) -> None:
 def test_a_worker_that_ignores_the_drain_is_killed_in_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The master leaves with 0 after its drain timeout and a second."""
     monkeypatch.setenv("STUB_MODE", "stubborn")
-    monkeypatch.setattr("holdfast.balancer.shell.master.DRAIN_GRACE_S", 0.0)
+    monkeypatch.setattr("holdfast.balancer.shell.crew.DRAIN_GRACE_S", 0.0)
 
     async def scenario() -> None:
         async with start(settings(drain_timeout=Duration(0.1))) as running:
@@ -277,21 +276,6 @@ def test_a_second_signal_ends_the_drain_at_once(start: Start, monkeypatch: pytes
             assert await running.task == 1
 
     run(scenario)
-
-
-@asynccontextmanager
-async def backend(status: list[int]) -> AsyncIterator[str]:
-    """A backend that answers every request with the status in the list."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status[0])
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 def test_active_checks_run_and_reach_the_workers(start: Start) -> None:

@@ -1,26 +1,16 @@
 """The admin plane: what an operator, a scraper or a script asks the master.
 
-Who may ask (:class:`Gate`):
-
-- With ``admin_token`` set, every request but ``/healthz`` and ``/readyz`` needs
-  ``Authorization: Bearer TOKEN``. Without a token the plane must listen on loopback.
-- Loopback does not keep a browser out, so without a token the ``Host`` must be an
-  address or ``localhost`` (a rebound DNS name is neither).
-- A request that changes something must be JSON and must not come from another origin.
-  Browsers send neither from a foreign page without asking first, and nobody answers that.
-- A body has at most :data:`BODY_LIMIT` bytes.
-
-Every error is ``{"error", "where", "remedy"}``.
+Who may ask is decided in :mod:`.gate`. Every error is ``{"error", "where", "remedy"}``, and a
+request body has at most :data:`BODY_LIMIT` bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Protocol
 from urllib.parse import urlsplit
@@ -29,12 +19,10 @@ import msgspec
 import uvicorn
 from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, SkipValidation
 from litestar.response import Stream
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from holdfast import __version__
 from holdfast.balancer.core.explain import BackendSnapshot, Explanation, PoolSnapshot
@@ -42,14 +30,15 @@ from holdfast.balancer.core.messages import BackendRef
 from holdfast.balancer.core.settings import BalancerSettings, StrategyName
 from holdfast.balancer.errors import BalancerError, RequestError
 from holdfast.balancer.shell.events import Event, EventLog, TooManySubscribersError
+from holdfast.balancer.shell.gate import Gate, Problem
 from holdfast.balancer.shell.page import backends_page
 from holdfast.kernel import Duration, Size
+
+log = logging.getLogger(__name__)
 
 BODY_LIMIT: Final = 64 * 1024
 HEARTBEAT_S: Final = 15.0
 """Comments on a silent event stream: often enough for the usual 60 s idle timeout of proxies."""
-_OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
-"""Asked by orchestrators that hold no token; they tell a state and nothing else."""
 _MASK: Final = "***"
 _STYLE: Final = Path(__file__).with_name("admin.css")
 _PAGE_HEADERS: Final = {
@@ -129,14 +118,6 @@ class Reloaded(msgspec.Struct):
     """The configuration of that generation is in force in every worker."""
 
     generation: int
-
-
-class Problem(msgspec.Struct):
-    """What was wrong, where, and what to do."""
-
-    error: str
-    where: str
-    remedy: str
 
 
 @get("/healthz", sync_to_thread=False)
@@ -288,61 +269,6 @@ def _prefers_html(accept: str) -> bool:
     return False
 
 
-class Gate:
-    """ASGI middleware that lets through only who may ask; see the module."""
-
-    def __init__(self, app: ASGIApp, plane: ControlPlane) -> None:
-        """``plane`` is asked for the token each time: a reload may change it."""
-        self._app = app
-        self._plane = plane
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the request here, or hand it on."""
-        refusal = self._refusal(scope) if scope["type"] == ScopeType.HTTP else None
-        if refusal is None:
-            await self._app(scope, receive, send)
-            return
-        status, problem = refusal
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        if status == 401:
-            headers.append((b"www-authenticate", b'Bearer realm="holdfast"'))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": msgspec.json.encode(problem), "more_body": False})
-
-    def _refusal(self, scope: HTTPScope) -> tuple[int, Problem] | None:
-        if scope["path"] in _OPEN_PATHS:
-            return None
-        headers: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-        token = self._plane.settings.admin_token
-        host = headers.get("host", "")
-        if token is not None:
-            # Bytes, because compare_digest takes only ASCII text.
-            if not hmac.compare_digest(headers.get("authorization", "").encode(), f"Bearer {token}".encode()):
-                return 401, Problem("the token is missing or wrong", "Authorization", "send Bearer and the admin_token")
-        elif not _is_address(host):
-            return 403, Problem(f"{host[:100]!r} is not this machine", "Host", "ask by address or as localhost")
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc != host:
-                return 403, Problem("a page of another origin asks", "Origin", "ask from a command line or this origin")
-            if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-                return 415, Problem("the body is not JSON", "Content-Type", "send Content-Type: application/json")
-        return None
-
-
-def _is_address(host: str) -> bool:
-    name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
-    if name.lower() == "localhost":
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
 def admin_app(plane: ControlPlane) -> Litestar:
     """The ASGI application over a control plane."""
     return Litestar(
@@ -361,8 +287,8 @@ def admin_app(plane: ControlPlane) -> Litestar:
             config,
         ],
         dependencies={"plane": Provide(lambda: plane, sync_to_thread=False)},
-        middleware=[lambda app: Gate(app, plane)],
-        exception_handlers={BalancerError: _balancer_problem, HTTPException: _http_problem},
+        middleware=[lambda app: Gate(app, lambda: plane.settings.admin_token)],
+        exception_handlers={BalancerError: _balancer_problem, HTTPException: _http_problem, Exception: _bug},
         openapi_config=OpenAPIConfig(title="Holdfast balancer", version=__version__),
         type_encoders={Duration: str, Size: str},
         request_max_body_size=BODY_LIMIT,
@@ -379,6 +305,12 @@ def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Resp
     text = f"{error.detail}: {details}" if details else error.detail
     problem = Problem(text, f"{request.method} {request.url.path}", "see /schema for what is accepted")
     return Response(problem, status_code=error.status_code, headers=error.headers)
+
+
+def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    log.error("admin request failed", exc_info=error, extra={"action": "admin", "path": request.url.path})
+    problem = Problem("internal error", f"{request.method} {request.url.path}", "read the log, and report it")
+    return Response(problem, status_code=500)
 
 
 class _Server(uvicorn.Server):

@@ -18,18 +18,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_address
 from typing import Final, NamedTuple, Protocol
 
+import dns.asyncresolver
+import dns.exception
+import dns.resolver
+
 from holdfast.balancer.core.messages import Endpoint
 from holdfast.balancer.core.settings import DiscoverySettings
 from holdfast.balancer.errors import DiscoveryError
-
-try:
-    import dns.asyncresolver
-    import dns.exception
-    import dns.resolver
-except ImportError:  # the TTL of a record is then unknown, and max_interval counts
-    _dnspython = False
-else:
-    _dnspython = True
 
 log = logging.getLogger(__name__)
 
@@ -84,15 +79,18 @@ class DnsResolver:
     backend of the other family away.
     """
 
-    def __init__(self, fallback: Resolver) -> None:
-        """``fallback`` is asked for names that the DNS does not know."""
+    def __init__(
+        self, fallback: Resolver, *, stub: Callable[[], dns.asyncresolver.Resolver] = dns.asyncresolver.Resolver
+    ) -> None:
+        """``fallback`` is asked for names that the DNS does not know; ``stub`` makes the client."""
         self._fallback = fallback
+        self._stub = stub
 
     async def resolve(self, host: str) -> Answer:
         """Raises :class:`DiscoveryError`."""
         # Made anew each time, at most once per second: resolv.conf changes under DHCP and VPNs.
         try:
-            resolver = dns.asyncresolver.Resolver()
+            resolver = self._stub()
         except dns.resolver.NoResolverConfiguration:
             return await self._fallback.resolve(host)
         families = await asyncio.gather(
@@ -113,12 +111,6 @@ class DnsResolver:
         if not addresses:
             return await self._fallback.resolve(host)
         return _answer(host, addresses, min(ttls))
-
-
-def system_resolver() -> Resolver:
-    """The best resolver that is installed."""
-    fallback = SystemResolver()
-    return DnsResolver(fallback) if _dnspython else fallback
 
 
 class DnsDiscovery:

@@ -35,25 +35,25 @@ from holdfast.balancer.core.events import Transition
 from holdfast.balancer.core.explain import Explanation, PoolSnapshot
 from holdfast.balancer.core.health import ProbeResult
 from holdfast.balancer.core.messages import (
-    Ask,
     BackendRef,
     Configure,
     Drained,
     Endpoint,
     Outcomes,
     Ready,
-    Stats,
     Switch,
     ToMaster,
     ToWorker,
+    Views,
 )
 from holdfast.balancer.core.settings import BalancerSettings, StrategyName
-from holdfast.balancer.errors import NotFoundError, ReloadError, WorkerError
+from holdfast.balancer.errors import NotFoundError, ReloadError
 from holdfast.balancer.shell.admin import serve_admin
-from holdfast.balancer.shell.discovery import DnsDiscovery, Resolver, system_resolver
+from holdfast.balancer.shell.crew import APPLY_DEADLINE_S, Crew
+from holdfast.balancer.shell.discovery import DnsDiscovery, DnsResolver, Resolver, SystemResolver
 from holdfast.balancer.shell.events import EventLog
 from holdfast.balancer.shell.listening import reserve
-from holdfast.balancer.shell.metrics import MergedStats, Tally, exposition, of_backends
+from holdfast.balancer.shell.metrics import Tally, exposition, of_backends
 from holdfast.balancer.shell.probes import Prober, forget_certificates, targets
 from holdfast.balancer.shell.workers import COMMAND, RestartPolicy, WorkerSlot
 from holdfast.kernel import HoldfastError
@@ -62,14 +62,7 @@ log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.1
 ASK_EVERY_S: Final = 2.0
-ASK_DEADLINE_S: Final = 1.0
-SILENT_LIMIT: Final = 5
-"""Unanswered questions in a row after which a worker counts as hung and is replaced. They are
-counted rather than timed, so that a machine that slept does not kill healthy workers."""
-APPLY_DEADLINE_S: Final = 10.0
-"""For a worker to take a configuration; one that does not is replaced, and its successor
-starts with the new one."""
-DRAIN_GRACE_S: Final = 1.0
+"""How much of its counting a worker that dies takes with it, at most."""
 FIRST_DISCOVERY_S: Final = 2.0
 """How long the start waits for names to resolve, so that the first requests find their backends."""
 
@@ -95,27 +88,20 @@ class Master:
         self._ready = ready
         self._command = command
         self._restarts = restarts or RestartPolicy()
-        self._resolver = resolver or system_resolver()
+        self._resolver = resolver or DnsResolver(SystemResolver())
         self._rng = rng or Random()
         self._generation = 1
         self._listen: tuple[str, ...] = ()
         self._strategies: dict[str, StrategyName] = {}
         self._discovered: dict[str, tuple[Endpoint, ...]] = {}
-        self._slots: dict[int, WorkerSlot] = {}
-        self._keepers: dict[int, asyncio.Task[None]] = {}
-        self._refusals: dict[int, tuple[int, str]] = {}
-        self._answered: dict[int, int] = {}
-        self._asked = 0
-        self._gathering: asyncio.Task[set[int]] | None = None
-        self._stats = MergedStats()
         self._tally = Tally()
         self._watchers: dict[str, tuple[Any, asyncio.Task[None]]] = {}
         self._reloading = asyncio.Lock()
         self._reload_wanted = asyncio.Event()
-        self._moved = asyncio.Event()
-        self._stop = asyncio.Event()
         self._cut = asyncio.Event()
-        self._failed = False
+        self._crew: Crew
+        self._board: Board
+        self._prober: Prober
 
     # Lifecycle
 
@@ -134,9 +120,10 @@ class Master:
                 admin_socket, admin_address = held.enter_context(admin.sock), admin.address
             self._board = Board(self._settings, self._rng, time.monotonic())
             self._prober = Prober(self._on_probe, self._rng)
-            held.enter_context(self._signals())
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                self._crew = crew = Crew(self, group, self._command, self._restarts, self._rng)
+                held.enter_context(self._signals())
                 background = [
                     group.create_task(self._tick(), name="tick"),
                     group.create_task(self._ask_regularly(), name="ask"),
@@ -146,25 +133,26 @@ class Master:
                     background.append(group.create_task(serve_admin(admin_socket, self), name="admin"))
                 try:
                     self._retarget()
-                    await self._until(lambda: self._watchers.keys() <= self._discovered.keys(), FIRST_DISCOVERY_S)
-                    self._scale(self._settings.workers)
-                    if await self._until(self._all_in_force):
+                    await crew.until(lambda: self._watchers.keys() <= self._discovered.keys(), FIRST_DISCOVERY_S)
+                    crew.scale(self._settings.workers, self._settings.drain_timeout)
+                    if await crew.until(lambda: crew.in_force(self._generation)):
                         self._announce(admin_address)
-                    await self._stop.wait()
-                    await self._drain()
+                    await crew.stopping.wait()
+                    self._event("drain", {"timeout_s": float(self._settings.drain_timeout)})
+                    await crew.drain(self._settings.drain_timeout, self._cut)
                 finally:
                     self.events.close()
                     for task in (*background, *(task for _, task in self._watchers.values())):
                         task.cancel()
                     await self._prober.close()
-        return 1 if self._failed or self._cut.is_set() else 0
+        return 1 if crew.failed or self._cut.is_set() else 0
 
     def stop(self) -> None:
         """Drain and leave; a second call ends the workers at once."""
-        if self._stop.is_set():
+        if self._crew.stopping.is_set():
             self._cut.set()
-        self._stop.set()
-        self._moved.set()
+        self._crew.stopping.set()
+        self._crew.look()
 
     def _announce(self, admin: str | None) -> None:
         urls = [address if "://" in address else f"http://{address}" for address in self._listen]
@@ -190,97 +178,35 @@ class Master:
                 undo.callback(loop.remove_signal_handler, number)
         return undo
 
-    async def _drain(self) -> None:
-        timeout_s = float(self._settings.drain_timeout)
-        self._log("drain", timeout_s=timeout_s)
-        for slot in self._slots.values():
-            slot.drain(timeout_s)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s + DRAIN_GRACE_S):
-                while self._keepers and not self._cut.is_set():
-                    self._moved.clear()
-                    await self._moved.wait()
-        for slot in self._slots.values():
-            slot.kill()
-        await asyncio.gather(*self._keepers.values())
-
-    # Workers
+    # What workers say (holdfast.balancer.shell.workers.Owner)
 
     def welcome(self, slot: WorkerSlot) -> Sequence[ToWorker]:
-        """Views follow the configuration at once: a worker that restarts must not begin with a bad backend."""
+        """The configuration and, at once behind it, the views: nobody begins with a bad backend."""
         self._board.forget(slot.number)
-        return [self._configuration(), *self._board.news([*self._serving(), slot.number]).values()]
+        news = self._board.news([*self._crew.serving(), slot.number])
+        mine = news.pop(slot.number, Views(()))
+        self._send(news)  # trial permits may have moved from the others to the newcomer
+        return self._configuration(), mine
 
     def heard(self, slot: WorkerSlot, message: ToMaster) -> None:
         """A worker said something."""
-        now = time.monotonic()
         match message:
             case Outcomes(reports):
-                self._apply(self._board.on_reports(slot.number, reports, now))
-            case Stats(number):
-                self._stats.take(slot.number, message)
-                self._answered[slot.number] = number
+                self._apply(self._board.on_reports(slot.number, reports, time.monotonic()))
             case Ready(pid, generation, error):
                 self._log("worker_ready", worker=slot.number, pid=pid, generation=generation, error=error)
-                if error is not None:
-                    self._refusals[slot.number] = (generation, error)
                 self._board.forget(slot.number)
                 self._push()
             case Drained(cut):
                 self._log("worker_drained", worker=slot.number, cut=cut)
-        self._moved.set()
 
     def lost(self, slot: WorkerSlot, code: int) -> None:
         """A worker process ended."""
-        self._stats.retire(slot.number)
-        self._answered.pop(slot.number, None)
         self._board.on_worker_gone(slot.number)
         if slot.state != "draining":
             self._tally.restart()
             self._event("worker", {"worker": slot.number, "ended": code})
             log.warning("worker ended", extra={"action": "worker_end", "worker": slot.number, "code": code})
-        self._moved.set()
-
-    def _scale(self, workers: int) -> None:
-        for number in range(workers):
-            if number not in self._slots:
-                slot = WorkerSlot(number, self, self._command, self._restarts, self._rng)
-                self._slots[number] = slot
-                self._keepers[number] = self._group.create_task(self._keep(slot), name=f"worker {number}")
-        for number, slot in self._slots.items():
-            if number >= workers:
-                slot.drain(float(self._settings.drain_timeout))
-
-    async def _keep(self, slot: WorkerSlot) -> None:
-        try:
-            await slot.run()
-        except WorkerError as gave_up:
-            log.critical("giving up", extra={"action": "give_up", "worker": slot.number, "why": str(gave_up)})
-            self._failed = True
-            self._stop.set()
-        finally:
-            self._slots.pop(slot.number, None)
-            self._keepers.pop(slot.number, None)
-            self._moved.set()
-        if not self._stop.is_set():
-            # The number of workers may have gone down and up again while this one drained.
-            self._scale(self._settings.workers)
-
-    def _serving(self) -> list[int]:
-        return [number for number, slot in self._slots.items() if slot.state == "serving"]
-
-    def _all_in_force(self) -> bool:
-        wanted = range(self._settings.workers)
-        return all(n in self._slots and self._slots[n].generation >= self._generation for n in wanted)
-
-    async def _until(self, reached: Callable[[], bool], timeout_s: float | None = None) -> bool:
-        """Whether the condition came true before the time was up or the master was told to stop."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while not reached() and not self._stop.is_set():
-                    self._moved.clear()
-                    await self._moved.wait()
-        return reached()
 
     # Decisions
 
@@ -307,8 +233,11 @@ class Master:
             self._push()
 
     def _push(self) -> None:
-        for number, views in self._board.news(self._serving()).items():
-            self._slots[number].post(views)
+        self._send(self._board.news(self._crew.serving()))
+
+    def _send(self, news: Mapping[int, Views]) -> None:
+        for number, views in news.items():
+            self._crew.post(views, number)
 
     # Configuration
 
@@ -342,56 +271,34 @@ class Master:
             return self._generation
 
     async def _put_in_force(self, wanted: BalancerSettings, discovered: dict[str, tuple[Endpoint, ...]]) -> None:
-        before = self._settings, self._discovered, self._strategies
+        before = self._settings, self._discovered
         # A pool that now looks up another name keeps the old endpoints until that name resolves.
         discovered = {
             pool: endpoints
             for pool, endpoints in discovered.items()
             if pool in wanted.pools and wanted.pools[pool].discovery is not None
         }
-        strategies = {pool: name for pool, name in self._strategies.items() if pool in wanted.pools}
-        refusal = await self._roll_out(wanted, discovered, strategies)
+        refusal = await self._roll_out(wanted, discovered)
         if refusal is not None:
             await self._roll_out(*before)
             raise ReloadError(refusal, where="configuration", remedy="correct it and reload again")
         self._apply(self._board.reconfigure(wanted, self._endpoints(), time.monotonic()))
         self._retarget()
         self._push()
-        self._scale(wanted.workers)
-        await self._until(self._all_in_force, APPLY_DEADLINE_S)
+        self._crew.scale(wanted.workers, wanted.drain_timeout)
+        self._crew.look()
+        await self._crew.until(lambda: self._crew.in_force(self._generation), APPLY_DEADLINE_S)
 
-    async def _roll_out(
-        self,
-        settings: BalancerSettings,
-        discovered: dict[str, tuple[Endpoint, ...]],
-        strategies: dict[str, StrategyName],
-    ) -> str | None:
+    async def _roll_out(self, settings: BalancerSettings, discovered: dict[str, tuple[Endpoint, ...]]) -> str | None:
         """Give every worker a new generation; why one refused it, if one did."""
-        self._settings, self._discovered, self._strategies = settings, discovered, strategies
+        self._settings, self._discovered = settings, discovered
         self._generation += 1
-        generation = self._generation
-        message = self._configuration()
-        told = [slot for slot in self._slots.values() if slot.post(message)]
-
-        def missing() -> list[WorkerSlot]:
-            # A worker that ended meanwhile starts anew with these settings; it is not waited for.
-            return [
-                slot
-                for slot in told
-                if slot.state in ("starting", "serving")
-                and slot.generation < generation
-                and self._refusals.get(slot.number, (0, ""))[0] < generation
-            ]
-
-        if not await self._until(lambda: not missing(), APPLY_DEADLINE_S) and not self._stop.is_set():
-            for slot in missing():
-                log.warning("worker does not apply", extra={"action": "worker_kill", "worker": slot.number})
-                slot.replace()
-        return next((why for refused, why in self._refusals.values() if refused == generation), None)
+        return await self._crew.roll_out(self._configuration())
 
     def _configuration(self) -> Configure:
         settings = msgspec.structs.replace(self._settings, listen=self._listen)
-        return Configure(self._generation, settings, tuple(self._endpoints()), self._strategies)
+        strategies = {pool: name for pool, name in self._strategies.items() if pool in settings.pools}
+        return Configure(self._generation, settings, tuple(self._endpoints()), strategies)
 
     def _endpoints(self) -> list[Endpoint]:
         return [endpoint for name in self._settings.pools for endpoint in self._discovered.get(name, ())]
@@ -432,35 +339,10 @@ class Master:
                 else:
                     self._event("discovery", {"pool": pool, "backends": [e.backend for e in endpoints]})
 
-    # Counters
-
     async def _ask_regularly(self) -> None:
         while True:
             await asyncio.sleep(ASK_EVERY_S)
-            await self._gather()
-
-    async def _gather(self) -> set[int]:
-        """Ask every worker for its counters; who did not answer. Concurrent callers share one round."""
-        if self._gathering is None or self._gathering.done():
-            self._gathering = self._group.create_task(self._ask(), name="gather")
-        return await asyncio.shield(self._gathering)
-
-    async def _ask(self) -> set[int]:
-        self._asked += 1
-        number = self._asked
-        asked = [self._slots[n] for n in self._serving() if self._slots[n].post(Ask(number))]
-
-        def silent() -> list[WorkerSlot]:
-            return [s for s in asked if s.state == "serving" and self._answered.get(s.number, 0) < number]
-
-        await self._until(lambda: not silent(), ASK_DEADLINE_S)
-        stale = [] if self._stop.is_set() else silent()
-        for slot in asked:
-            slot.silent = slot.silent + 1 if slot in stale else 0
-            if slot.silent >= SILENT_LIMIT:
-                log.error("worker hangs", extra={"action": "worker_kill", "worker": slot.number})
-                slot.replace()
-        return {slot.number for slot in stale}
+            await self._crew.ask()
 
     # What operators ask (holdfast.balancer.shell.admin.ControlPlane)
 
@@ -475,21 +357,21 @@ class Master:
         Backends do not count: a balancer without a good backend must still answer 503 itself,
         and restarting it would bring none back.
         """
-        workers = {str(number): slot.state for number, slot in self._slots.items()}
-        ready = bool(self._serving()) and not self._stop.is_set()
-        return ready, {"ready": ready, "draining": self._stop.is_set(), "workers": workers}
+        draining = self._crew.stopping.is_set()
+        ready = bool(self._crew.serving()) and not draining
+        return ready, {"ready": ready, "draining": draining, "workers": self._crew.states()}
 
     async def metrics(self) -> bytes:
         """The Prometheus exposition of master and workers."""
-        stale = await self._gather()
+        stale = await self._crew.ask()
         own = {
             "holdfast_config_generation": {"": float(self._generation)},
-            "holdfast_worker_stale": {str(n): float(n in stale) for n in self._serving()},
+            "holdfast_worker_stale": {str(n): float(n in stale) for n in self._crew.serving()},
         }
         return exposition(
             (
-                self._stats.counters(),
-                self._stats.gauges(),
+                self._crew.stats.counters(),
+                self._crew.stats.gauges(),
                 self._tally.counters(),
                 of_backends(self.snapshot().values()),
                 own,
@@ -525,8 +407,7 @@ class Master:
                 f"there is no pool {pool!r}", where="pool", remedy=f"use one of: {', '.join(self._settings.pools)}"
             )
         self._strategies = {**self._strategies, pool: strategy}
-        for slot in self._slots.values():
-            slot.post(Switch(pool, strategy))
+        self._crew.post(Switch(pool, strategy))
         self._event("strategy", {"pool": pool, "strategy": strategy})
 
     def _event(self, kind: str, data: dict[str, Any]) -> None:

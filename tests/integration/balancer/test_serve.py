@@ -1,0 +1,65 @@
+"""Master and real workers together, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from holdfast.balancer.core.settings import BackendSettings, HealthSettings, PoolSettings, RouteSettings
+from holdfast.balancer.shell.workers import COMMAND
+from holdfast.kernel import Duration
+from tests.integration.balancer.harness import ask, backend, settings
+
+
+def test_requests_pass_and_are_counted(start: Callable[..., Any]) -> None:
+    """A request goes through a worker to the backend, and its answer shows in the merged metrics."""
+
+    async def scenario() -> None:
+        async with backend([200]) as url:
+            pool = PoolSettings(
+                backends=(BackendSettings(id="x", url=url),), health=HealthSettings(interval=Duration(0.05))
+            )
+            async with start(settings(pools={"web": pool}), command=COMMAND) as running:
+                for _ in range(10):
+                    assert (await ask(running.front, "GET", "/")).status == 200
+                text = (await running.ask("GET", "/metrics")).body.decode()
+                assert 'holdfast_requests_total{backend="x",code="200",pool="web"} 10.0' in text
+                assert 'holdfast_request_duration_seconds_bucket{le="+Inf",pool="web"} 10.0' in text
+                generation = (await running.ask("POST", "/admin/reload")).json()
+                assert generation == {"generation": 2}
+                assert (await ask(running.front, "GET", "/")).status == 200
+            assert running.task.result() == 0
+
+    asyncio.run(scenario())
+
+
+def test_requests_go_on_through_reloads(start: Callable[..., Any]) -> None:
+    """A steady client on new connections sees only 200 while the configuration is reloaded."""
+
+    async def scenario() -> None:
+        async with backend([200]) as url:
+            pool = PoolSettings(
+                backends=(BackendSettings(id="x", url=url),), health=HealthSettings(interval=Duration(0.05))
+            )
+            async with start(settings(pools={"web": pool}), command=COMMAND) as running:
+                statuses: list[int] = []
+                reloaded = asyncio.Event()
+
+                async def client() -> None:
+                    while not reloaded.is_set():
+                        statuses.append((await ask(running.front, "GET", "/")).status)
+
+                clients = [asyncio.create_task(client()) for _ in range(4)]
+                for n in range(20):
+                    other = PoolSettings(backends=(BackendSettings(id=f"y{n}", url=url),))
+                    running.next_settings(
+                        settings(pools={"web": pool, f"extra{n}": other}, routes=(RouteSettings(pool="web"),))
+                    )
+                    await running.master.reload()
+                reloaded.set()
+                await asyncio.gather(*clients)
+                assert len(statuses) > 20
+                assert set(statuses) == {200}
+
+    asyncio.run(scenario())
