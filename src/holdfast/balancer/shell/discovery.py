@@ -74,15 +74,16 @@ class SystemResolver:
 class DnsResolver:
     """The servers of ``/etc/resolv.conf``, asked for A and AAAA; TTLs are known.
 
-    A name that they do not have is looked up with ``fallback``, so that names of the hosts
-    file work too. An error in one family is an error: half an answer would take every
+    A name for which they have no address, or no answer, is looked up with ``fallback``, so
+    that names of the hosts file work too, also where no server can be reached. Addresses of
+    one family beside an error in the other are an error: half an answer would take every
     backend of the other family away.
     """
 
     def __init__(
         self, fallback: Resolver, *, stub: Callable[[], dns.asyncresolver.Resolver] = dns.asyncresolver.Resolver
     ) -> None:
-        """``fallback`` is asked for names that the DNS does not know; ``stub`` makes the client."""
+        """``fallback`` is asked for names that the DNS has no addresses for; ``stub`` makes the client."""
         self._fallback = fallback
         self._stub = stub
 
@@ -99,17 +100,21 @@ class DnsResolver:
         )
         addresses: set[str] = set()
         ttls: list[float] = []
+        failure: dns.exception.DNSException | None = None
         for found in families:
             if isinstance(found, dns.resolver.NXDOMAIN | dns.resolver.NoAnswer):
                 continue
             if isinstance(found, dns.exception.DNSException):
-                raise _unresolved(host, str(found)) from found
-            if isinstance(found, BaseException):
+                failure = found
+            elif isinstance(found, BaseException):
                 raise found
-            addresses.update(str(record.address) for record in found)
-            ttls.append(float(found.ttl if found.rrset is None else found.rrset.ttl))
+            else:
+                addresses.update(str(record.address) for record in found)
+                ttls.append(float(found.ttl if found.rrset is None else found.rrset.ttl))
         if not addresses:
             return await self._fallback.resolve(host)
+        if failure is not None:
+            raise _unresolved(host, str(failure)) from failure
         return _answer(host, addresses, min(ttls))
 
 
