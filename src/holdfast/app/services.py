@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from holdfast.app.child import Service, Sink
 from holdfast.app.config import load
@@ -52,30 +52,7 @@ def run_balancer(file: str | Path) -> int:
     def reload() -> BalancerSettings:
         return _balancer_section(file, ports=False)
 
-    return run(serve(settings, reload=reload, ready=lambda bound: announce(places(bound))))
-
-
-class Bound(Protocol):
-    """Where a balancer listens, with real ports."""
-
-    @property
-    def listen(self) -> Sequence[str]:
-        """As configured: ``HOST:PORT`` or ``https://HOST:PORT``."""
-
-    @property
-    def admin(self) -> str | None:
-        """``HOST:PORT``, or nothing."""
-
-
-def places(bound: Bound) -> dict[str, str]:
-    """The same by what they are, as URLs to look at."""
-    found: dict[str, str] = {}
-    for index, address in enumerate(bound.listen):
-        name = "front door" if index == 0 else f"front door {index + 1}"
-        found[name] = address if "://" in address else f"http://{address}"
-    if bound.admin is not None:
-        found["admin plane"] = f"http://{bound.admin}/admin/backends"
-    return found
+    return run(serve(settings, reload=reload, ready=announce))
 
 
 def _balancer_section(file: str | Path, *, ports: bool) -> BalancerSettings:

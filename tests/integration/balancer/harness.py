@@ -152,7 +152,7 @@ async def start_master(log: Path, first: BalancerSettings | None = None, **optio
             yield Running(
                 master=master,
                 front=urls["front door"].removeprefix("http://"),
-                admin=urls["admin"].removeprefix("http://").removesuffix("/admin/backends"),
+                admin=urls["admin plane"].removeprefix("http://").removesuffix("/admin/backends"),
                 task=task,
                 log=log,
                 next_settings=upcoming.append,

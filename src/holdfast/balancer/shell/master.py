@@ -159,7 +159,7 @@ class Master:
         names = ["front door", *(f"front door {number}" for number in range(2, len(urls) + 1))]
         addresses = dict(zip(names, urls, strict=True))
         if admin is not None:
-            addresses["admin"] = f"http://{admin}/admin/backends"
+            addresses["admin plane"] = f"http://{admin}/admin/backends"
         self._log("ready", generation=self._generation, addresses=addresses)
         self._ready(addresses)
 
