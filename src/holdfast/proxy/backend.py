@@ -39,7 +39,10 @@ class Address:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OutcomeRun:
-    """Successive attempts with one outcome (``failure`` ``None`` is success), oldest run first."""
+    """Successive attempts with one outcome (``failure`` ``None`` is success).
+
+    ``requests``: of failures, the numbers of all requests; of successes, of those that had failed before.
+    """
 
     failure: Failure | None
     count: int
@@ -47,38 +50,47 @@ class OutcomeRun:
 
 
 class Outcomes:
-    """The attempts since the last report, as runs, so that their order survives."""
+    """The attempts since the last report, as runs, so that their order survives.
 
-    __slots__ = ("_requests", "_runs", "ok", "pending")
+    ``ok`` counts successes since the last failure; the hot path adds to it directly.
+    """
+
+    __slots__ = ("_failure", "_failed", "_redeemed", "_runs", "ok")
 
     def __init__(self) -> None:
         self.ok = 0
         self._runs: list[OutcomeRun] = []
-        self._requests: list[int] = []
-        self.pending: Failure | None = None
+        self._failure: Failure | None = None
+        self._failed: list[int] = []
+        self._redeemed: list[int] = []
 
     def failed(self, failure: Failure, request: int) -> None:
         """Note a failed attempt of the request with this number."""
-        if self.ok or (self.pending is not None and self.pending != failure):
+        if self.ok or self._failure != failure:
             self._close()
-        self.pending = failure
-        self._requests.append(request)
+        self._failure = failure
+        self._failed.append(request)
+
+    def redeemed(self, request: int) -> None:
+        """Note a success of a request that had failed elsewhere: it was not the request's fault."""
+        self.ok += 1
+        self._redeemed.append(request)
 
     def take(self) -> tuple[OutcomeRun, ...]:
-        """The runs so far; forgets them."""
+        """The runs so far, oldest first; forgets them."""
         self._close()
         runs, self._runs = tuple(self._runs), []
         return runs
 
     def _close(self) -> None:
-        # A failure resets ok before it is noted, so at most one of the two is open at a time
-        # except between the last failure and the successes after it: failures came first.
-        if self.pending is not None:
-            self._runs.append(OutcomeRun(self.pending, len(self._requests), tuple(self._requests)))
-            self.pending, self._requests = None, []
+        # Failures end the successes before them (see failed), so what is open here are failures
+        # and the successes after them, in this order.
+        if self._failure is not None:
+            self._runs.append(OutcomeRun(self._failure, len(self._failed), tuple(self._failed)))
+            self._failure, self._failed = None, []
         if self.ok:
-            self._runs.append(OutcomeRun(None, self.ok))
-            self.ok = 0
+            self._runs.append(OutcomeRun(None, self.ok, tuple(self._redeemed)))
+            self.ok, self._redeemed = 0, []
 
 
 class Backend(Target):

@@ -445,11 +445,10 @@ class Exchange:
             backend.failed(now, self.first_byte_s)
         else:
             backend.succeeded(now, self.first_byte_s)
-            if self.trial:
-                backend.trial_outcomes.ok += 1
-                engine.urgent()
-            else:
+            if self.trail is None and not self.trial:
                 backend.outcomes.ok += 1
+            else:
+                self._note_success(backend)
         codes = backend.codes
         codes[self.answer_status] = codes.get(self.answer_status, 0) + 1
         if self.pool.gradients:
@@ -581,6 +580,15 @@ class Exchange:
         backend.failures[failure] = backend.failures.get(failure, 0) + 1
         if self.trial:
             backend.trials = 0  # until the master, who hears of this now, says otherwise
+        self.client.engine.urgent()
+
+    def _note_success(self, backend: Backend) -> None:
+        """Report a success that somebody waits for: of a trial, or of a retry that settles whose fault it was."""
+        outcomes = backend.trial_outcomes if self.trial else backend.outcomes
+        if self.trail is None:
+            outcomes.ok += 1
+        else:
+            outcomes.redeemed(self.number)
         self.client.engine.urgent()
 
     def _drop_backend(self, backend: Backend) -> None:
@@ -744,7 +752,7 @@ class Exchange:
             % (_answer_head(head, chunked=False), head.upgrade, self.request_id, received)
         )
         self.bytes_out = len(received)
-        (upstream.backend.trial_outcomes if self.trial else upstream.backend.outcomes).ok += 1
+        self._note_success(upstream.backend)
         if early:
             self.bytes_in = len(early)
             upstream.transport.write(early)
