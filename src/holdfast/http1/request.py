@@ -34,9 +34,11 @@ from holdfast.http1.limits import Limits
 _KIND: Final = fields.REQUEST_FIELDS
 # llhttp also knows the methods of RTSP and ICE, and PRI; none of them is HTTP/1.1.
 _METHODS: Final = frozenset(
-    b"GET HEAD POST PUT DELETE OPTIONS PATCH COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND UNBIND "
-    b"ACL REPORT MKACTIVITY CHECKOUT MERGE MKCALENDAR PURGE LINK UNLINK QUERY SUBSCRIBE UNSUBSCRIBE NOTIFY M-SEARCH".split()
+    b"GET HEAD POST PUT DELETE OPTIONS PATCH COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND "
+    b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE MKCALENDAR PURGE LINK UNLINK QUERY SUBSCRIBE UNSUBSCRIBE "
+    b"NOTIFY M-SEARCH".split()
 )
+_PLAIN_OPTIONS: Final = ([b"close"], [b"keep-alive"])
 _WITH_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
 # Clients on a kept connection mostly send the same fields again and again, under another request
 # line. So the fields of the last request without a body are remembered up to this size; when the
@@ -202,12 +204,7 @@ class RequestReader:
         if self.mid_head:
             if self._head_bytes > self._limits.header_block + self._limits.request_line:
                 raise BadMessage(431, "header_block_too_large", "the header block is longer than the limit")
-        elif (
-            fresh
-            and len(self.arrived) == before + 1
-            and self.current is None
-            and data.endswith(b"\r\n\r\n")
-        ):
+        elif fresh and len(self.arrived) == before + 1 and self.current is None and data.endswith(b"\r\n\r\n"):
             self._remember(data, self.arrived[-1].head)
 
     def close(self) -> None:
@@ -218,7 +215,7 @@ class RequestReader:
         """Keep the fields of this request, if the next one could be like it."""
         start = data.find(b"\r\n")
         if (
-            0 < start
+            start > 0
             and len(data) - start <= _REPEAT_BYTES
             and head.method in _REPEAT_METHODS
             and head.keep_alive
@@ -248,7 +245,8 @@ class RequestReader:
         elif self._line is None:
             return
         end = data.find(b"\n")
-        line = self._line + data[: end if end >= 0 else len(data)] if self._line else data[: end if end >= 0 else len(data)]
+        piece = data[:end] if end >= 0 else data
+        line = self._line + piece if self._line else piece
         if len(line) > self._limits.request_line:
             raise BadMessage(414, "request_line_too_long", "the request line is longer than the limit")
         if end < 0:
@@ -309,7 +307,7 @@ class RequestReader:
             self.current.complete = True
             self.current = None
 
-    def _head(self) -> RequestHead:
+    def _head(self) -> RequestHead:  # noqa: C901 - one branch per kind of field, in the order of their frequency
         parser, limits = self._parser, self._limits
         received = self._fields
         if len(received) > limits.headers:
@@ -363,7 +361,7 @@ class RequestReader:
             head.length = 0
         if head.length is not None and limits.body is not None and head.length > limits.body:
             raise BadMessage(413, "body_too_large", "the body is longer than the limit")
-        if options and options != [b"close"] and options != [b"keep-alive"]:
+        if options and options not in _PLAIN_OPTIONS:
             parts = _without(parts, options)
         if upgrade is not None and b"upgrade" in options and not head.http10 and upgrade.lower() != b"h2c":
             if head.has_body:

@@ -20,10 +20,11 @@ from holdfast.http1.limits import Limits
 
 _KIND: Final = fields.RESPONSE_FIELDS
 _REPEAT_BYTES: Final = 2048
+_PLAIN_OPTIONS: Final = ([b"close"], [b"keep-alive"])
 _NO_BODY: Final = frozenset((204, 304))
 
 
-class _HeadAnswerEnds(Exception):  # noqa: N818 - a signal to feed(), not an error
+class _HeadAnswerEnds(Exception):
     """Stops llhttp after the head of an answer to HEAD."""
 
 
@@ -99,7 +100,7 @@ class ResponseReader:
         if self.pieces:
             self.pieces = []
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:  # noqa: C901 - what llhttp may say, case by case
         """Take bytes from the wire. Raises :class:`BadMessage` when they are not a valid answer."""
         if data == self._repeat and not self.mid_message and self.head is None and not self._bodiless:
             self.head = self._repeat_head
@@ -213,7 +214,7 @@ class ResponseReader:
         if self.head is not None:
             self.complete = True
 
-    def _head(self) -> ResponseHead:
+    def _head(self) -> ResponseHead:  # noqa: C901 - one branch per kind of field
         parser = self._parser
         received = self._fields
         if len(received) > self._limits.headers:
@@ -250,7 +251,7 @@ class ResponseReader:
             raise BadMessage(502, "header_block_too_large", "the answer's header block is longer than the limit")
         if head.chunked and head.length is not None:
             raise BadMessage(502, "ambiguous_length", "the answer has Content-Length beside Transfer-Encoding")
-        if options and options != [b"close"] and options != [b"keep-alive"]:
+        if options and options not in _PLAIN_OPTIONS:
             named = frozenset(options)
             parts = [part for part in parts if part.partition(b":")[0].lower() not in named]
         if status == 101:
@@ -262,5 +263,3 @@ class ResponseReader:
         head.keep_alive = not head.until_close and b"close" not in options and (not http10 or b"keep-alive" in options)
         head.block = b"".join(parts)
         return head
-
-

@@ -55,7 +55,7 @@ class Outcomes:
     ``ok`` counts successes since the last failure; the hot path adds to it directly.
     """
 
-    __slots__ = ("_failure", "_failed", "_redeemed", "_runs", "ok")
+    __slots__ = ("_failed", "_failure", "_redeemed", "_runs", "ok")
 
     def __init__(self) -> None:
         self.ok = 0

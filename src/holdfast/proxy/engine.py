@@ -177,8 +177,7 @@ class Engine:
                 exchange.expired(now)
             elif ticking and exchange.phase == WAITING and exchange.request_sent and exchange.backend is not None:
                 age_s = now - exchange.attempt_began
-                if age_s > exchange.backend.oldest_s:
-                    exchange.backend.oldest_s = age_s
+                exchange.backend.oldest_s = max(exchange.backend.oldest_s, age_s)
         if ticking:
             for pool in self.pools.values():
                 for backend in pool.backends:

@@ -107,7 +107,9 @@ class Exchange:
         "upstream",
     )
 
-    def __init__(self, client: ClientConnection, request: Request, plan: Plan, pool: Pool, number: int, now: float) -> None:
+    def __init__(
+        self, client: ClientConnection, request: Request, plan: Plan, pool: Pool, number: int, now: float
+    ) -> None:
         self.client = client
         self.request = request
         self.head = request.head
@@ -266,7 +268,7 @@ class Exchange:
         self.upstream = upstream
         self.phase = WAITING
         expires = now + pool.policy.per_try_timeout_s
-        self.expires = expires if expires < self.deadline else self.deadline
+        self.expires = min(self.deadline, expires)
         wire = b"%b%b%bX-Request-Id: %b\r\ntraceparent: %b\r\n\r\n" % (
             plan.line,
             upstream.backend.host_line if pool.policy.host_from_backend else plan.host_line,
@@ -712,7 +714,12 @@ class Exchange:
         now = engine.clock()
         self.pool.observe(now - self.started)
         client.send_error(
-            status, reason, message, request_id=self.request_id, retry_after=retry_after, keep=self.keep,
+            status,
+            reason,
+            message,
+            request_id=self.request_id,
+            retry_after=retry_after,
+            keep=self.keep,
             bodiless=self.head.method == b"HEAD",
         )
         engine.log(self, now)

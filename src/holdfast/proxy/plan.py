@@ -10,7 +10,6 @@ from holdfast.resilience import hash_key
 if TYPE_CHECKING:
     from holdfast.http1 import RequestHead
     from holdfast.proxy.client import ClientConnection
-    from holdfast.proxy.policy import PoolPolicy
 
 _VIA: Final = b"Via: 1.1 holdfast\r\n"
 

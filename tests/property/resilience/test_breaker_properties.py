@@ -105,7 +105,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def the_timer_fits_the_opening(self) -> None:
         assert (self.breaker.until is not None) == (self.state == "open")
         if self.breaker.until is not None:
-            assert 1 <= self.breaker.opening
+            assert self.breaker.opening >= 1
             assert self.breaker.until <= self.now + self.policy.nominal_open_s(self.breaker.opening)
 
     @invariant()

@@ -61,7 +61,7 @@ class Worker:
 
     def __init__(self, channel: ControlChannel[ToWorker, ToMaster]) -> None:
         self._channel = channel
-        self._rng = Random()  # noqa: S311 - jitter and load balancing, nothing secret
+        self._rng = Random()
         self._pool_set = PoolSet(self._rng)
         self._engine: Engine | None = None
         self._settings: BalancerSettings | None = None
@@ -274,7 +274,7 @@ def main() -> None:
     try:
         code = uvloop.run(_main())
     except (BalancerError, HoldfastError, OSError, TimeoutError) as error:
-        _log.error("worker stopped: %s", error, extra={"action": "worker_failed"})  # noqa: TRY400 - no traceback for users
+        _log.error("worker stopped: %s", error, extra={"action": "worker_failed"})
         code = 1
     sys.exit(code)
 
