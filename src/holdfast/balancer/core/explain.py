@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from holdfast.balancer.core.settings import PoolSettings
 
 Figures = dict[str, float | str]
+Effect = Literal["in", "out", "trials", "lowered", "none"]
+_RANK: Final[dict[Effect, int]] = {"in": 0, "out": 1, "trials": 2, "lowered": 3, "none": 4}
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """One rule that bears on a backend now."""
 
     rule: str
-    effect: str
-    """``out``, ``trials``, ``lowered`` (weight), ``in`` (although another rule wants it out), ``none``."""
+    effect: Effect
+    """``in``: although other rules want it out. ``out``. ``trials``: out, but tried. ``lowered``: its
+    weight. ``none``: worth knowing."""
     text: str
     figures: Figures = {}
 
@@ -133,18 +136,16 @@ def snapshot(health: BackendHealth, now: float) -> BackendSnapshot:
 
 def explain(health: BackendHealth, facts: PoolFacts, now: float) -> Explanation:
     """All rules that bear on one backend now, the decisive one first."""
-    reasons = tuple(
-        reason
-        for reason in (
-            _panic(health, facts, now),
-            _administration(health),
-            _checks(health, now),
-            _traffic(health, facts, now),
-            _damping(health, facts, now),
-            _correlation(health, now),
-        )
-        if reason is not None
+    bearing = (
+        _panic(health, facts),
+        _administration(health),
+        _checks(health, now),
+        _traffic(health, facts, now),
+        _damping(health, facts, now),
+        _correlation(health, now),
     )
+    reasons = [reason for reason in bearing if reason is not None] or [_nothing(health, now)]
+    reasons.sort(key=lambda reason: _RANK[reason.effect])
     until = _until(health, now)
     return Explanation(
         pool=facts.pool,
@@ -156,7 +157,7 @@ def explain(health: BackendHealth, facts: PoolFacts, now: float) -> Explanation:
         rotation_since_s=round(now - health.rotation_since, 3),
         until_s=None if until is None else round(max(0.0, until - now), 3),
         summary=_summary(health, facts, until, now),
-        reasons=reasons,
+        reasons=tuple(reasons),
     )
 
 
@@ -180,7 +181,7 @@ def _summary(health: BackendHealth, facts: PoolFacts, until: float | None, now: 
     return text
 
 
-def _panic(health: BackendHealth, facts: PoolFacts, now: float) -> Reason | None:
+def _panic(health: BackendHealth, facts: PoolFacts) -> Reason | None:
     if not facts.panic:
         return None
     threshold = facts.settings.admission.panic_threshold
@@ -192,7 +193,7 @@ def _panic(health: BackendHealth, facts: PoolFacts, now: float) -> Reason | None
     if health.state == "panic":
         carries = health.carries
         figures["carries"] = carries
-        text += f" This backend would be out, but gets {carries:.0%} of its weight, which it was last seen to carry."
+        text += f" This backend would be out, but was last seen to carry {carries:.0%}, so it helps out."
         return Reason(rule="pool.panic", effect="in", text=text, figures=figures)
     return Reason(rule="pool.panic", effect="none", text=text, figures=figures)
 
@@ -231,15 +232,14 @@ def _traffic(health: BackendHealth, facts: PoolFacts, now: float) -> Reason | No
     breaker = health.breaker
     if breaker is None:
         return None
-    fault = health.last_fault
-    figures: Figures = {"opening": breaker.opening}
-    if fault is not None and fault.rule.startswith(("outlier", "breaker")):
-        figures |= dict(fault.figures)
+    conviction = health.latest.get("open")
+    figures: Figures = {**(conviction.figures if conviction else {}), "opening": breaker.opening}
     if breaker.state == "open":
         until_s = max(0.0, breaker.until - now) if breaker.until is not None else 0.0
         figures["until_s"] = round(until_s, 3)
-        text = f"{_conviction(fault.rule if fault else '', figures)} It rests; trials begin in {_time(until_s)}."
-        return Reason(rule=fault.rule if fault else "breaker.trip", effect="out", text=text, figures=figures)
+        rule = conviction.rule if conviction else "breaker.trip"
+        text = f"{_conviction(rule, figures)} It rests; trials begin in {_time(until_s)}."
+        return Reason(rule=rule, effect="out", text=text, figures=figures)
     if breaker.state == "half_open":
         needed = facts.settings.breaker.trial_successes
         figures |= {"successes": breaker.successes, "successes_needed": needed, "trials": facts.settings.breaker.trials}
@@ -255,14 +255,13 @@ def _traffic(health: BackendHealth, facts: PoolFacts, now: float) -> Reason | No
 def _conviction(rule: str, figures: Mapping[str, float | str]) -> str:
     if rule == "outlier.consecutive":
         return (
-            f"Traffic: {figures['consecutive']} attempts failed in a row while {figures['sound_peers']} peers served; "
-            f"{figures['required']} are evidence, as {float(figures['failure_ratio_before']):.1%} failed before."
+            f"Traffic: {figures['consecutive']} attempts failed in a row while its peers did not; with "
+            f"{float(figures['failure_ratio_before']):.1%} failures before, {figures['required']} are too many for chance."
         )
     if rule == "outlier.success_ratio":
         return (
-            f"Traffic: {float(figures['success_ratio']):.0%} of {figures['volume']} attempts succeeded in "
-            f"{figures['window_s']:g} s, less than {float(figures['threshold']):.0%}, while {figures['sound_peers']} "
-            f"peers served."
+            f"Traffic: {float(figures['success_ratio']):.1%} of {figures['volume']} attempts in {figures['window_s']:g} s "
+            f"succeeded, less than {float(figures['threshold']):.1%}, while its peers did not fail."
         )
     return f"Traffic: a trial request failed (opening {figures['opening']} in a row)."
 
@@ -284,7 +283,7 @@ def _damping(health: BackendHealth, facts: PoolFacts, now: float) -> Reason | No
         if factor > 0.995:
             return None
         text = (
-            f"It flapped: penalty {penalty:.0f} lowers its weight to {factor:.0%}; full weight at {settings.reuse:g}."
+            f"It flapped: penalty {penalty:.0f} leaves {factor:.0%} of its weight, and all of it at {settings.reuse:g}."
         )
         return Reason(rule="damping.penalty", effect="lowered", text=text, figures=figures)
     figures["release_in_s"] = round(release - now, 1)
@@ -302,6 +301,15 @@ def _correlation(health: BackendHealth, now: float) -> Reason | None:
     ago_s = now - health.correlated_at
     text = f"{_time(ago_s)} ago it failed together with its peers; no backend is ejected for that."
     return Reason(rule="outlier.correlated", effect="none", text=text, figures={"ago_s": round(ago_s, 3)})
+
+
+def _nothing(health: BackendHealth, now: float) -> Reason:
+    totals = health.window.totals(now)
+    volume = totals.successes + totals.failures
+    text = "Nothing speaks against it."
+    if totals.success_ratio is not None:
+        text = f"Nothing speaks against it: {totals.success_ratio:.1%} of {volume} recent attempts succeeded."
+    return Reason(rule="pool.sound", effect="none", text=text, figures={"volume": volume})
 
 
 def _time(seconds: float) -> str:

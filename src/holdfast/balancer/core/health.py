@@ -70,11 +70,10 @@ class BackendHealth:
         "hysteresis",
         "id",
         "in_flight",
-        "last_change",
-        "last_fault",
         "last_probe",
         "last_probe_at",
         "latency_s",
+        "latest",
         "leases",
         "override_weight",
         "rescued",
@@ -130,9 +129,8 @@ class BackendHealth:
         self.flips = 0
         self.changes: list[Change] = []
         """What policies changed since the pool last looked."""
-        self.last_fault: Change | None = None
-        """What last took it out, for whoever asks later."""
-        self.last_change: Change | None = None
+        self.latest: dict[str, Change] = {}
+        """The latest change into each state of each policy, for whoever asks later."""
 
     @property
     def probed(self) -> bool:
@@ -346,11 +344,9 @@ class BackendHealth:
             self._note(self.damping.flap(now))
 
     def _note(self, change: Change | None) -> None:
-        if change is None:
-            return
-        self.changes.append(change)
-        if change.after in ("down", "open", "suppressed", "drained"):
-            self.last_fault = change
+        if change is not None:
+            self.changes.append(change)
+            self.latest[change.after] = change
 
     def _lease_of(self, worker: int) -> int | None:
         for permit, holder in self.leases.items():

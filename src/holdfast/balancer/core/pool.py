@@ -378,7 +378,6 @@ class PoolHealth:
         transition = self._transition(health, state, cause.rule, dict(cause.figures), now)
         health.state = state
         health.since = now
-        health.last_change = cause
         return transition
 
     def _cause(self, health: BackendHealth, state: State, changes: list[Change], now: float) -> Change:
@@ -399,9 +398,9 @@ class PoolHealth:
             rule, figures = "pool.capacity", share
         elif health.state == "ramping":
             rule, figures = "breaker.ramped", {"ramp_s": self._settings.breaker.ramp}
-        elif health.last_fault is not None:
+        elif state in health.latest:
             # What was hidden behind another state shows now, like an open breaker behind a drain.
-            rule, figures = health.last_fault.rule, dict(health.last_fault.figures)
+            rule, figures = health.latest[state].rule, dict(health.latest[state].figures)
         else:
             rule, figures = "pool.reconfigured", {}
         return Change(at=now, rule=rule, before=health.state, after=state, figures=figures)
