@@ -84,6 +84,7 @@ def test_a_failure_of_all_leaves_backends_in_rotation_in_any_interleaving(
     served=st.lists(st.sampled_from(BACKENDS), min_size=40, max_size=80),
     numbered=st.booleans(),
 )
+@settings(deadline=None)
 def test_one_bad_backend_is_out_whatever_the_order(bad: str, served: list[str], numbered: bool) -> None:
     correlation = pool()
     ejected: set[str] = set()

@@ -6,7 +6,7 @@ import contextlib
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from holdfast.resilience import DampingPolicy, FlapDamping
@@ -80,8 +80,10 @@ class DampingMachine(RuleBasedStateMachine):
 
 
 TestDamping = DampingMachine.TestCase
+TestDamping.settings = settings(deadline=None)
 
 
+@settings(deadline=None)
 @given(
     penalty=st.floats(1, 10_000),
     half_life_s=st.floats(0.1, 600),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
+from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from holdfast.resilience import Hysteresis, HysteresisPolicy
@@ -51,3 +52,4 @@ class HysteresisMachine(RuleBasedStateMachine):
 
 
 TestHysteresis = HysteresisMachine.TestCase
+TestHysteresis.settings = settings(deadline=None)

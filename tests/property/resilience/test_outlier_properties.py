@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from holdfast.resilience import OutlierPolicy, OutlierWindow
@@ -110,6 +110,7 @@ class OutlierMachine(RuleBasedStateMachine):
 
 
 TestOutlier = OutlierMachine.TestCase
+TestOutlier.settings = settings(deadline=None)
 
 
 @given(attempts=st.integers(0, 100_000), share=st.floats(0, 1), consecutive=st.integers(1, 20))

@@ -118,7 +118,10 @@ class PoolHealth:
         return self._evaluate(now)
 
     def on_reports(self, worker: int, reports: Iterable[BackendReport], now: float) -> list[Transition]:
-        """Take in what a worker saw. Reports about other pools or backends that are gone are ignored."""
+        """Take in what a worker saw. Reports about other pools or backends that are gone are ignored.
+
+        ``worker`` must not be the number of an earlier worker, because requests are known by it.
+        """
         for report in reports:
             health = self._backends.get(report.ref.backend)
             if health is not None and report.ref.pool == self.name:
@@ -297,7 +300,8 @@ class PoolHealth:
         total = sum(health.share for health in members)
         carried = self._suppress(members, total, now)
         self._share_in = carried / total if total else 1.0
-        self._panic = total > 0 and self._share_in < self._settings.admission.panic_threshold
+        # Nothing at all in rotation is panic whatever the threshold: an attempt may succeed, none cannot.
+        self._panic = total > 0 and (carried == 0 or self._share_in < self._settings.admission.panic_threshold)
         weights = {health.id: health.share * health.factor(now) for health in members if self._is_in(health)}
         if self._panic:
             rescued = self._rescue(members, bool(weights))

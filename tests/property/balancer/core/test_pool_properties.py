@@ -15,6 +15,7 @@ from holdfast.balancer.core.health import ProbeResult
 from holdfast.balancer.core.messages import BackendRef, BackendReport, FailureClass, Run
 from holdfast.balancer.core.pool import PoolHealth
 from holdfast.balancer.core.settings import (
+    AdmissionSettings,
     BackendSettings,
     BreakerSettings,
     DampingSettings,
@@ -43,6 +44,7 @@ SETTINGS = st.builds(
     backends=WEIGHTS.map(backends),
     breaker=st.builds(BreakerSettings, enabled=st.sampled_from((True, True, False)), trials=st.integers(1, 4)),
     damping=st.builds(DampingSettings, enabled=st.sampled_from((True, True, False))),
+    admission=st.builds(AdmissionSettings, panic_threshold=st.sampled_from((0.5, 0.5, 0.0, 0.3, 0.9, 1.0))),
     outlier=st.builds(OutlierSettings, enabled=st.sampled_from((True, True, True, False))),
 )
 
@@ -192,6 +194,33 @@ class PoolMachine(RuleBasedStateMachine):
 
 TestPool = PoolMachine.TestCase
 TestPool.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+@given(
+    poison=st.lists(
+        st.tuples(st.floats(0, 3), st.sampled_from(WORKERS), st.permutations(NAMES), st.integers(2, 3)), max_size=25
+    ),
+    spread_s=st.sampled_from((0.0, 0.02, 0.4)),
+    kind=st.sampled_from(("reset", "timeout", "status", "protocol")),
+    served_every_s=st.sampled_from((0.01, 1.0)),
+)
+@settings(max_examples=50, deadline=None)
+def test_poison_requests_change_nothing_in_any_interleaving(
+    poison: list[tuple[float, int, list[str], int]], spread_s: float, kind: FailureClass, served_every_s: float
+) -> None:
+    pool = PoolHealth("web", PoolSettings(backends=backends((1.0,) * 4)), 0.0, random.Random(1))
+    events: list[tuple[float, int, str, Run]] = [
+        (at + attempt * spread_s, worker, name, Run(kind, 1, (number,)))
+        for number, (at, worker, order, attempts) in enumerate(poison)
+        for attempt, name in enumerate(order[:attempts])
+    ]
+    events += [
+        (step * served_every_s, 0, name, Run(None, 1)) for step in range(int(4 / served_every_s)) for name in NAMES
+    ]
+    for now, worker, name, run in sorted(events, key=lambda event: event[0]):
+        assert pool.on_reports(worker, [BackendReport(BackendRef("web", name), (run,), 0, 0.0)], now) == []
+    assert pool.tick(60.0) == []
+    assert pool.snapshot(60.0).poison_requests == len(poison)
 
 
 def run_flapping(pool_settings: PoolSettings, period_s: float, good_share: float, probes_see_it: bool) -> PoolHealth:

@@ -324,6 +324,14 @@ def test_when_nothing_else_is_left_even_those_with_failed_checks_are_used() -> N
     assert world.states() == {"a": "ramping", "b": "down"}
 
 
+def test_an_empty_rotation_is_panic_even_when_panic_is_configured_away() -> None:
+    world = World("ab", admission=AdmissionSettings(panic_threshold=0.0))
+    world.probe("a", FAIL, FAIL, FAIL)
+    assert not world.pool.panic
+    world.probe("b", FAIL, FAIL, FAIL)
+    assert all(weight > 0 for weight in world.weights().values())
+
+
 def test_a_half_open_backend_in_panic_is_tried_by_ordinary_traffic() -> None:
     world = World("abcd")
     world.serve("abcd", 500)
