@@ -161,7 +161,7 @@ class _Tee:
 
     def _pump(self, descriptor: int) -> None:
         rest = b""
-        with open(descriptor, "rb", buffering=0) as stream:
+        with os.fdopen(descriptor, "rb", buffering=0) as stream:
             while chunk := stream.read(65536):
                 with contextlib.suppress(OSError, ValueError):  # nobody reads our own standard error any more
                     self._sink(chunk)

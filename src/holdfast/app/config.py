@@ -79,7 +79,7 @@ def load(file: str | FilePath, *, environ: Environ[str, str] | None = None, port
 
 def _read(name: str) -> str:
     try:
-        with open(name, "rb") as stream:
+        with FilePath(name).open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         remedy = "check the path and its permissions" if name != DEFAULT_FILE else "name a file with -c FILE"

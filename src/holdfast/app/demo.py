@@ -102,7 +102,7 @@ async def run(
     urls = (f"http://{HOST}:{front}", f"http://{HOST}:{admin}")
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as directory:
         file = Path(directory, "holdfast.yaml")
-        file.write_text(configuration(front, admin, ports), encoding="utf-8")
+        file.write_text(configuration(front, admin, ports), encoding="utf-8")  # noqa: ASYNC240 - before anything runs
         config = load(file, environ={}, ports=False).config
         all_services = [_backend(name, port, urls) for name, port in zip("abc", ports, strict=True)]
         all_services += services(config, file)
@@ -170,7 +170,10 @@ async def _one(front: int, heartbeat: Heartbeat) -> None:
 
 
 async def get(port: int, path: str, *, timeout_s: float = 5.0) -> bytes:
-    """The body of a small answer. Raises ``OSError``, ``TimeoutError``, ``EOFError``, or ``ValueError`` for a status from 400."""
+    """The body of a small answer.
+
+    Raises ``OSError``, ``TimeoutError``, ``EOFError``, or ``ValueError`` for a status from 400.
+    """
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection(HOST, port, limit=_ANSWER_BYTES)
         try:

@@ -42,7 +42,7 @@ def ports(settings: BalancerSettings) -> Iterator[Problem]:
 
 def _unreadable(path: Path, file: str) -> Problem | None:
     try:
-        with open(file, "rb") as stream:
+        with FilePath(file).open("rb") as stream:
             stream.read(1)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()

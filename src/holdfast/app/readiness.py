@@ -32,7 +32,7 @@ def announce(addresses: Mapping[str, str]) -> None:
     """Say that this process is ready, once. Without anybody to tell it does nothing."""
     descriptor = os.environ.pop(READY_FD, None)
     if descriptor is not None:
-        with contextlib.suppress(OSError, ValueError), open(int(descriptor), "wb", buffering=0) as pipe:
+        with contextlib.suppress(OSError, ValueError), os.fdopen(int(descriptor), "wb", buffering=0) as pipe:
             pipe.write(encode(addresses))
     notify("READY=1")
 

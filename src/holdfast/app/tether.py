@@ -22,7 +22,7 @@ def main() -> None:
     if os.getppid() != parent:  # it died before the kernel knew
         sys.exit(1)
     try:
-        os.execvp(program[0], program)  # the caller's own command, by design
+        os.execvp(program[0], program)  # noqa: S606 - the caller's own command, no shell in between
     except OSError as error:
         sys.exit(f"{program[0]}: cannot be started: {error.strerror}")
 

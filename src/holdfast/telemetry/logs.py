@@ -154,7 +154,7 @@ class Stream(Protocol):
 class _Handler(logging.StreamHandler[Stream]):
     """Writes lines, and keeps silent when the reader has gone (``holdfast up | head``)."""
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
         """There is nowhere left to say it."""
 
 

@@ -87,10 +87,8 @@ def fetch(url: str) -> str:
 def test_the_demo_holds_while_a_backend_is_killed(tmp_path: Path) -> None:
     port = free_pair()
     with holdfast(tmp_path, "up", "--port-base", str(port)) as process:
-        started = {}
-        for name in ("backend a", "backend b", "backend c", "balancer"):
-            started[name] = None
-        while None in started.values():
+        started: dict[str, int] = {}
+        while len(started) < 4:
             record = wait_for(process.stderr, action="service_up")
             started[record["service"]] = record["child_pid"]
         assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/")
@@ -146,9 +144,9 @@ def test_a_taken_port_is_told_with_its_owner_and_the_way_out(tmp_path: Path, off
         owner.bind(("127.0.0.1", port))
         owner.listen()
         with holdfast(tmp_path, "up", "--port-base", str(base)) as process:
-            _, errors = process.communicate(timeout=DEADLINE_S)
+            _, said = process.communicate(timeout=DEADLINE_S)
         assert process.returncode == 2
-        errors = errors.decode()
+        errors = said.decode()
         name = Path("/proc/self/comm").read_text().strip()
         assert f"127.0.0.1:{port}: port {port} is in use by {name} (pid {os.getpid()}); " in errors
         assert re.search(r"stop that program, or run `holdfast up --port-base \d+`", errors)

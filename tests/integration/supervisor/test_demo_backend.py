@@ -24,8 +24,8 @@ def exchange(request: bytes) -> bytes:
         read, write = os.pipe()
         os.environ["HOLDFAST_READY_FD"] = str(write)
         serving = asyncio.create_task(serve(BACKEND))
-        with open(read, "rb") as pipe:
-            line = await asyncio.to_thread(pipe.readline)
+        line = await asyncio.to_thread(os.read, read, 4096)
+        os.close(read)
         port = int(line.rpartition(b":")[2].rstrip(b'"}\n'))
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request)
@@ -65,9 +65,13 @@ def test_a_connection_is_kept_and_bodies_are_skipped() -> None:
 
 @pytest.mark.parametrize(
     "head",
-    [b"GET /\r\n", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", b"POST / HTTP/1.1\r\nContent-Length: x\r\n",
-     b"POST / HTTP/1.1\r\nContent-Length: %d\r\n" % (BODY_BYTES + 1)],
-)  # fmt: skip
+    [
+        b"GET /\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: x\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: %d\r\n" % (BODY_BYTES + 1),
+    ],
+)
 def test_what_it_does_not_understand_is_refused_and_the_connection_closed(head: bytes) -> None:
     assert exchange(head + b"\r\n").startswith(b"HTTP/1.1 400 Bad Request\r\n")
 

@@ -45,7 +45,8 @@ while True: signal.pause()
 
 PARENT = """
 import subprocess
-child = subprocess.Popen([sys.executable, "-S", "-c", "import signal; signal.signal(15, signal.SIG_IGN); signal.pause()"])
+code = "import signal; signal.signal(15, signal.SIG_IGN); signal.pause()"
+child = subprocess.Popen([sys.executable, "-S", "-c", code])
 say(f"child {child.pid} .")
 """
 
@@ -183,9 +184,7 @@ def test_too_many_restarts_end_everything_and_drain_the_others() -> None:
 def test_a_service_killed_by_a_signal_is_reported_by_its_name() -> None:
     async def scenario() -> None:
         watch = Watch()
-        _, running = supervise(
-            watch, service("os.kill(os.getpid(), signal.SIGKILL)"), settings=settings(restarts=0)
-        )
+        _, running = supervise(watch, service("os.kill(os.getpid(), signal.SIGKILL)"), settings=settings(restarts=0))
         with pytest.raises(ServiceFailed, match="killed by SIGKILL, after 0 restarts"):
             await running
 
@@ -310,7 +309,7 @@ def test_no_child_outlives_a_supervisor_that_was_killed() -> None:
         from holdfast.app.child import Service
         from holdfast.app.settings import SupervisorSettings
         from holdfast.app.supervisor import Supervisor
-        code = {PRELUDE + 'ready(); print(os.getpid(), flush=True)' + chr(10) + 'while True: signal.pause()'!r}
+        code = {PRELUDE + "ready(); print(os.getpid(), flush=True)" + chr(10) + "while True: signal.pause()"!r}
         stub = Service(name="stub", about="", argv=(sys.executable, "-S", "-c", code))
         asyncio.run(Supervisor([stub], SupervisorSettings(), rng=Random(1)).run())
         """

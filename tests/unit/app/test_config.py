@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,7 +53,10 @@ def test_the_setting_decides_how_a_value_is_read(file: Path) -> None:
 
 
 def test_variables_are_replaced_in_values_of_any_type(file: Path) -> None:
-    text = MINIMAL + '  workers: ${N}\n  drain_timeout: "${T:-7}s"\n  admin: 127.0.0.1:${P:-9000}\n  admin_token: a$$b${E:-}\n'
+    text = (
+        MINIMAL
+        + '  workers: ${N}\n  drain_timeout: "${T:-7}s"\n  admin: 127.0.0.1:${P:-9000}\n  admin_token: a$$b${E:-}\n'
+    )
     with pytest.raises(ConfigError, match="not a bearer token"):
         balancer(file, text, N="3", P="")
     section = balancer(file, text.replace("$$", ""), N="3", P="")
@@ -69,7 +71,10 @@ def test_a_variable_cannot_add_keys(file: Path) -> None:
 
 
 def test_an_empty_section_means_its_defaults(file: Path) -> None:
-    text = "balancer:\n  admin: null\n  timeouts:\n  pools:\n    web:\n      health:\n      backends:\n        - {id: a, url: 'http://[::1]:1'}\n"
+    text = (
+        "balancer:\n  admin: null\n  timeouts:\n  pools:\n    web:\n"
+        "      health:\n      backends:\n        - {id: a, url: 'http://[::1]:1'}\n"
+    )
     section = balancer(file, text)
     assert section.pools["web"].health == PoolSettings().health
     assert section.admin is None
@@ -123,7 +128,7 @@ def test_a_token_in_the_file_is_masked(file: Path, token: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with ca.pem, a.pem and a.key, b.pem and b.key."""
     directory = tmp_path_factory.mktemp("pki")
     authority = trustme.CA()
@@ -133,7 +138,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         leaf.cert_chain_pems[0].write_to_path(str(directory / f"{name}.pem"))
         leaf.private_key_pem.write_to_path(str(directory / f"{name}.key"))
     (directory / "junk").write_text("no PEM\n")
-    yield directory
+    return directory
 
 
 def tls(cert: Path | str, key: Path | str) -> str:
@@ -161,11 +166,16 @@ def test_a_matching_certificate_and_key_are_accepted(file: Path, pki: Path) -> N
         ("a.pem", "junk", ["5: balancer.certificates[0].key: not a private key in PEM format, or encrypted"]),
     ],
 )
-def test_an_unusable_certificate_or_key_is_named(file: Path, pki: Path, cert: str, key: str, expected: list[str]) -> None:
+def test_an_unusable_certificate_or_key_is_named(
+    file: Path, pki: Path, cert: str, key: str, expected: list[str]
+) -> None:
     assert problems(file, tls(pki / cert, pki / key)) == [line.format(pki=pki) for line in expected]
 
 
-@pytest.mark.parametrize(("ca", "message"), [("junk", "not certificates in PEM format"), ("gone", "cannot be read: no such file or directory")])
+@pytest.mark.parametrize(
+    ("ca", "message"),
+    [("junk", "not certificates in PEM format"), ("gone", "cannot be read: no such file or directory")],
+)
 def test_an_unusable_authority_is_named(file: Path, pki: Path, ca: str, message: str) -> None:
     text = MINIMAL.replace("backends:", f"tls: {{ca: {pki / ca}}}, backends:")
     assert problems(file, text) == [f"2: balancer.pools.web.tls.ca: {message}"]

@@ -20,7 +20,7 @@ WEB = '  pools:\n    web:\n      backends: [{id: a, url: "http://127.0.0.1:9001"
 
 @pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """Runs the balancer with a file that must be refused; returns the lines that the user sees, from the file name on."""
+    """Runs the balancer with a file that must be refused; returns the lines that the user sees."""
 
     def serve(*_: object, **__: object) -> None:
         pytest.fail("a wrong configuration reached the balancer")
@@ -230,17 +230,32 @@ def test_a_missing_pools_section_does_not_blame_the_routes(refused: Refused) -> 
     ("text", "expected"),
     [
         (b"", "holdfast.yaml: the file is empty; start with `balancer:`; docs/configuration.md has an example"),
-        (b"# only words\n", "holdfast.yaml: the file is empty; start with `balancer:`; docs/configuration.md has an example"),
-        (b"- 1\n", "holdfast.yaml:1: not a section of KEY: VALUE lines; start with `balancer:`; docs/configuration.md has an example"),
+        (
+            b"# only words\n",
+            "holdfast.yaml: the file is empty; start with `balancer:`; docs/configuration.md has an example",
+        ),
+        (
+            b"- 1\n",
+            "holdfast.yaml:1: not a section of KEY: VALUE lines; "
+            "start with `balancer:`; docs/configuration.md has an example",
+        ),
         (b"a: 1\n\xff\n", "holdfast.yaml:2: not UTF-8 at byte 5; save the file as UTF-8"),
-        (b"balancer:\n  a: b: c\n", "holdfast.yaml:2: not YAML: mapping values are not allowed in this context; check indentation, colons and quotes"),
+        (
+            b"balancer:\n  a: b: c\n",
+            "holdfast.yaml:2: not YAML: mapping values are not allowed in this context; "
+            "check indentation, colons and quotes",
+        ),
         (b"a: 1\n---\nb: 2\n", "holdfast.yaml:2: a second YAML document; keep one document per file"),
-        (b"a: {b: ${X}}\n", 'holdfast.yaml:1: not YAML: while parsing a flow mapping: did not find expected \',\' or \'}\'; quote references inside { } and [ ]: "${NAME}"'),
+        (
+            b"a: {b: ${X}}\n",
+            "holdfast.yaml:1: not YAML: while parsing a flow mapping: did not find expected ',' or '}'; "
+            'quote references inside { } and [ ]: "${NAME}"',
+        ),
         (b"#" * (2**20 + 1), "holdfast.yaml: larger than 1 MiB; this is hardly a configuration file"),
         (b"a: " + b"[" * 100, "holdfast.yaml:1: nested deeper than 24 levels; flatten it"),
         (b"? [a]\n: 1\n", "holdfast.yaml:1: a key that is not a plain text; write NAME: VALUE"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_no_configuration_says_why(refused: Refused, text: bytes, expected: str) -> None:
     assert refused(text) == [expected]
 
@@ -291,12 +306,20 @@ def test_a_port_in_use_is_found_even_if_its_owner_would_share_it(refused: Refuse
 @pytest.mark.parametrize(
     ("listen", "admin", "expected"),
     [
-        ("['127.0.0.1:8443', '127.0.0.1:8443']", "null", "balancer.listen[1]: \"127.0.0.1:8443\": the same address as listen[0]"),
-        ("['127.0.0.1:8443']", "'127.0.0.1:8443'", "balancer.admin: \"127.0.0.1:8443\": the same address as listen[0]"),
-        ("['0.0.0.0:8443', '127.0.0.1:8443']", "null", "balancer.listen[1]: \"127.0.0.1:8443\": the same address as listen[0]"),
-        ("['[::1]:8443', '[0::1]:8443']", "null", "balancer.listen[1]: \"[0::1]:8443\": the same address as listen[0]"),
+        (
+            "['127.0.0.1:8443', '127.0.0.1:8443']",
+            "null",
+            'balancer.listen[1]: "127.0.0.1:8443": the same address as listen[0]',
+        ),
+        ("['127.0.0.1:8443']", "'127.0.0.1:8443'", 'balancer.admin: "127.0.0.1:8443": the same address as listen[0]'),
+        (
+            "['0.0.0.0:8443', '127.0.0.1:8443']",
+            "null",
+            'balancer.listen[1]: "127.0.0.1:8443": the same address as listen[0]',
+        ),
+        ("['[::1]:8443', '[0::1]:8443']", "null", 'balancer.listen[1]: "[0::1]:8443": the same address as listen[0]'),
     ],
-)  # fmt: skip
+)
 def test_one_address_twice_in_the_file_is_found(refused: Refused, listen: str, admin: str, expected: str) -> None:
     lines = refused(f"balancer:\n  listen: {listen}\n  admin: {admin}\n{WEB}")
     assert any(expected in line and line.endswith("give each its own port") for line in lines)

@@ -18,7 +18,9 @@ def test_addresses_survive_the_pipe() -> None:
     assert readiness.decode(line) == addresses
 
 
-@pytest.mark.parametrize("line", [b"", b"READY", b"READY {", b"READY {\n", b"READY []\n", b"READYX {}\n", b"{}\n", b"READY \xff\n"])
+@pytest.mark.parametrize(
+    "line", [b"", b"READY", b"READY {", b"READY {\n", b"READY []\n", b"READYX {}\n", b"{}\n", b"READY \xff\n"]
+)
 def test_anything_else_is_not_ready(line: bytes) -> None:
     assert readiness.decode(line) is None
 
@@ -34,7 +36,7 @@ def test_readiness_is_announced_once_and_the_pipe_closed(monkeypatch: pytest.Mon
     assert readiness.supervised()
     readiness.announce({"door": "http://h:1"})
     readiness.announce({"door": "http://h:2"})
-    with open(read, "rb") as pipe:
+    with os.fdopen(read, "rb") as pipe:
         assert pipe.read() == b'READY {"door": "http://h:1"}\n'
 
 

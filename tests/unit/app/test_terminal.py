@@ -10,7 +10,10 @@ from holdfast.app.terminal import StatusLine, startup_table
 
 
 def test_the_table_has_a_row_per_address() -> None:
-    services = [Service(name="balancer", about="load balancer", argv=()), Service(name="quiet", about="no [address]", argv=())]
+    services = [
+        Service(name="balancer", about="load balancer", argv=()),
+        Service(name="quiet", about="no [address]", argv=()),
+    ]
     addresses = {"balancer": {"front door": "http://127.0.0.1:8080", "admin plane": "http://127.0.0.1:8081"}}
     table = re.sub(r"\x1b\[[0-9;]*m", "", startup_table(services, addresses, columns=100))
     assert re.search(r"balancer +│ load balancer: front door +│ http://127\.0\.0\.1:8080 ", table)
@@ -27,9 +30,7 @@ def test_lines_scroll_above_the_status() -> None:
     status.update("two")
     status.close()
     erase = "\r\x1b[K"
-    assert stream.getvalue() == (
-        f"{erase}one{erase}log line\none{erase}child line\ufffd\none{erase}two\n"
-    )
+    assert stream.getvalue() == (f"{erase}one{erase}log line\none{erase}child line\ufffd\none{erase}two\n")
 
 
 def test_a_status_never_wraps() -> None:

@@ -60,14 +60,15 @@ def value_text(value: Any) -> str:
     if isinstance(value, (Duration, Size)):
         return str(value)
     if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
+        return "null" if value is None else str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(value_text(item) for item in value)}]"
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def row(section: type[msgspec.Struct], item: inspect.Field) -> Row:
-    bounds = {**RANGES, SupervisorSettings: SUPERVISOR_RANGES}.get(section, {}).get(item.name)
+    ranges: dict[Any, dict[str, tuple[float, float]]] = {**RANGES, SupervisorSettings: SUPERVISOR_RANGES}
+    bounds = ranges.get(section, {}).get(item.name)
     kind = kind_text(item.type) + (f", {value_text(bounds[0])} to {value_text(bounds[1])}" if bounds else "")
     if item.required:
         return kind, "required"

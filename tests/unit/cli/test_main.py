@@ -43,7 +43,14 @@ def test_the_version_is_the_package_version(arguments: list[str], capsys: pytest
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nonsense"], ["check"], ["check", "--nonsense"], ["run", "nonsense"], ["up", "--port-base", "80"], ["drill", "run"]],
+    [
+        ["nonsense"],
+        ["check"],
+        ["check", "--nonsense"],
+        ["run", "nonsense"],
+        ["up", "--port-base", "80"],
+        ["drill", "run"],
+    ],
 )
 def test_a_wrong_command_line_is_exit_code_2_with_a_usage_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -133,7 +140,9 @@ def test_an_unexpected_error_is_one_line_that_says_how_to_see_more(
 def test_doctor_reports_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}
-    assert {"python", "uvloop", "cpu", "open files", "SO_REUSEPORT", "IPv6", "state", "haproxy", "nginx", "wrk"} <= set(findings)
+    assert {"python", "uvloop", "cpu", "open files", "SO_REUSEPORT", "IPv6", "state", "haproxy", "nginx", "wrk"} <= set(
+        findings
+    )
     assert findings["python"]["level"] == "ok"
     assert all(finding["remedy"] for finding in findings.values() if finding["level"] != "ok")
 
@@ -153,7 +162,9 @@ def test_doctor_holds_a_configuration_against_the_machine(file: Path, capsys: py
     assert "port 8080" not in findings
 
 
-def test_drills_are_listed_run_and_compared(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_drills_are_listed_run_and_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     calls: list[Any] = []
 
     def run_drill(name: str, *, quick: bool, seed: int | None, out: Path, progress: Any) -> Path:
@@ -161,7 +172,9 @@ def test_drills_are_listed_run_and_compared(monkeypatch: pytest.MonkeyPatch, cap
         calls.append((name, quick, seed, out))
         return out / name / "1.json"
 
-    monkeypatch.setattr(holdfast.drills, "list_drills", lambda: [SimpleNamespace(name="flapping", title="It holds")], raising=False)
+    monkeypatch.setattr(
+        holdfast.drills, "list_drills", lambda: [SimpleNamespace(name="flapping", title="It holds")], raising=False
+    )
     monkeypatch.setattr(holdfast.drills, "run_drill", run_drill, raising=False)
     monkeypatch.setattr(holdfast.drills, "compare", lambda before, after: f"{before} < {after}", raising=False)
     assert main(["drill", "list"]) == 0

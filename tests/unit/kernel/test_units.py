@@ -13,7 +13,9 @@ def test_a_duration_is_read_as_seconds(text: str, seconds: float) -> None:
     assert Duration.parse(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "10", "10 s", "-1s", "1S", "s", "1e3s", "1.s", ".5s", "١s", "nan", "9" * 400 + "d"])
+@pytest.mark.parametrize(
+    "text", ["", "10", "10 s", "-1s", "1S", "s", "1e3s", "1.s", ".5s", "١s", "nan", "9" * 400 + "d"]
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="duration"):
         Duration.parse(text)
@@ -35,8 +37,17 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "0"), (0.1, "100ms"), (0.3, "300ms"), (60.0, "1m"), (90.0, "90s"), (86400.0, "1d"), (7e-6, "7us"), (1.5, "1500ms")],
-)  # fmt: skip
+    [
+        (0.0, "0"),
+        (0.1, "100ms"),
+        (0.3, "300ms"),
+        (60.0, "1m"),
+        (90.0, "90s"),
+        (86400.0, "1d"),
+        (7e-6, "7us"),
+        (1.5, "1500ms"),
+    ],
+)
 def test_a_duration_is_shown_in_its_largest_whole_unit(seconds: float, text: str) -> None:
     assert str(Duration(seconds)) == text
     assert f"{Duration(seconds)}" == text

@@ -68,8 +68,18 @@ def test_a_line_without_an_action_says_log() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Authorization", "proxy-authorization", "Cookie", "set-cookie", "admin_token", "DB_PASSWORD", "X-Api-Key", "client_secret", "private_key"],
-)  # fmt: skip
+    [
+        "Authorization",
+        "proxy-authorization",
+        "Cookie",
+        "set-cookie",
+        "admin_token",
+        "DB_PASSWORD",
+        "X-Api-Key",
+        "client_secret",
+        "private_key",
+    ],
+)
 def test_the_value_of_a_secret_name_is_masked_at_any_depth(name: str) -> None:
     line = as_json(record(headers=[{name: "hunter2", "Accept": "*/*"}]))
     assert line["headers"] == [{name: MASK, "Accept": "*/*"}]

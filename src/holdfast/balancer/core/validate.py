@@ -74,7 +74,7 @@ class Address:
     @property
     def wildcard(self) -> bool:
         """Whether it stands for every address of its family."""
-        return self.host in ("0.0.0.0", "::")
+        return self.host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
     def overlaps(self, other: Address) -> bool:
         """Whether both cannot be bound at once."""
@@ -88,9 +88,9 @@ _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?"
 _HOSTNAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 _AUTHORITY: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:/@?#\s]+)):(?P<port>[0-9]{1,5})")
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,62}[A-Za-z0-9])?")
-_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-"""RFC 9110, section 5.6.2."""
-_HASH_ON: Final = re.compile(rf"client|path|header:{_TOKEN}|cookie:{_TOKEN}")
+_FIELD_NAME: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+"""A token, RFC 9110, section 5.6.2."""
+_HASH_ON: Final = re.compile(rf"client|path|header:{_FIELD_NAME}|cookie:{_FIELD_NAME}")
 _REQUEST_PATH: Final = re.compile(r"/[!$-;=?-~]*")
 """Visible ASCII without quotes, ``#``, ``<`` and ``>``."""
 _BEARER: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")

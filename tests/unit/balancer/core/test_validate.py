@@ -46,20 +46,40 @@ def test_the_defaults_are_sound() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["127.0.0.1:1", "http://127.0.0.1", "http://:1", "http://127.0.0.1:0", "http://127.0.0.1:65536", "http://h:1/path",
-     "http://h:1?q", "http://u:p@h:1", "http://[::1:1", "http://[1.2.3.4]:1", "http://999.1.1.1:1", "http://a b:1", "ws://h:1",
-     "http://h:1\n", "http://-h:1"],
-)  # fmt: skip
+    [
+        "127.0.0.1:1",
+        "http://127.0.0.1",
+        "http://:1",
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:65536",
+        "http://h:1/path",
+        "http://h:1?q",
+        "http://u:p@h:1",
+        "http://[::1:1",
+        "http://[1.2.3.4]:1",
+        "http://999.1.1.1:1",
+        "http://a b:1",
+        "ws://h:1",
+        "http://h:1\n",
+        "http://-h:1",
+    ],
+)
 def test_a_backend_url_of_another_form_is_refused(url: str) -> None:
-    assert [path for path, _ in found(pool(backends=(BackendSettings(id="a", url=url),)))] == ["pools.web.backends.0.url"]
+    assert [path for path, _ in found(pool(backends=(BackendSettings(id="a", url=url),)))] == [
+        "pools.web.backends.0.url"
+    ]
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://[::1]:65535", "http://app_1.internal:80", "http://h:1/"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "https://[::1]:65535", "http://app_1.internal:80", "http://h:1/"]
+)
 def test_a_backend_url_of_a_good_form_is_accepted(url: str) -> None:
     assert found(pool(backends=(BackendSettings(id="a", url=url),))) == []
 
 
-@pytest.mark.parametrize("text", [":80", "localhost", "http://127.0.0.1:80", "127.0.0.1:65536", "::1:80", "[::1]", "", "127.0.0.1:8a"])
+@pytest.mark.parametrize(
+    "text", [":80", "localhost", "http://127.0.0.1:80", "127.0.0.1:65536", "::1:80", "[::1]", "", "127.0.0.1:8a"]
+)
 def test_a_listen_address_of_another_form_is_refused(text: str) -> None:
     assert ("listen.0") in [path for path, _ in found(balancer(listen=(text,)))]
 
@@ -85,7 +105,9 @@ def test_a_hash_key_is_accepted(hash_on: str) -> None:
     assert found(pool(hash_on=hash_on)) == []
 
 
-@pytest.mark.parametrize("hash_on", ["", "header", "header:", "header:a b", "query:x", "client:x", "cookie:a;b", "path\n"])
+@pytest.mark.parametrize(
+    "hash_on", ["", "header", "header:", "header:a b", "query:x", "client:x", "cookie:a;b", "path\n"]
+)
 def test_another_hash_key_is_refused(hash_on: str) -> None:
     assert found(pool(hash_on=hash_on)) == [("pools.web.hash_on", "not a hash key")]
 
@@ -97,11 +119,17 @@ def test_another_hash_key_is_refused(hash_on: str) -> None:
         (pool(health=HealthSettings(path="/a b")), ("pools.web.health.path", "not a request path")),
         (pool(health=HealthSettings(path="/\r\nX: y")), ("pools.web.health.path", "not a request path")),
         (pool(health=HealthSettings(host="a b")), ("pools.web.health.host", "not a host")),
-        (pool(health=HealthSettings(timeout=Duration(2.0))), ("pools.web.health.timeout", "longer than the interval (1s)")),
+        (
+            pool(health=HealthSettings(timeout=Duration(2.0))),
+            ("pools.web.health.timeout", "longer than the interval (1s)"),
+        ),
         (pool(health=HealthSettings(expect=(200,))), ("pools.web.health.expect", "not a range of statuses")),
         (pool(health=HealthSettings(expect=(299, 200))), ("pools.web.health.expect", "not a range of statuses")),
         (pool(retry=RetrySettings(statuses=(503, 200))), ("pools.web.retry.statuses.1", "not the status of a failure")),
-        (pool(breaker=BreakerSettings(open_max=Duration(1.0))), ("pools.web.breaker.open_max", "shorter than open_min (5s)")),
+        (
+            pool(breaker=BreakerSettings(open_max=Duration(1.0))),
+            ("pools.web.breaker.open_max", "shorter than open_min (5s)"),
+        ),
         (pool(damping=DampingSettings(reuse=3000)), ("pools.web.damping.reuse", "not below suppress (3000)")),
         (pool(tls=UpstreamTlsSettings(cert="x")), ("pools.web.tls.cert", "cert without key")),
         (pool(tls=UpstreamTlsSettings(key="x")), ("pools.web.tls.key", "key without cert")),
@@ -112,7 +140,10 @@ def test_another_hash_key_is_refused(hash_on: str) -> None:
             pool(discovery=DiscoverySettings(dns="api:80", max_interval=Duration(0.5))),
             ("pools.web.discovery.max_interval", "shorter than min_interval (1s)"),
         ),
-        (pool(backends=(msgspec.structs.replace(A, weight=0.0),)), ("pools.web.backends", "every backend has weight 0")),
+        (
+            pool(backends=(msgspec.structs.replace(A, weight=0.0),)),
+            ("pools.web.backends", "every backend has weight 0"),
+        ),
         (pool(backends=(msgspec.structs.replace(A, id="a b"),)), ("pools.web.backends.0.id", "not a name")),
         (pool(backends=(msgspec.structs.replace(A, id="x" * 65),)), ("pools.web.backends.0.id", "not a name")),
         (balancer(listen=()), ("listen", "no address to listen on")),
@@ -135,7 +166,7 @@ def test_another_hash_key_is_refused(hash_on: str) -> None:
         (balancer(pools={}), ("pools", "no pool")),
         (balancer(pools={"a b": PoolSettings(backends=(A,))}), ("pools.a b", "not a name")),
     ],
-)  # fmt: skip
+)
 def test_one_slip_is_one_problem(settings: BalancerSettings, expected: tuple[str, str]) -> None:
     assert found(settings) == [expected]
 
@@ -169,9 +200,14 @@ def test_damping_that_is_off_may_be_unreachable() -> None:
     ("section", "name", "low", "high"),
     [(section, name, low, high) for section, ranges in RANGES.items() for name, (low, high) in ranges.items()],
 )
-def test_a_figure_beyond_either_bound_is_out_of_range(section: type[Section], name: str, low: float, high: float) -> None:
+def test_a_figure_beyond_either_bound_is_out_of_range(
+    section: type[Section], name: str, low: float, high: float
+) -> None:
     kind = type(low)
-    required = {"BackendSettings": {"id": "a", "url": "http://h:1"}, "DiscoverySettings": {"dns": "h:1"}}.get(section.__name__, {})
+    required: dict[str, Any] = {
+        "BackendSettings": {"id": "a", "url": "http://h:1"},
+        "DiscoverySettings": {"dns": "h:1"},
+    }.get(section.__name__, {})
     if section is BalancerSettings:
         required = {"pools": {"web": PoolSettings(backends=(A,))}}
     for value in (kind(low - 1), kind(high + 1), float("nan"), float("inf")):
@@ -189,7 +225,8 @@ def test_every_figure_has_a_range() -> None:
         return {
             item.name
             for item in info.fields
-            if isinstance(item.type, kinds) or (isinstance(item.type, msgspec.inspect.UnionType) and isinstance(item.type.types[0], kinds))
+            if isinstance(item.type, kinds)
+            or (isinstance(item.type, msgspec.inspect.UnionType) and isinstance(item.type.types[0], kinds))
         }
 
     unbounded = {
