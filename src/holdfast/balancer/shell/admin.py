@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,8 +21,10 @@ from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, SkipValidation
 from litestar.response import Stream
+from litestar.types import ASGIApp
 
 from holdfast import __version__
 from holdfast.balancer.core.explain import BackendSnapshot, Explanation, PoolSnapshot
@@ -269,9 +271,9 @@ def _prefers_html(accept: str) -> bool:
     return False
 
 
-def admin_app(plane: ControlPlane) -> Litestar:
+def admin_app(plane: ControlPlane) -> Gate:
     """The ASGI application over a control plane."""
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             healthz,
             readyz,
@@ -287,13 +289,19 @@ def admin_app(plane: ControlPlane) -> Litestar:
             config,
         ],
         dependencies={"plane": Provide(lambda: plane, sync_to_thread=False)},
-        middleware=[lambda app: Gate(app, lambda: plane.settings.admin_token)],
         exception_handlers={BalancerError: _balancer_problem, HTTPException: _http_problem, Exception: _bug},
-        openapi_config=OpenAPIConfig(title="Holdfast balancer", version=__version__),
+        openapi_config=OpenAPIConfig(
+            title="Holdfast balancer",
+            version=__version__,
+            # The document alone: the usual viewers fetch their scripts from elsewhere.
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        ),
         type_encoders={Duration: str, Size: str},
         request_max_body_size=BODY_LIMIT,
         logging_config=None,
     )
+    # Around the whole application: what it does not know is nobody else's business either.
+    return Gate(cast("ASGIApp", app), lambda: plane.settings.admin_token)
 
 
 def _balancer_problem(_: Request[Any, Any, Any], error: BalancerError) -> Response[Problem]:

@@ -5,8 +5,9 @@
 - Loopback does not keep a browser out: a page of any site can make it send requests, and a
   name under that site's control can be made to resolve to 127.0.0.1 (DNS rebinding). So
   without a token the ``Host`` must be an address or ``localhost``; a rebound name is neither.
-- A request that changes something must be JSON and must not name another origin. A browser
-  sends JSON across origins only after asking (a CORS preflight), and nobody here says yes.
+- A request that changes something must not name another origin, and must be JSON if it has
+  a body. A browser names its origin with every POST, and sends JSON across origins only
+  after asking (a CORS preflight), to which nobody here says yes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Problem(msgspec.Struct):
 
 
 class Gate:
-    """ASGI middleware that lets through only who may ask; see the module."""
+    """ASGI application around another that lets through only who may ask; see the module."""
 
     def __init__(self, app: ASGIApp, token: Callable[[], str | None]) -> None:
         """``token`` is asked each time: a reload may change it."""
@@ -48,11 +49,16 @@ class Gate:
             await self._app(scope, receive, send)
             return
         status, problem = refusal
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        body = msgspec.json.encode(problem)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),  # what the client still sends of its body is not read
+        ]
         if status == 401:
             headers.append((b"www-authenticate", b'Bearer realm="holdfast"'))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": msgspec.json.encode(problem), "more_body": False})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _refusal(self, scope: HTTPScope) -> tuple[int, Problem] | None:
         if scope["path"] in _OPEN_PATHS:
@@ -72,7 +78,10 @@ class Gate:
             origin = headers.get("origin")
             if origin is not None and urlsplit(origin).netloc != host:
                 return 403, Problem("a page of another origin asks", "Origin", "ask from a command line or this origin")
-            if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+            # A bare `curl -X POST` has neither origin nor body; a browser names its origin with every POST.
+            bare = origin is None and not kind and headers.get("content-length", "0") == "0"
+            if kind != "application/json" and not bare:
                 return 415, Problem("the body is not JSON", "Content-Type", "send Content-Type: application/json")
         return None
 

@@ -57,11 +57,9 @@ CATALOGUE: Final[Mapping[str, Family]] = {
     "holdfast_retry_budget_available": Family("gauge", "Retries that the budget would allow now.", ("pool",)),
     "holdfast_in_flight": Family("gauge", "Requests at a backend now.", ("pool", "backend")),
     "holdfast_queue_length": Family("gauge", "Requests that wait for a free place.", ("pool",)),
-    "holdfast_retries_refused_total": Family("counter", "Retries that the budget did not allow.", ("pool",)),
     "holdfast_shed_total": Family("counter", "Requests refused by admission.", ("pool", "reason")),
     "holdfast_connections": Family("gauge", "Client connections.", ("state",)),
     "holdfast_client_errors_total": Family("counter", "Requests refused before routing.", ("reason",)),
-    "holdfast_access_log_dropped_total": Family("counter", "Lines of the access log that could not be written."),
     # Counted or known by the master.
     "holdfast_breaker_state": Family("gauge", "0 closed, 1 half-open, 2 open.", ("pool", "backend")),
     "holdfast_ejections_total": Family("counter", "Times a policy took a backend out.", ("pool", "backend", "rule")),
