@@ -63,7 +63,6 @@ class Outage:
             "holdfast.attempts_over_budget",
             "<=",
             0,
-            in_quick=True,
         )
         found.claim("clients have answers soon after the return", "holdfast.first_success_s", "<=", RECOVERY_S)
         found.claim("no burst of errors follows", "holdfast.late_errors", "<=", MOST_LATE_ERRORS)

@@ -40,7 +40,7 @@ class Reload:
         """Only the balancer and its control: the peers have no comparable admin plane."""
         operations = int(setting.pick(1000, 20))
         restarts = int(setting.pick(5, 1))
-        found = Findings(control_what=f"{restarts} restarts instead of reloads")
+        found = Findings(control_what=f"restarts instead of reloads ({restarts})")
         found.parameters |= {"operations": operations, "rate_per_s": RATE_PER_S, "workers": WORKERS}
         names = ("steady1", "steady2", "steady3", SPARE)
         spec = FleetSpec(seed=setting.seed, backends=tuple(BackendSpec(name=name) for name in names))

@@ -51,8 +51,14 @@ class WebSocketProbe:
             self._opened.set_exception(DrillError(f"no WebSocket through the balancer: {error!r}"))
             return
         self._opened.set_result(None)
+        await self._ping(reader, writer)
+
+    async def _ping(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while not self._stop.is_set():
+                if writer.is_closing():
+                    self.breaks = 1
+                    return
                 frame = self._frame()
                 writer.write(frame)
                 async with asyncio.timeout(_ANSWER_TIMEOUT_S):
