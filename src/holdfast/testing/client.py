@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     import ssl
-    from types import TracebackType
 
 _DEADLINE_S: Final = 5.0
 _HEAD_BYTES: Final = 256 * 1024
@@ -80,9 +79,7 @@ class RawClient:
         """The client itself; it closes at the end."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         """Close."""
         await self.close()
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     import ssl
-    from types import TracebackType
 
 _RESET: Final = struct.pack("ii", 1, 0)
 _CLOSE_S: Final = 5.0
@@ -155,9 +154,7 @@ class ScriptedUpstream:
         await self.listen()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         """Close everything; raises what a script raised, unless the test has failed already."""
         await self.stop()
         if self.failures and error is None:
