@@ -54,8 +54,9 @@ _RESPONSE: Final[dict[bytes, int]] = {
 }
 
 # Names arrive in a handful of spellings; remembering them saves lower() on every request.
-# Bounded, because a client chooses the names.
+# Bounded in number and length, because a client chooses the names.
 _SPELLINGS_KEPT: Final = 1024
+_SPELLING_BYTES: Final = 64
 
 
 class FieldKinds:
@@ -72,7 +73,7 @@ class FieldKinds:
         kind = self._spellings.get(name)
         if kind is None:
             kind = self._kinds.get(name.lower(), PLAIN)
-            if len(self._spellings) < _SPELLINGS_KEPT:
+            if len(self._spellings) < _SPELLINGS_KEPT and len(name) <= _SPELLING_BYTES:
                 self._spellings[name] = kind
         return kind
 
@@ -83,14 +84,14 @@ RESPONSE_FIELDS: Final = FieldKinds(_RESPONSE)
 # RFC 9110 section 9.2.2. TRACE is left out: it is refused.
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"))
 
-_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]{1,5})?")
+_HOST: Final = re.compile(rb"(?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{1,5})?)?")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def valid_host(value: bytes) -> bool:
-    """Whether ``value`` is an authority without user information (RFC 3986 section 3.2)."""
+    """Whether ``value`` is an authority without user information (RFC 3986 section 3.2), or empty."""
     return _HOST.fullmatch(value) is not None
 
 

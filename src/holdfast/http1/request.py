@@ -39,6 +39,7 @@ _METHODS: Final = frozenset(
     b"NOTIFY M-SEARCH".split()
 )
 _PLAIN_OPTIONS: Final = ([b"close"], [b"keep-alive"])
+_VERSIONS: Final = frozenset(("1.0", "1.1"))
 _WITH_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
 # Clients on a kept connection mostly send the same fields again and again, under another request
 # line. So the fields of the last request without a body are remembered up to this size; when the
@@ -156,6 +157,7 @@ class RequestReader:
         self._url = b""
         self._line: bytes | None = b""
         self._head_bytes = 0
+        """Bytes since the last piece of a body: of a head, a trailer, or the extensions of a chunk."""
         self._body_bytes = 0
         self._extra_fields = 0
         self._repeat: bytes | None = None
@@ -189,23 +191,45 @@ class RequestReader:
         fresh = self.current is None and not self.mid_head
         if self.current is None:
             self._check_line(data, fresh=fresh)
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         before = len(self.arrived)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self.early = data[upgrade.args[0] :]
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._follow(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             if isinstance(error.__context__, BadMessage):
                 raise error.__context__ from None
             raise BadMessage(400, "bad_request", "the request could not be read") from error
         except httptools.HttpParserError as error:
             raise BadMessage(400, "bad_request", f"malformed request: {error}") from None
-        if self.mid_head:
+        if self.mid_head or self.current is not None:
             if self._head_bytes > self._limits.header_block + self._limits.request_line:
-                raise BadMessage(431, "header_block_too_large", "the header block is longer than the limit")
-        elif fresh and len(self.arrived) == before + 1 and self.current is None and data.endswith(b"\r\n\r\n"):
+                raise BadMessage(431, "header_block_too_large", "the header block or trailer is longer than the limit")
+        elif fresh and len(self.arrived) == before + 1 and data.endswith(b"\r\n\r\n"):
             self._remember(data, self.arrived[-1].head)
+
+    def _follow(self, rest: bytes) -> None:
+        """Read what follows a request that asks for an upgrade.
+
+        llhttp takes all of it, a body included, for the other protocol. That is so only when the wish is
+        passed on; a declined one changes nothing (RFC 9110 section 7.8), so HTTP is read on by a fresh parser.
+        """
+        while (request := self.arrived[-1]).head.upgrade is None:
+            self._parser = httptools.HttpRequestParser(self)
+            head = request.head
+            try:
+                if head.has_body:
+                    request.complete, self.current = False, request
+                    framing = b"Transfer-Encoding: chunked" if head.chunked else b"Content-Length: %d" % (head.length or 0)
+                    self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+            else:
+                return
+        self.early = rest
 
     def close(self) -> None:
         """Break the reference cycle with the parser."""
@@ -284,6 +308,9 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         """The head is complete: check it and make it available."""
         self._head_bytes = 0
+        if self.current is not None:
+            self.mid_head = False  # the stand-in of _follow()
+            return
         request = Request(self._head(), complete=False)
         self.mid_head = False
         self.current = request
@@ -294,6 +321,7 @@ class RequestReader:
         request = self.current
         if request is None:  # pragma: no cover - llhttp announces a head first
             raise BadMessage(400, "bad_request", "body without a head")
+        self._head_bytes = 0
         limit = self._limits.body
         if limit is not None:
             self._body_bytes += len(data)
@@ -303,6 +331,7 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """The message ends."""
+        self._head_bytes = 0
         if self.current is not None:
             self.current.complete = True
             self.current = None
@@ -316,7 +345,10 @@ class RequestReader:
         head.method = method = parser.get_method()
         if method not in _METHODS:
             raise BadMessage(501, "method_not_supported", "this method is not forwarded")
-        head.http10 = parser.get_http_version() == "1.0"
+        version = parser.get_http_version()
+        if version not in _VERSIONS:
+            raise BadMessage(505, "version_not_supported", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        head.http10 = version == "1.0"
         head.keep_alive = parser.should_keep_alive()
         head.idempotent = method in fields.IDEMPOTENT
         kinds = _KIND
@@ -363,13 +395,12 @@ class RequestReader:
             raise BadMessage(413, "body_too_large", "the body is longer than the limit")
         if options and options not in _PLAIN_OPTIONS:
             parts = _without(parts, options)
-        if upgrade is not None and b"upgrade" in options and not head.http10 and upgrade.lower() != b"h2c":
+        # h2c is declined, whatever else is on offer: what follows would be requests that nobody here has checked.
+        if upgrade and parser.should_upgrade() and not head.http10 and b"h2c" not in _members(upgrade):
             if head.has_body:
                 raise BadMessage(400, "upgrade_with_body", "a request that asks for an upgrade must not have a body")
             head.upgrade = upgrade
-        elif parser.should_upgrade():
-            # llhttp would hand over what follows as not HTTP; h2c and the like are declined that way.
-            head.keep_alive = False
+            head.keep_alive = False  # should the backend decline: what came after the head was not read as HTTP
         head.block = b"".join(parts)
         self._target(head, host)
         return head
@@ -398,7 +429,7 @@ class RequestReader:
         if b"#" in target or not target.isascii():
             raise BadMessage(400, "bad_target", "the target has a fragment or a byte that must be percent-encoded")
         path = target.partition(b"?")[0]
-        if b"." in path and _climbs(path):
+        if (b"." in path or b"%2" in path) and _climbs(path):
             # A backend that resolves it would see another path than the one that was routed.
             raise BadMessage(400, "dot_segment", "the path has a . or .. segment; clients resolve them before sending")
         head.target = target
@@ -412,8 +443,14 @@ def _length(value: bytes) -> int:
 
 
 def _climbs(path: bytes) -> bool:
-    segments = path.lower().replace(b"%2e", b".").split(b"/")
+    """Whether a backend that decodes before it splits, or splits at ``\\`` as well, could find a dot segment."""
+    path = path.lower().replace(b"%2e", b".").replace(b"%2f", b"/").replace(b"%5c", b"/").replace(b"\\", b"/")
+    segments = path.split(b"/")
     return b".." in segments or b"." in segments
+
+
+def _members(value: bytes) -> list[bytes]:
+    return [member.strip(b" \t") for member in value.lower().split(b",")]
 
 
 def _without(parts: list[bytes], options: list[bytes]) -> list[bytes]:
