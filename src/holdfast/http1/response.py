@@ -10,6 +10,7 @@ A backend gets no benefit of the doubt either: an answer whose end cannot be kno
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import httptools
@@ -21,6 +22,9 @@ from holdfast.http1.limits import Limits
 _KIND: Final = fields.RESPONSE_FIELDS
 _REPEAT_BYTES: Final = 2048
 _PLAIN_OPTIONS: Final = ([b"close"], [b"keep-alive"])
+_INTERIMS: Final = 16
+_VERSIONS: Final = frozenset(("1.0", "1.1"))
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_BODY: Final = frozenset((204, 304))
 
 
@@ -56,6 +60,7 @@ class ResponseReader:
         "_bodiless",
         "_fields",
         "_head_bytes",
+        "_interims",
         "_limits",
         "_parser",
         "_reason",
@@ -78,6 +83,8 @@ class ResponseReader:
         self._reason = b""
         self._bodiless = False
         self._head_bytes = 0
+        """Bytes since the last piece of a body: of a head, a trailer, or the extensions of a chunk."""
+        self._interims = 0
         self._repeat: bytes | None = None
         self._repeat_head: ResponseHead | None = None
         self._repeat_pieces: list[bytes] = []
@@ -95,6 +102,7 @@ class ResponseReader:
     def expect(self, *, to_head: bool) -> None:
         """Prepare for the answer to a new request (``to_head``: its method was HEAD)."""
         self._bodiless = to_head
+        self._interims = 0
         self.head = None
         self.complete = False
         if self.pieces:
@@ -116,7 +124,7 @@ class ResponseReader:
         if self.head is None:
             if fresh and data[:5] != b"HTTP/"[: len(data[:5])]:
                 raise BadMessage(502, "not_http", "the backend answered with something that is not HTTP")
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -142,12 +150,12 @@ class ResponseReader:
                 return
             raise BadMessage(502, "bad_response", f"malformed answer: {error}") from None
         head = self.head
-        if head is None:
+        if not self.complete:
             if self._head_bytes > self._limits.header_block:
-                raise BadMessage(502, "header_block_too_large", "the answer's header block is longer than the limit")
+                raise BadMessage(502, "header_block_too_large", "the answer's header block or trailer is too long")
         elif (
             fresh
-            and self.complete
+            and head is not None
             and not self._bodiless
             and not self.dirty
             and len(data) <= _REPEAT_BYTES
@@ -194,7 +202,8 @@ class ResponseReader:
         head = self._head()
         if 100 <= head.status < 200 and head.status != 101:
             self.interim.append(head)
-            if len(self.interim) > 16:
+            self._interims += 1
+            if self._interims > _INTERIMS:
                 raise BadMessage(502, "too_many_interim", "the backend sent too many 1xx answers")
             return
         self.head = head
@@ -206,11 +215,13 @@ class ResponseReader:
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body, without chunk framing."""
+        self._head_bytes = 0
         self.pieces.append(data)
 
     def on_message_complete(self) -> None:
         """The message ends; after a 1xx head the next one follows."""
         self.mid_message = False
+        self._head_bytes = 0
         if self.head is not None:
             self.complete = True
 
@@ -222,7 +233,12 @@ class ResponseReader:
         status = parser.get_status_code()
         if not 100 <= status <= 599:
             raise BadMessage(502, "bad_status", f"the backend answered with status {status}")
-        http10 = parser.get_http_version() == "1.0"
+        version = parser.get_http_version()
+        if version not in _VERSIONS:
+            raise BadMessage(502, "version_not_supported", f"the backend answered with HTTP/{version}")
+        if _CONTROL.search(self._reason):
+            raise BadMessage(502, "bad_reason", "the answer's reason phrase has a control character")
+        http10 = version == "1.0"
         head = ResponseHead(status, self._reason)
         parts: list[bytes] = []
         size = 0
@@ -255,9 +271,16 @@ class ResponseReader:
             named = frozenset(options)
             parts = [part for part in parts if part.partition(b":")[0].lower() not in named]
         if status == 101:
-            head.upgrade = upgrade or b""
+            if not upgrade or b"upgrade" not in options:
+                raise BadMessage(502, "bad_upgrade", "the backend answered 101 without naming the protocol")
+            head.upgrade = upgrade
         bodiless = status in _NO_BODY or status < 200
-        if bodiless and (head.chunked or (status == 204 and head.length)):
+        if bodiless and status != 304:
+            # llhttp would read the body of a 1xx, and it would stand before that of the answer.
+            if head.length:
+                raise BadMessage(502, "body_not_allowed", f"the backend announced a body with status {status}")
+            head.length = None
+        if bodiless and head.chunked:
             raise BadMessage(502, "body_not_allowed", f"the backend announced a body with status {status}")
         head.until_close = not (bodiless or head.chunked or head.length is not None)
         head.keep_alive = not head.until_close and b"close" not in options and (not http10 or b"keep-alive" in options)
