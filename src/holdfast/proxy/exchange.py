@@ -389,7 +389,7 @@ class Exchange:
         if request_head.http10 or head.until_close:
             wire = self._unusual_head(head, keep=keep)
         else:
-            self.chunk_answer = head.chunked
+            self.chunk_answer = head.chunked and request_head.method != b"HEAD"
             memo = head.memo
             wire = memo if isinstance(memo, bytes) else _answer_head(head, chunked=head.chunked)
             head.memo = wire
