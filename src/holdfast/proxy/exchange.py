@@ -286,6 +286,7 @@ class Exchange:
             for piece in self.replay:
                 self._send_piece(upstream, piece)
         self.body_arrived()
+        self.client.update_reading()  # stopped perhaps while there was nowhere to send to
 
     def body_arrived(self) -> None:
         """Pass on what came of the request body; it waits here while there is no backend."""
