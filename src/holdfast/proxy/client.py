@@ -212,9 +212,9 @@ class ClientConnection(asyncio.Protocol):
 
     def exchange_done(self, exchange: Exchange) -> None:
         """An answer is complete: go on with the next request, or close."""
+        if self.exchange is not exchange:
+            return  # given up here, by _fail_body() or connection_lost()
         self.exchange = None
-        if self.lost:
-            return
         if not exchange.keep or self.engine.draining:
             if exchange.request.complete:
                 self.close()
