@@ -110,8 +110,6 @@ class ClientConnection(asyncio.Protocol):
             self.broken = error
         if exchange is None:
             self._next()
-            if reader.mid_head and self.exchange is None and not self.head_since:
-                self.head_since = self.engine.clock()
         elif not exchange.request_sent:
             self.since = self.engine.clock()
             exchange.body_arrived()
@@ -175,6 +173,8 @@ class ClientConnection(asyncio.Protocol):
                     break
         finally:
             self._running = False
+        if self.exchange is None and self.reader.mid_head and not self.head_since:
+            self.head_since = self.engine.clock()
 
     def _begin(self, request: Request) -> None:
         engine = self.engine
@@ -224,7 +224,7 @@ class ClientConnection(asyncio.Protocol):
         self.since = self.engine.clock()
         if self._running:
             return
-        if self.reader.arrived or self.broken is not None:
+        if self.reader.arrived or self.broken is not None or self.reader.mid_head:
             self._next()
         if self.reading_paused:
             self.update_reading()
