@@ -147,10 +147,11 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client caught up."""
         self.write_paused = False
-        self.since = self.engine.clock()
         exchange = self.exchange
         if exchange is None:
+            self.since = self.engine.clock()
             self._next()
+            self.update_reading()
         elif exchange.upstream is not None:
             exchange.upstream.transport.resume_reading()
 
@@ -163,7 +164,8 @@ class ClientConnection(asyncio.Protocol):
         self._running = True
         try:
             arrived = self.reader.arrived
-            while self.exchange is None and not self.lost and not self.closing and not self.write_paused:
+            # A client that asks and does not read gets no further answers, which would only pile up here.
+            while self.exchange is None and not self.write_paused and not self.lost and not self.closing:
                 if arrived and (self.broken is None or arrived[0].complete):
                     self.head_since = 0.0
                     self._begin(arrived.popleft())
@@ -295,11 +297,14 @@ class ClientConnection(asyncio.Protocol):
             return
         exchange = self.exchange
         arrived = self.reader.arrived
-        hold = exchange is not None and (
-            exchange.holds_body
-            or len(arrived) >= self.engine.edge.pipelined
-            or bool(arrived and not arrived[-1].complete)
-        )
+        if exchange is None:
+            hold = self.write_paused and bool(arrived)
+        else:
+            hold = (
+                exchange.holds_body
+                or len(arrived) >= self.engine.edge.pipelined
+                or bool(arrived and not arrived[-1].complete)
+            )
         if hold != self.reading_paused:
             self.reading_paused = hold
             if hold:
