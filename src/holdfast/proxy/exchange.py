@@ -23,6 +23,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Final
 
 from holdfast.http1 import BadMessage, valid_request_id, valid_traceparent
@@ -72,6 +73,7 @@ class Exchange:
         "answered_by",
         "attempt_began",
         "attempts",
+        "awaits_go",
         "backend",
         "bytes_in",
         "bytes_out",
@@ -117,7 +119,8 @@ class Exchange:
         self.pool = pool
         self.number = number
         self.started = now
-        self.deadline = self.expires = now + pool.policy.timeout_s
+        # While the client is still sending, what counts is its body timeout.
+        self.deadline = self.expires = now + pool.policy.timeout_s if request.complete else math.inf
         self.phase = NEW
         self.attempts = 0
         self.attempt_began = now
@@ -140,6 +143,8 @@ class Exchange:
         self.held = 0
         self.unrepeatable = False
         self.request_sent = False
+        self.awaits_go = request.head.expect_continue
+        """Whether the client waits for 100 before it sends its body: until then it is the backend's turn."""
         self.queued_s = self.connected_s = self.first_byte_s = 0.0
         self.bytes_in = self.bytes_out = 0
         owned = request.head.owned
@@ -291,11 +296,20 @@ class Exchange:
     def body_arrived(self) -> None:
         """Pass on what came of the request body; it waits here while there is no backend."""
         request, upstream = self.request, self.upstream
+        now = self.client.engine.clock()
+        last = request.complete and self.deadline == math.inf
+        if last:
+            self.deadline = now + self.pool.policy.timeout_s
         if upstream is None or self.phase < WAITING:
             self.held = sum(map(len, request.pieces))
             return
         self.held = 0
+        if self.phase == WAITING:
+            self.expires = min(now + self.pool.policy.per_try_timeout_s, self.deadline)
+            if last:
+                self.attempt_began = now  # how long an upload takes says nothing about the backend
         if request.pieces:
+            self.awaits_go = False
             pieces, request.pieces = request.pieces, []
             for piece in pieces:
                 self.bytes_in += len(piece)
@@ -372,6 +386,7 @@ class Exchange:
 
     def _relay_interim(self, upstream: UpstreamConnection) -> None:
         heads, upstream.reader.interim = upstream.reader.interim, []
+        self.awaits_go = False
         if self.head.http10:
             return
         for head in heads:
@@ -635,6 +650,10 @@ class Exchange:
                 self.expires = now + self.pool.policy.per_try_timeout_s
                 return
             if upstream is not None:
+                if not self.request.complete and not upstream.write_paused and not self.awaits_go:
+                    # The client is the slow one, and has a timeout of its own.
+                    self.expires = now + self.pool.policy.per_try_timeout_s
+                    return
                 upstream.close()
             self._attempt_failed("timeout", now, reached=True, detail=f"{now - self.attempt_began:.3f}s")
         elif phase == BACKOFF:

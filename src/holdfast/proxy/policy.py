@@ -19,8 +19,9 @@ class PoolPolicy:
 
     attempts: int = 3
     timeout_s: float = 10.0
-    """From the request head to the first byte of the answer, over all attempts and waiting."""
+    """From the end of the request to the first byte of the answer, over all attempts and waiting."""
     per_try_timeout_s: float = 2.0
+    """The same for one attempt; also the longest that a backend may take no byte of a body."""
     connect_timeout_s: float = 1.0
     stall_timeout_s: float = 60.0
     """Longest silence of a backend in the middle of an answer."""
