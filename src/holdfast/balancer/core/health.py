@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Final
 from holdfast.resilience import Breaker, Change, FlapDamping, Hysteresis
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from holdfast.balancer.core.events import State
     from holdfast.balancer.core.policies import Policies
     from holdfast.resilience import Judgement, OutlierWindow
@@ -318,9 +320,9 @@ class BackendHealth:
         """Active checks were switched off: what they said last is no longer true or false."""
         self.hysteresis.reset()
 
-    def note_admin(self, rule: str, before: str, after: str, now: float) -> None:
+    def note_admin(self, rule: str, after: str, figures: Mapping[str, float], now: float) -> None:
         """Record what an operator did."""
-        self._note(Change(at=now, rule=rule, before=before, after=after))
+        self._note(Change(at=now, rule=rule, before=self.state, after=after, figures=figures))
 
     def _observe(self, *, passed: bool, kind: str, now: float) -> None:
         sound = self.sound

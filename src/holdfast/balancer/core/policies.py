@@ -30,35 +30,38 @@ class Policies:
 
     @classmethod
     def of(cls, settings: PoolSettings) -> Policies:
-        """The policies of a pool. Raises ``ValueError`` that names the figure to change."""
+        """The policies of a pool. Raises ``ValueError`` that names the figure to change.
+
+        Durations become plain floats here: they end in figures, which have to be encoded.
+        """
         health, outlier, breaker, damping = settings.health, settings.outlier, settings.breaker, settings.damping
         retried = settings.retry.attempts > 1
         return cls(
             hysteresis=HysteresisPolicy(rise=health.rise, fall=health.fall),
             breaker=BreakerPolicy(
-                open_min_s=breaker.open_min,
-                open_max_s=breaker.open_max,
+                open_min_s=float(breaker.open_min),
+                open_max_s=float(breaker.open_max),
                 trials=breaker.trials,
                 trial_successes=breaker.trial_successes,
                 trial_timeout_s=settings.timeout + TRIAL_MARGIN_S,
-                ramp_s=breaker.ramp,
+                ramp_s=float(breaker.ramp),
                 ramp_shape=breaker.ramp_shape,
             )
             if breaker.enabled
             else None,
             damping=DampingPolicy(
                 penalty=damping.penalty,
-                half_life_s=damping.half_life,
+                half_life_s=float(damping.half_life),
                 suppress=damping.suppress,
                 reuse=damping.reuse,
-                max_suppress_s=damping.max_suppress,
+                max_suppress_s=float(damping.max_suppress),
             )
             if damping.enabled
             else None,
             outlier=OutlierPolicy(
                 consecutive=outlier.consecutive,
                 success_ratio=outlier.success_ratio,
-                bucket_s=outlier.bucket,
+                bucket_s=float(outlier.bucket),
                 buckets=outlier.buckets,
                 minimum_volume=outlier.minimum_volume,
             ),

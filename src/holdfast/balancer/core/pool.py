@@ -145,8 +145,7 @@ class PoolHealth:
         health = self._backends[backend]
         if health.drained != drained:
             health.drained = drained
-            names = ("used", "drained") if drained else ("drained", "used")
-            health.note_admin("admin.drain" if drained else "admin.undrain", *names, now)
+            health.note_admin("admin.drain" if drained else "admin.undrain", "drained" if drained else "used", {}, now)
         return self._evaluate(now)
 
     def set_weight(self, backend: str, weight: float | None, now: float) -> list[Transition]:
@@ -157,10 +156,10 @@ class PoolHealth:
         if weight is not None and not (math.isfinite(weight) and weight >= 0):
             raise ValueError(f"weight of {self.name}/{backend} is {weight:g}; it must be a finite number of at least 0")
         health = self._backends[backend]
-        before = health.share
+        figures = {"weight_before": health.share}
         health.override_weight = weight
-        if health.share != before:
-            health.note_admin("admin.weight", f"{before:g}", f"{health.share:g}", now)
+        figures["weight"] = health.share
+        health.note_admin("admin.weight", "used", figures, now)
         return self._evaluate(now)
 
     def reconfigure(self, settings: PoolSettings, now: float, discovered: Sequence[Endpoint] = ()) -> list[Transition]:
@@ -401,7 +400,7 @@ class PoolHealth:
         elif health.state == "suppressed":
             rule, figures = "pool.capacity", share
         elif health.state == "ramping":
-            rule, figures = "breaker.ramped", {"ramp_s": self._settings.breaker.ramp}
+            rule, figures = "breaker.ramped", {"ramp_s": float(self._settings.breaker.ramp)}
         elif state in health.latest:
             # What was hidden behind another state shows now, like an open breaker behind a drain.
             rule, figures = health.latest[state].rule, dict(health.latest[state].figures)

@@ -516,6 +516,23 @@ def test_transitions_are_json() -> None:
     assert msgspec.json.decode(msgspec.json.encode(transition), type=Transition) == transition
 
 
+def test_every_transition_of_a_whole_life_is_json() -> None:
+    world = World()
+    world.probe("a", PASS)
+    world.kill("a", "bcd")
+    world.until_half_open("a")
+    world.report("a", None, 3, trial=True)
+    world.wait(11)
+    flap(world, "a", 4)
+    world.wait(400)
+    world.took(world.pool.set_drain("a", True, world.now))
+    world.took(world.pool.set_weight("b", 0.5, world.now))
+    rules = {transition.rule for transition in world.seen}
+    assert rules >= {"outlier.consecutive", "breaker.half_open", "breaker.close", "breaker.ramped", "hysteresis.fall"}
+    assert rules >= {"hysteresis.rise", "damping.suppress", "damping.reuse", "admin.drain"}
+    assert msgspec.json.decode(msgspec.json.encode(world.seen), type=list[Transition]) == world.seen
+
+
 def test_explanations_and_snapshots_are_json() -> None:
     world = World()
     world.kill("a", "bcd")
