@@ -61,7 +61,7 @@ class Child:
 
     @classmethod
     async def start(cls, service: Service, sink: Sink) -> Child:
-        """Start it in a process group of its own, so that Ctrl-C on the terminal reaches only us.
+        """Start it in a session of its own, so that Ctrl-C on the terminal reaches only us.
 
         It gets SIGTERM when this process dies, whatever kills it.
         """
@@ -77,7 +77,7 @@ class Child:
                 stderr=error_write,
                 pass_fds=(ready_write,),
                 env=environ,
-                process_group=0,
+                start_new_session=True,
             )
         except BaseException:
             os.close(ready_read)

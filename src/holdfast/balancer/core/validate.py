@@ -80,8 +80,10 @@ class Address:
         """Whether both cannot be bound at once."""
         if self.port != other.port:
             return False
+        if self.host == other.host or "localhost" in {self.host, other.host}:
+            return self.host == other.host or (self.loopback and other.loopback) or self.wildcard or other.wildcard
         same_family = (":" in self.host) == (":" in other.host)
-        return self.host == other.host or (same_family and (self.wildcard or other.wildcard))
+        return same_family and (self.wildcard or other.wildcard)
 
 
 _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?"
@@ -185,6 +187,7 @@ RANGES: Final[dict[type[Section], dict[str, tuple[float, float]]]] = {
     PoolSettings: {
         "timeout": _TIME,
         "connect_timeout": _TIME,
+        "stall_timeout": _TIME,
         "idle_connections": (0, 65_536),
         "idle_timeout": _TIME,
     },
