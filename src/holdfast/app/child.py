@@ -22,6 +22,7 @@ Sink: TypeAlias = Callable[[bytes], None]
 _TETHER: Final = Path(__file__).with_name("tether.py")
 _TAIL_LINES: Final = 5
 _TAIL_LINE_BYTES: Final = 300
+_CHUNK_BYTES: Final = 64 * 1024
 _REAP_S: Final = 5.0
 """After SIGKILL the kernel needs milliseconds, unless the process hangs in a system call."""
 
@@ -160,15 +161,20 @@ class _Tee:
         return ["".join(c if c.isprintable() else " " for c in line) for line in lines if line]
 
     def _pump(self, descriptor: int) -> None:
-        rest = b""
+        # Whole lines only, so that the lines of two children never mix; a line beyond the bound goes out in pieces.
+        held = b""
         with os.fdopen(descriptor, "rb", buffering=0) as stream:
-            while chunk := stream.read(65536):
-                with contextlib.suppress(OSError, ValueError):  # nobody reads our own standard error any more
-                    self._sink(chunk)
-                *lines, rest = (rest + chunk).split(b"\n")
-                with self._lock:
-                    self._lines.extend(line[:_TAIL_LINE_BYTES] for line in lines)
-                rest = rest[:_TAIL_LINE_BYTES]
-            with self._lock:
-                if rest:
-                    self._lines.append(rest)
+            while chunk := stream.read(_CHUNK_BYTES):
+                held += chunk
+                end = held.rfind(b"\n") + 1 or (len(held) if len(held) >= _CHUNK_BYTES else 0)
+                self._pass_on(held[:end])
+                held = held[end:]
+        self._pass_on(held)
+
+    def _pass_on(self, data: bytes) -> None:
+        if not data:
+            return
+        with self._lock:
+            self._lines.extend(line[:_TAIL_LINE_BYTES] for line in data[-_CHUNK_BYTES:].split(b"\n") if line)
+        with contextlib.suppress(OSError, ValueError):  # nobody reads our own standard error any more
+            self._sink(data)

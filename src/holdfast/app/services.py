@@ -20,8 +20,11 @@ from holdfast.kernel import HoldfastError
 
 
 def command(*arguments: str) -> tuple[str, ...]:
-    """The command line of ``holdfast`` with these arguments, under the interpreter that runs now."""
-    return (sys.executable, "-m", "holdfast", *arguments)
+    """The command line of ``holdfast`` with these arguments, under the interpreter that runs now.
+
+    ``-P`` keeps the working directory out of the module path, which a bare ``-m`` puts first.
+    """
+    return (sys.executable, "-P", "-m", "holdfast", *arguments)
 
 
 def services(config: Config, file: str | Path) -> list[Service]:

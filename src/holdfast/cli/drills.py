@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -35,22 +34,42 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Repeat the chances of an earlier run.")] = None,
     out: Annotated[Path, typer.Option(help="Directory for the evidence.")] = Path("evidence"),
 ) -> None:
-    """Run a drill and write its evidence."""
-    from holdfast.drills import run_drill
+    """Run a drill, write its evidence, and fail if one of its claims did not hold."""
+    from rich.console import Console
+
+    from holdfast.drills import render, run_drill
+    from holdfast.evidence import load
+
+    console = Console(stderr=True, highlight=False)
 
     def progress(text: str) -> None:
-        if sys.stderr.isatty():
-            print(text, file=sys.stderr)
+        if console.is_terminal:
+            console.print(text, style="dim", markup=False)
 
-    print(run_drill(name, quick=quick, seed=seed, out=out, progress=progress))
+    file = run_drill(name, quick=quick, seed=seed, out=out, progress=progress)
+    record = load(file)
+    if console.is_terminal:
+        console.print(render(record))
+    print(file)
+    judged = [claim for claim in record.claims if claim.in_quick or not record.quick]
+    raise typer.Exit(0 if all(claim.holds for claim in judged) else 1)
 
 
 @app.command("compare")
 def compare(
     before: Annotated[Path, typer.Argument(help="Evidence file.")],
     after: Annotated[Path, typer.Argument(help="Evidence file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
     """Compare the metrics of two records of the same drill."""
-    from holdfast.drills import compare as compare_records
+    import msgspec
+    from rich.console import Console
 
-    print(compare_records(before, after))
+    from holdfast.drills import compare as compare_records
+    from holdfast.drills import render_comparison
+
+    comparison = compare_records(before, after)
+    if as_json:
+        print(msgspec.json.encode(comparison).decode())
+    else:
+        Console(highlight=False).print(render_comparison(comparison))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 import yaml
 
 import holdfast
-import holdfast.drills
 from holdfast.app.supervisor import ServiceFailed
 from holdfast.cli import main
 
@@ -162,8 +162,30 @@ def test_doctor_holds_a_configuration_against_the_machine(file: Path, capsys: py
     assert "port 8080" not in findings
 
 
-def test_drills_are_listed_run_and_compared(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_drills_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["drill", "list"]) == 0
+    assert re.search(r"^flapping +\w", capsys.readouterr().out, re.MULTILINE)
+    assert main(["drill", "list", "--json"]) == 0
+    assert "flapping" in [drill["name"] for drill in json.loads(capsys.readouterr().out)]
+
+
+def test_an_unknown_drill_is_told_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["drill", "run", "nonsense"]) != 0
+    assert "flapping" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("quick", "in_quick", "holds", "code"),
+    [(False, False, True, 0), (False, False, False, 1), (True, False, False, 0), (True, True, False, 1)],
+)
+def test_a_drill_fails_if_a_claim_that_it_can_judge_does_not_hold(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    quick: bool,
+    in_quick: bool,
+    holds: bool,
+    code: int,
 ) -> None:
     calls: list[Any] = []
 
@@ -172,21 +194,24 @@ def test_drills_are_listed_run_and_compared(
         calls.append((name, quick, seed, out))
         return out / name / "1.json"
 
-    monkeypatch.setattr(
-        holdfast.drills, "list_drills", lambda: [SimpleNamespace(name="flapping", title="It holds")], raising=False
-    )
-    monkeypatch.setattr(holdfast.drills, "run_drill", run_drill, raising=False)
-    monkeypatch.setattr(holdfast.drills, "compare", lambda before, after: f"{before} < {after}", raising=False)
-    assert main(["drill", "list"]) == 0
-    assert capsys.readouterr().out == "flapping         It holds\n"
-    assert main(["drill", "list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [{"name": "flapping", "title": "It holds"}]
-    assert main(["drill", "run", "flapping", "--quick", "--seed", "7", "--out", str(tmp_path)]) == 0
+    record = SimpleNamespace(quick=quick, claims=(SimpleNamespace(in_quick=in_quick, holds=holds),))
+    monkeypatch.setattr("holdfast.drills.run_drill", run_drill)
+    monkeypatch.setattr("holdfast.evidence.load", lambda _: record)
+    arguments = ["drill", "run", "flapping", "--seed", "7", "--out", str(tmp_path)]
+    assert main([*arguments, "--quick"] if quick else arguments) == code
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == (f"{tmp_path}/flapping/1.json\n", "")
-    assert calls == [("flapping", True, 7, tmp_path)]
-    assert main(["drill", "compare", "a.json", "b.json"]) == 0
-    assert capsys.readouterr().out == "a.json < b.json\n"
+    assert calls == [("flapping", quick, 7, tmp_path)]
+
+
+def test_comparing_something_that_is_no_evidence_is_an_error_without_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    assert main(["drill", "compare", str(tmp_path / "a.json"), str(tmp_path / "gone.json")]) != 0
+    captured = capsys.readouterr()
+    assert "a.json" in captured.err
+    assert "unexpected" not in captured.err
 
 
 def test_help_answers_without_loading_what_only_a_command_needs() -> None:

@@ -335,7 +335,7 @@ def _pools(settings: BalancerSettings) -> Iterator[Problem]:
     for name, pool in settings.pools.items():
         path = ("pools", name)
         yield from _named(path, name)
-        yield from _backends(path, pool)
+        yield from _backends(path, pool, settings)
         yield from _checks(path, pool)
         yield from _policies(path, pool)
         yield from _upstream_tls((*path, "tls"), pool.tls)
@@ -358,7 +358,7 @@ def _named(path: Path, name: str) -> Iterator[Problem]:
         )
 
 
-def _backends(path: Path, pool: PoolSettings) -> Iterator[Problem]:
+def _backends(path: Path, pool: PoolSettings, settings: BalancerSettings) -> Iterator[Problem]:
     here: Path = (*path, "backends")
     if not pool.backends and pool.discovery is None:
         yield Problem(
@@ -389,6 +389,7 @@ def _backends(path: Path, pool: PoolSettings) -> Iterator[Problem]:
             )
         first.setdefault(backend.id, index)
         yield from _url((*here, index, "url"), backend.url)
+        yield from _loop((*here, index, "url"), backend.url, settings)
     if pool.discovery is not None:
         yield from _discovery((*path, "discovery"), pool.discovery)
 
@@ -406,6 +407,29 @@ def _url(path: Path, url: str) -> Iterator[Problem]:
     except ValueError as error:
         remedy = "write http://HOST:PORT or https://HOST:PORT"
         yield Problem(path=path, value=url, message=str(error), remedy=remedy)
+
+
+def _loop(path: Path, url: str, settings: BalancerSettings) -> Iterator[Problem]:
+    try:
+        backend = Address(*parse_authority(url.partition("://")[2].rstrip("/")))
+    except ValueError:
+        return  # said elsewhere
+    for index, text in enumerate(settings.listen):
+        try:
+            listener = parse_listen(text)
+        except ValueError:
+            continue
+        if listener.port == backend.port and (
+            listener.host == backend.host or (listener.wildcard and backend.loopback)
+        ):
+            yield Problem(
+                path=path,
+                value=url,
+                message=f"the balancer itself, which listens there (listen[{index}])",
+                remedy="write the address of the server behind it",
+                related=(("listen", index),),
+            )
+            return
 
 
 def _discovery(path: Path, discovery: DiscoverySettings) -> Iterator[Problem]:

@@ -171,6 +171,40 @@ def test_one_slip_is_one_problem(settings: BalancerSettings, expected: tuple[str
     assert found(settings) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("listen", "url", "loops"),
+    [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080", True),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080", True),
+        ("[::]:8080", "http://localhost:8080", True),
+        ("127.0.0.1:8080", "http://127.0.0.2:8080", False),
+        ("0.0.0.0:8080", "http://10.0.0.1:8080", False),
+        ("127.0.0.1:8080", "http://127.0.0.1:8081", False),
+    ],
+)
+def test_a_balancer_that_would_send_requests_to_itself_is_refused(listen: str, url: str, loops: bool) -> None:
+    settings = balancer(PoolSettings(backends=(BackendSettings(id="a", url=url),)), listen=(listen,), admin=None)
+    expected = [("pools.web.backends.0.url", "the balancer itself, which listens there (listen[0])")]
+    assert found(settings) == (expected if loops else [])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlap"),
+    [
+        ("localhost:1", "127.0.0.1:1", True),
+        ("localhost:1", "[::1]:1", True),
+        ("localhost:1", "[::]:1", True),
+        ("0.0.0.0:1", "[::]:1", False),
+        ("127.0.0.1:1", "127.0.0.2:1", False),
+        ("10.0.0.1:1", "localhost:1", False),
+        ("[::]:1", "[::1]:1", True),
+    ],
+)
+def test_two_addresses_overlap_when_both_cannot_be_bound(one: str, other: str, overlap: bool) -> None:
+    assert parse_listen(one).overlaps(parse_listen(other)) is overlap
+    assert parse_listen(other).overlaps(parse_listen(one)) is overlap
+
+
 def test_a_network_with_host_bits_gets_the_network_as_remedy() -> None:
     (problem,) = validate(balancer(trusted_proxies=("10.1.2.3/8",)))
     assert problem.remedy == "did you mean 10.0.0.0/8?"
