@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Final
-
-import msgspec
 
 from holdfast.app.child import Service, Sink
 from holdfast.app.config import load
@@ -172,15 +171,19 @@ async def _one(front: int, heartbeat: Heartbeat) -> None:
 async def get(port: int, path: str, *, timeout_s: float = 5.0) -> bytes:
     """The body of a small answer.
 
-    Raises ``OSError``, ``TimeoutError``, ``EOFError``, or ``ValueError`` for a status from 400.
+    Raises ``OSError``, ``TimeoutError``, ``EOFError``, or ``ValueError`` for anything but a success.
     """
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection(HOST, port, limit=_ANSWER_BYTES)
         try:
             writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n".encode())
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            status = int(head.split(b" ", 2)[1])
-            if status >= 400:
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            except asyncio.LimitOverrunError as error:
+                raise ValueError("the head is too long") from error
+            version, _, rest = head.partition(b" ")
+            status = int(rest[:3]) if version.startswith(b"http/1.") else 0
+            if not 200 <= status < 400:
                 raise ValueError(f"status {status}")
             if b"\r\ntransfer-encoding: chunked" in head:
                 return await _chunks(reader)
@@ -206,7 +209,7 @@ async def states(admin: int) -> str:
 
     Raises what :func:`get` raises.
     """
-    backends = _backends_in(msgspec.json.decode(await get(admin, "/admin/backends")))
+    backends = _backends_in(json.loads(await get(admin, "/admin/backends")))
     troubled = [backend for backend in backends if backend["state"] != "up"]
     if not troubled:
         return f"all {len(backends)} backends up" if backends else ""
@@ -215,10 +218,11 @@ async def states(admin: int) -> str:
 
 async def _trouble(admin: int, backend: Mapping[str, Any]) -> str:
     name, state = backend.get("id") or backend.get("backend"), str(backend["state"]).replace("_", "-")
-    why = msgspec.json.decode(await get(admin, f"/admin/explain?pool=demo&backend={name}"))
+    why = json.loads(await get(admin, f"/admin/explain?pool=demo&backend={name}"))
     until = why.get("until_s") if isinstance(why, dict) else None
-    retry = f", retry in {until:.0f} s" if isinstance(until, (int, float)) and until > 0 else ""
-    return f"backend {name}: {state}{retry}"
+    if not isinstance(until, (int, float)) or until <= 0:
+        return f"backend {name}: {state}"
+    return f"backend {name}: {state}, {'full weight' if state == 'ramping' else 'retry'} in {until:.0f} s"
 
 
 def _backends_in(document: Any) -> list[Mapping[str, Any]]:

@@ -18,8 +18,9 @@ from holdfast.app.supervisor import Addresses
 def startup_table(services: Sequence[Service], addresses: Addresses, *, columns: int) -> str:
     """Service, what it is, and where; one row per address. For a terminal of that width."""
     table = Table(title="holdfast is up", title_justify="left")
-    for heading in ("service", "what", "where"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("service", overflow="fold")
+    table.add_column("what", overflow="fold")
+    table.add_column("where", no_wrap=True, overflow="fold")  # to be clicked on
     for service in services:
         places = addresses.get(service.name) or {"": ""}
         for index, (what, where) in enumerate(places.items()):

@@ -43,17 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
         app(args=arguments, prog_name="holdfast")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else (0 if done.code is None else 1)
-    except HoldfastError as error:
-        _debug()
-        print(error, file=sys.stderr)
-        return error.exit_code
     except BrokenPipeError:  # the reader has gone; Python would complain once more when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 1
-    except Exception as error:  # noqa: BLE001 - the last line of defence, and it says what to do
-        if not _debug():
+    except Exception as raised:  # noqa: BLE001 - the last line of defence, and it says what to do
+        debug, error = _debug(), _cause(raised)
+        if isinstance(error, HoldfastError):
+            print(error, file=sys.stderr)
+            return error.exit_code
+        if not debug:
             lines = str(error).splitlines() or [""]
             print(
                 f"holdfast: unexpected {type(error).__name__}: {lines[0]}; "
@@ -62,6 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
             )
         return 1
     return 0
+
+
+def _cause(error: Exception) -> Exception:
+    """What went wrong inside a task group, if it is one thing."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _debug() -> bool:

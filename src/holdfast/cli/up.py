@@ -25,6 +25,7 @@ LOG_FORMAT: Final = "HOLDFAST_LOG_FORMAT"
 def log_to_stderr() -> logging.Handler:
     """Set logging up for a service."""
     choice = os.environ.get(LOG_FORMAT)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the balancer says itself when it is ready, and where
     return logs.configure(human={"human": True, "json": False}.get(choice or ""))
 
 

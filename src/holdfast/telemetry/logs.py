@@ -17,7 +17,7 @@ import logging
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
 MASK: Final = "***"
@@ -27,7 +27,13 @@ _SECRET: Final = re.compile(
     r"(?:^|[_\-.])(?:authorization|cookie|credentials?|pass(?:wd|word|phrase)?|secret|token|api[_-]?key|private[_-]?key)s?$",
     re.IGNORECASE,
 )
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "action"}
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "action",
+    "color_message",  # uvicorn says everything twice, once in colour
+}
 _DEPTH: Final = 6
 """Fields nested deeper than this are shown as ``...``: also ends reference cycles."""
 
@@ -112,7 +118,7 @@ class HumanFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end; a traceback follows on lines of its own."""
         clock = dt.datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        fields = "".join(f" {name}={_inline(value)}" for name, value in _fields(record).items())
+        fields = "".join(f" {name}={_inline(value)}" for name, value in _flat(_fields(record)))
         text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in _message(record))
         line = f"{clock}.{int(record.msecs):03d} {record.levelname:<7} {text}{' ' + fields if fields else ''}"
         if record.exc_info and record.exc_info[0] is not None:
@@ -123,6 +129,14 @@ class HumanFormatter(logging.Formatter):
 def _encodable(text: str) -> str:
     """Lone surrogates, which file names may carry, cannot be written as UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _flat(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{key}", item) for key, item in value.items())
+        else:
+            yield name, value
 
 
 def _inline(value: object) -> str:

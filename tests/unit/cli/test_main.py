@@ -137,6 +137,17 @@ def test_an_unexpected_error_is_one_line_that_says_how_to_see_more(
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
+def test_an_error_of_ours_out_of_a_task_group_is_its_text_alone(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ExceptionGroup("tasks", [ExceptionGroup("inner", [ServiceFailed("balancer", "gone", [], exit_code=2)])])
+
+    monkeypatch.setattr("holdfast.cli.up.run_services", fail)
+    assert main(["up", "-c", str(file)]) == 2
+    assert capsys.readouterr().err == "balancer: gone\n"
+
+
 def test_doctor_reports_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}

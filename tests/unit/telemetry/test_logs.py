@@ -135,6 +135,11 @@ def test_the_readable_form_keeps_a_message_on_one_line_and_without_control_chara
     assert line.endswith(r'WARNING a\nb\x1b[2J  pool=web note="two words"')
 
 
+def test_the_readable_form_spreads_a_group_of_figures() -> None:
+    line = HumanFormatter().format(record("down", figures={"score": 3.0, "last": "status"}))
+    assert line.endswith("down  figures.score=3.0 figures.last=status")
+
+
 def test_configuring_twice_writes_each_line_once(root: logging.Logger) -> None:
     first, second = io.StringIO(), io.StringIO()
     configure(stream=first)
