@@ -162,3 +162,36 @@ def test_the_schema_lists_every_endpoint(start: Start) -> None:
             }
 
     run(scenario)
+
+
+def test_a_stream_that_its_reader_left_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.balancer.shell.admin.HEARTBEAT_S", 0.05)
+
+    async def scenario() -> None:
+        async with start(settings(workers=1)) as running:
+            host, _, port = running.admin.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"GET /admin/events HTTP/1.1\r\nhost: {running.admin}\r\n\r\n".encode())
+            await reader.readuntil(b": still here")
+            assert len(running.master.events._subscribers) == 1
+            writer.close()
+            await running.until(lambda: not running.master.events._subscribers)
+
+    run(scenario)
+
+
+def test_one_stream_too_many_is_refused_and_a_drain_ends_all(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.balancer.shell.events.SUBSCRIBERS", 1)
+
+    async def scenario() -> None:
+        async with start(settings(workers=1)) as running:
+            host, _, port = running.admin.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"GET /admin/events HTTP/1.1\r\nhost: {running.admin}\r\n\r\n".encode())
+            await reader.readuntil(b": holdfast events")
+            refused(await running.ask("GET", "/admin/events"), 503, "/admin/events")
+            running.master.stop()
+            assert b"event: drain" in await reader.read()
+            writer.close()
+
+    run(scenario)

@@ -51,7 +51,7 @@ def test_requests_go_on_through_reloads(start: Callable[..., Any]) -> None:
                         statuses.append((await ask(running.front, "GET", "/")).status)
 
                 clients = [asyncio.create_task(client()) for _ in range(4)]
-                for n in range(20):
+                for n in range(8):
                     other = PoolSettings(backends=(BackendSettings(id=f"y{n}", url=url),))
                     running.next_settings(
                         settings(pools={"web": pool, f"extra{n}": other}, routes=(RouteSettings(pool="web"),))

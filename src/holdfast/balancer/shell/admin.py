@@ -337,6 +337,7 @@ async def serve_admin(sock: socket.socket, plane: ControlPlane) -> None:
             ws="none",
             access_log=False,
             log_config=None,
+            log_level="warning",
             server_header=False,
             limit_concurrency=256,
             timeout_keep_alive=5,

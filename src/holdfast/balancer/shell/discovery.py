@@ -100,11 +100,11 @@ class DnsResolver:
         )
         addresses: set[str] = set()
         ttls: list[float] = []
-        failure: dns.exception.DNSException | None = None
+        failure: Exception | None = None
         for found in families:
             if isinstance(found, dns.resolver.NXDOMAIN | dns.resolver.NoAnswer):
                 continue
-            if isinstance(found, dns.exception.DNSException):
+            if isinstance(found, dns.exception.DNSException | OSError | ValueError):
                 failure = found
             elif isinstance(found, BaseException):
                 raise found

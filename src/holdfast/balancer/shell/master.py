@@ -63,6 +63,7 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.1
 ASK_EVERY_S: Final = 2.0
 """How much of its counting a worker that dies takes with it, at most."""
+READ_DEADLINE_S: Final = 10.0
 FIRST_DISCOVERY_S: Final = 2.0
 """How long the start waits for names to resolve, so that the first requests find their backends."""
 
@@ -99,6 +100,7 @@ class Master:
         self._reloading = asyncio.Lock()
         self._reload_wanted = asyncio.Event()
         self._cut = asyncio.Event()
+        self._lag_s = 0.0
         self._crew: Crew
         self._board: Board
         self._prober: Prober
@@ -194,7 +196,7 @@ class Master:
             case Outcomes(reports):
                 self._apply(self._board.on_reports(slot.number, reports, time.monotonic()))
             case Ready(pid, generation, error):
-                self._log("worker_ready", worker=slot.number, pid=pid, generation=generation, error=error)
+                self._log("worker_ready", worker=slot.number, worker_pid=pid, generation=generation, error=error)
                 self._board.forget(slot.number)
                 self._push()
             case Drained(cut):
@@ -215,8 +217,11 @@ class Master:
 
     async def _tick(self) -> None:
         while True:
+            due = time.monotonic() + TICK_S
             await asyncio.sleep(TICK_S)
-            self._apply(self._board.tick(time.monotonic()))
+            now = time.monotonic()
+            self._lag_s = max(0.0, now - due)
+            self._apply(self._board.tick(now))
             self._push()
 
     def _apply(self, transitions: Iterable[Transition]) -> None:
@@ -248,7 +253,13 @@ class Master:
         """
         async with self._reloading:
             try:
-                wanted = await asyncio.to_thread(self._read_settings)
+                async with asyncio.timeout(READ_DEADLINE_S):
+                    wanted = await asyncio.to_thread(self._read_settings)
+            except TimeoutError as late:
+                remedy = "check the file system that holds it"
+                raise ReloadError(
+                    f"not read after {READ_DEADLINE_S:g} s", where="configuration", remedy=remedy
+                ) from late
             except HoldfastError as invalid:
                 raise ReloadError(
                     str(invalid), where="configuration", remedy="correct it and reload again"
@@ -366,6 +377,7 @@ class Master:
         stale = await self._crew.ask()
         own = {
             "holdfast_config_generation": {"": float(self._generation)},
+            "holdfast_master_lag_seconds": {"": self._lag_s},
             "holdfast_worker_stale": {str(n): float(n in stale) for n in self._crew.serving()},
         }
         return exposition(

@@ -68,6 +68,7 @@ CATALOGUE: Final[Mapping[str, Family]] = {
     "holdfast_backend_penalty": Family("gauge", "Flap penalty.", ("pool", "backend")),
     "holdfast_worker_restarts_total": Family("counter", "Workers that ended unasked."),
     "holdfast_worker_stale": Family("gauge", "1 if the worker did not answer this scrape.", ("worker",)),
+    "holdfast_master_lag_seconds": Family("gauge", "How late the last tick of the master was."),
     "holdfast_config_generation": Family("gauge", "Generation of the configuration in force."),
 }
 

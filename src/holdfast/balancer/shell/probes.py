@@ -27,6 +27,8 @@ from holdfast.balancer.core.settings import BalancerSettings, HealthSettings, Up
 log = logging.getLogger(__name__)
 
 HEAD_LIMIT: Final = 16 * 1024
+FIRST_CHECK_S: Final = 1.0
+"""Within this time of its appearance a backend is checked, however long the interval is."""
 _JITTER: Final = 0.1
 """Intervals vary by 10 % either way, so that checks of many balancers do not fall into step."""
 _INTERIM_ANSWERS: Final = 4
@@ -167,11 +169,14 @@ class Prober:
 
     async def _repeat(self, ref: BackendRef, target: Target) -> None:
         interval = float(target.health.interval)
-        # The first checks are spread over one interval: a hundred backends do not all wait
-        # for the same instant, and a machine with many pools sends no burst.
-        await asyncio.sleep(self._rng.uniform(0, interval))
+        # A hundred backends are not all checked in the same instant.
+        await asyncio.sleep(self._rng.uniform(0, min(interval, FIRST_CHECK_S)))
         while True:
             began = time.monotonic()
-            self._on_result(ref, await self._check(target))
+            try:
+                self._on_result(ref, await self._check(target))
+            except Exception:
+                # A backend that is not checked any more would stay in rotation for ever.
+                log.exception("check broke", extra={"action": "probe", "pool": ref.pool, "backend": ref.backend})
             pause = interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
             await asyncio.sleep(max(0.0, began + pause - time.monotonic()))

@@ -183,6 +183,8 @@ class Checks:
 
     async def check(self, target: Target) -> ProbeResult:
         self.made.append(target)
+        if target.url == "http://broken:1" and len(self.made) == 1:
+            raise RuntimeError("a bug")
         return ProbeResult(passed=True)
 
     def result(self, ref: BackendRef, result: ProbeResult) -> None:
@@ -215,3 +217,18 @@ def test_retargeting_keeps_the_schedule_of_those_that_stay() -> None:
         assert not prober._tasks
 
     run(scenario)
+
+
+def test_a_check_that_breaks_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
+    ref = BackendRef("web", "a")
+
+    async def scenario() -> None:
+        checks = Checks()
+        prober = Prober(checks.result, Random(1), check=checks.check)
+        prober.retarget({ref: target("http://broken:1", interval=Duration(0.001))})
+        assert await checks.next() == ref
+        assert len(checks.made) >= 2
+        await prober.close()
+
+    run(scenario)
+    assert "check broke" in caplog.text
