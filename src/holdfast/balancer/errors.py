@@ -32,7 +32,9 @@ class ControlError(BalancerError):
 
 
 class WorkerError(BalancerError):
-    """A worker could not be kept running."""
+    """A worker could not be kept running, or does not do what it was told."""
+
+    status = 503
 
 
 class DiscoveryError(BalancerError):

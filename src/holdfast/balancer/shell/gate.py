@@ -1,7 +1,7 @@
 """Who may ask the admin plane.
 
 - With a token, every request but ``/healthz`` and ``/readyz`` needs ``Authorization: Bearer
-  TOKEN``. (That the plane listens on loopback when there is none, validation sees to.)
+  TOKEN``. Without one, only clients on loopback are answered.
 - Loopback does not keep a browser out: a page of any site can make it send requests, and a
   name under that site's control can be made to resolve to 127.0.0.1 (DNS rebinding). So
   without a token the ``Host`` must be an address or ``localhost``; a rebound name is neither.
@@ -72,6 +72,8 @@ class Gate:
             # Bytes, because compare_digest takes only ASCII text.
             if not hmac.compare_digest(headers.get("authorization", "").encode(), f"Bearer {token}".encode()):
                 return 401, Problem("the token is missing or wrong", "Authorization", "send Bearer and the admin_token")
+        elif not _is_loopback(scope["client"]):
+            return 403, Problem("without a token only this machine is answered", "admin_token", "set a token")
         elif not _is_address(host):
             return 403, Problem(f"{host[:100]!r} is not this machine", "Host", "ask by address or as localhost")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
@@ -80,10 +82,15 @@ class Gate:
                 return 403, Problem("a page of another origin asks", "Origin", "ask from a command line or this origin")
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
             # A bare `curl -X POST` has neither origin nor body; a browser names its origin with every POST.
-            bare = origin is None and not kind and headers.get("content-length", "0") == "0"
+            empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+            bare = origin is None and not kind and empty
             if kind != "application/json" and not bare:
                 return 415, Problem("the body is not JSON", "Content-Type", "send Content-Type: application/json")
         return None
+
+
+def _is_loopback(client: tuple[str, int] | None) -> bool:
+    return client is not None and ip_address(client[0]).is_loopback
 
 
 def _is_address(host: str) -> bool:

@@ -46,8 +46,8 @@ from holdfast.balancer.core.messages import (
     ToWorker,
     Views,
 )
-from holdfast.balancer.core.settings import BalancerSettings, StrategyName
-from holdfast.balancer.errors import NotFoundError, ReloadError
+from holdfast.balancer.core.settings import BalancerSettings, DiscoverySettings, StrategyName
+from holdfast.balancer.errors import BalancerError, NotFoundError, ReloadError, WorkerError
 from holdfast.balancer.shell.admin import serve_admin
 from holdfast.balancer.shell.crew import APPLY_DEADLINE_S, Crew
 from holdfast.balancer.shell.discovery import DnsDiscovery, DnsResolver, Resolver, SystemResolver
@@ -96,7 +96,7 @@ class Master:
         self._strategies: dict[str, StrategyName] = {}
         self._discovered: dict[str, tuple[Endpoint, ...]] = {}
         self._tally = Tally()
-        self._watchers: dict[str, tuple[Any, asyncio.Task[None]]] = {}
+        self._watchers: dict[str, tuple[DiscoverySettings, asyncio.Task[None]]] = {}
         self._reloading = asyncio.Lock()
         self._reload_wanted = asyncio.Event()
         self._cut = asyncio.Event()
@@ -249,7 +249,8 @@ class Master:
     async def reload(self) -> int:
         """Read the settings anew and put them in force; the new generation.
 
-        Raises :class:`ReloadError`; the old settings then stay, or are back, in force.
+        Raises :class:`ReloadError`; the old settings then stay, or are back, in force. Raises
+        :class:`WorkerError` when the new ones were accepted, but workers are missing.
         """
         async with self._reloading:
             try:
@@ -298,7 +299,12 @@ class Master:
         self._push()
         self._crew.scale(wanted.workers, wanted.drain_timeout)
         self._crew.look()
-        await self._crew.until(lambda: self._crew.in_force(self._generation), APPLY_DEADLINE_S)
+        if not await self._crew.until(lambda: self._crew.in_force(self._generation), APPLY_DEADLINE_S):
+            raise WorkerError(
+                f"generation {self._generation} is accepted, but after {APPLY_DEADLINE_S:g} s not in force in all",
+                where="workers",
+                remedy="read the log, and ask /readyz for their states",
+            )
 
     async def _roll_out(self, settings: BalancerSettings, discovered: dict[str, tuple[Endpoint, ...]]) -> str | None:
         """Give every worker a new generation; why one refused it, if one did."""
@@ -320,7 +326,7 @@ class Master:
             self._reload_wanted.clear()
             try:
                 await self.reload()
-            except ReloadError as refused:
+            except BalancerError as refused:
                 log.warning("reload refused", extra={"action": "reload", "why": str(refused)})
             except Exception:
                 # Whatever reads the configuration is not ours; it must not take the balancer down.
@@ -345,7 +351,7 @@ class Master:
             async with self._reloading:
                 try:
                     await self._put_in_force(self._settings, {**self._discovered, pool: endpoints})
-                except ReloadError as refused:
+                except BalancerError as refused:
                     log.warning("discovery refused", extra={"action": "discovery", "pool": pool, "why": str(refused)})
                 else:
                     self._event("discovery", {"pool": pool, "backends": [e.backend for e in endpoints]})
