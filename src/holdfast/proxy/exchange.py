@@ -103,6 +103,7 @@ class Exchange:
         "traceparent",
         "trail",
         "trial",
+        "trials_failed",
         "tried",
         "tunnelled",
         "unrepeatable",
@@ -130,6 +131,7 @@ class Exchange:
         self.upstream: UpstreamConnection | None = None
         self.connecting: asyncio.Task[None] | None = None
         self.trial = False
+        self.trials_failed = 0
         self.tunnelled = False
         self.keep = False
         self.answer_sent = False
@@ -551,7 +553,8 @@ class Exchange:
 
     def _may_retry(self, now: float, *, reached: bool) -> bool:
         """Whether another attempt may follow; spends the budget when it may."""
-        if self.attempts >= self.pool.policy.attempts:
+        # A trial is our question, not the client's: it costs the request none of its attempts.
+        if self.attempts - self.trials_failed >= self.pool.policy.attempts:
             self.refusal = "attempts"
         elif now >= self.deadline:
             self.refusal = "deadline"
@@ -597,6 +600,7 @@ class Exchange:
         (backend.trial_outcomes if self.trial else backend.outcomes).failed(failure, self.number)
         backend.failures[failure] = backend.failures.get(failure, 0) + 1
         if self.trial:
+            self.trials_failed += 1
             backend.trials = 0  # until the master, who hears of this now, says otherwise
         self.client.engine.urgent()
 
