@@ -138,39 +138,52 @@ class Backend:
     def handle(self, connection: Connection, request_id: int, *, health: bool, keep_body: bool) -> None:
         """Decide what happens to one complete request."""
         now = time.monotonic()
+        answered, answer, cost_s = self._fate(now, health=health, keep_body=keep_body)
+        finish = now
+        if cost_s > 0.0:
+            finish = max(now, self._free_at[0]) + cost_s
+            heapq.heapreplace(self._free_at, finish)
+            if self._is_down(finish):
+                # Without this, what waited inside would be answered well while the backend is
+                # down, and a flapper would be worth more than its up share.
+                answered, answer = "status", self.unavailable
+        if not health:
+            self.ledger.append(Attempt(request_id, now, answered))
+        if answered == "hang":
+            return
+        if cost_s > 0.0:
+            self.loop.call_later(finish - now, connection.answer, answer)
+        else:
+            connection.answer(answer)
+
+    def _fate(self, now: float, *, health: bool, keep_body: bool) -> tuple[Answered, bytes | None, float]:
+        """How the current fault treats a request: outcome, answer (``None``: a reset), cost in seconds of a slot."""
         fault = self._fault
-        answered: Answered = "ok"
-        answer: bytes | None = self.ok if keep_body else self.ok_head
-        cost_s = self.spec.service_s
+        # Checks do not queue behind traffic: a busy backend is not a sick one.
+        cost_s = 0.0 if health else self.spec.service_s
         match fault.kind:
             case "hang":
-                answered, answer, cost_s = "hang", b"", 0.0
+                return "hang", b"", 0.0
             case "unavailable":
-                answered, answer, cost_s = "status", self.unavailable, 0.0
-            case "flap" if (now - self._epoch) % fault.period_s < fault.down_s:
-                answered, answer, cost_s = "status", self.unavailable, 0.0
+                return "status", self.unavailable, 0.0
+            case "flap" if self._is_down(now):
+                return "status", self.unavailable, 0.0
             case "hidden" if not health:
-                answered, answer, cost_s = "status", self.unavailable, 0.0
+                return "status", self.unavailable, 0.0
             case "error500" if not health:
-                answered, answer = "status", self.error
+                return "status", self.error, cost_s
             case "reset" if not health and self._rng.random() < fault.share:
-                answered, answer = "reset", None
+                return "reset", None, cost_s
             case "slow":
                 cost_s *= fault.factor
             case _:
                 pass
-        if health:
-            cost_s = 0.0  # checks must not queue behind traffic: a busy backend is not a sick one
-        else:
-            self.ledger.append(Attempt(request_id, now, answered))
-        if answered == "hang":
-            return
-        if cost_s == 0.0:
-            connection.answer(answer)
-            return
-        finish = max(now, self._free_at[0]) + cost_s
-        heapq.heapreplace(self._free_at, finish)
-        self.loop.call_later(finish - now, connection.answer, answer)
+        return "ok", self.ok if keep_body else self.ok_head, cost_s
+
+    def _is_down(self, moment: float) -> bool:
+        """Whether this is a flapper, in the down part of its cycle."""
+        fault = self._fault
+        return fault.kind == "flap" and (moment - self._epoch) % fault.period_s < fault.down_s
 
 
 class Connection(asyncio.Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import resource
 import tempfile
 import time
@@ -17,7 +16,7 @@ import uvloop
 from holdfast import evidence
 from holdfast.drills.dead_backend import DeadBackend
 from holdfast.drills.errors import UnknownDrillError
-from holdfast.drills.findings import Drill, Findings, Setting
+from holdfast.drills.findings import Drill, Findings, Origin, Setting
 from holdfast.drills.flapping import Flapping
 from holdfast.drills.idle import Idle
 from holdfast.drills.outage import Outage
@@ -54,7 +53,7 @@ def run_drill(name: str, *, quick: bool, seed: int | None, out: Path, progress: 
         known = ", ".join(one.name for one in _DRILLS)
         raise UnknownDrillError(f"there is no drill {name!r}; there are {known}")
     _allow_open_files()
-    started = dt.datetime.now(dt.UTC)
+    origin = Origin.now()
     clock = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"holdfast-{name}-") as directory:
         setting = Setting(
@@ -64,7 +63,7 @@ def run_drill(name: str, *, quick: bool, seed: int | None, out: Path, progress: 
             progress=progress,
         )
         found = _run(drill, setting)
-    record = found.record(drill, setting, started=started, duration_s=time.monotonic() - clock)
+    record = found.record(drill, setting, origin, duration_s=time.monotonic() - clock)
     return evidence.write(record, out)
 
 

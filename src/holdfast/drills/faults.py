@@ -18,7 +18,7 @@ FaultKind = Literal["healthy", "flap", "reset", "hidden", "hang", "refuse", "err
 kind           traffic                           costs a slot        ``/health``
 =============  ================================  ==================  ================
 healthy        200 after the service time        yes                 200
-flap           503 at once while down            only while up       503 while down
+flap           503 while down: new ones at once  only while up       503 while down
 reset          a share is reset after service    yes                 200
 hidden         503 at once                       no                  200
 hang           read, never answered              no                  never answered

@@ -35,6 +35,24 @@ class Setting:
         return quick if self.quick else full
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a run was made from, taken before it begins: files may change while it lasts."""
+
+    started: dt.datetime
+    commit: str | None
+    dirty: bool
+    inputs: dict[str, str]
+
+    @classmethod
+    def now(cls) -> Origin:
+        """The code and the moment."""
+        root = evidence.project_root()
+        commit, dirty = evidence.commit_of(root)
+        inputs = evidence.digest_files(_inputs(root), root)
+        return cls(started=dt.datetime.now(dt.UTC), commit=commit, dirty=dirty, inputs=inputs)
+
+
 @dataclass(slots=True)
 class Findings:
     """Samples, metrics and claims of a drill.
@@ -110,25 +128,23 @@ class Findings:
         value = self.metrics[metric].value
         self.claims.append(Claim.judge(text, metric, comparison, bound, value, in_quick=in_quick))
 
-    def record(self, drill: Drill, setting: Setting, *, started: dt.datetime, duration_s: float) -> Record:
+    def record(self, drill: Drill, setting: Setting, origin: Origin, *, duration_s: float) -> Record:
         """The complete record."""
-        root = evidence.project_root()
-        commit, dirty = evidence.commit_of(root)
         suffix = "-quick" if setting.quick else ""
         argv = ["holdfast", "drill", "run", drill.name, "--seed", str(setting.seed)]
         return Record(
-            id=f"{started:%Y%m%dT%H%M%SZ}-{(commit or 'nocommit')[:8]}{suffix}",
+            id=f"{origin.started:%Y%m%dT%H%M%SZ}-{(origin.commit or 'nocommit')[:8]}{suffix}",
             drill=drill.name,
             title=drill.title,
             argv=(*argv, "--quick") if setting.quick else tuple(argv),
-            commit=commit,
-            dirty=dirty,
-            inputs=evidence.digest_files(_inputs(root), root),
+            commit=origin.commit,
+            dirty=origin.dirty,
+            inputs=origin.inputs,
             machine=Machine.here(),
             versions=evidence.versions_of(_DISTRIBUTIONS, _PROGRAMS),
             seed=setting.seed,
             quick=setting.quick,
-            started=started,
+            started=origin.started,
             duration_s=round(duration_s, 3),
             parameters=self.parameters,
             notes=tuple(self.notes),

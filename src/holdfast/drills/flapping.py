@@ -16,6 +16,7 @@ giving up is not free, which it would be if capacities were endless.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Final
 
 from holdfast.drills import ledgers
@@ -52,6 +53,18 @@ def fleet_spec(seed: int) -> FleetSpec:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phases:
+    """How long each phase lasts, in seconds."""
+
+    hold_s: float = 45.0
+    squeeze_s: float = 10.0
+    return_s: float = 25.0
+
+
+QUICK: Final = Phases(hold_s=3.0, squeeze_s=1.0, return_s=1.0)
+
+
 class Flapping:
     """``holdfast drill run flapping``."""
 
@@ -63,13 +76,14 @@ class Flapping:
         found = Findings(control_what="the same balancer with damping, breaker and retry budget off")
         spec = fleet_spec(setting.seed)
         good = spec.good_capacity_per_s()
+        phases = QUICK if setting.quick else Phases()
         found.parameters |= {
             "good_capacity_per_s": good,
             "hold_per_s": good * HOLD_SHARE,
-            "hold_s": setting.pick(45, 6),
+            "hold_s": phases.hold_s,
             "squeeze_per_s": good * SQUEEZE_SHARE,
-            "squeeze_s": setting.pick(10, 2),
-            "return_s": setting.pick(25, 2),
+            "squeeze_s": phases.squeeze_s,
+            "return_s": phases.return_s,
             "workers": WORKERS,
         }
         field, notes = field_of(without=UNPROTECTED)
@@ -80,16 +94,16 @@ class Flapping:
                 Fleet(spec) as fleet,
                 contender(backends=fleet.ports, workers=WORKERS, directory=setting.directory) as proxy,
             ):
-                await _measure(found, setting, spec, fleet, proxy)
+                await _measure(found, setting, phases, fleet, proxy)
         _conclude(found, [name for name in field if name != CONTROL])
         return found
 
 
-async def _measure(found: Findings, setting: Setting, spec: FleetSpec, fleet: Fleet, proxy: Contender) -> None:
-    name = proxy.name
+async def _measure(found: Findings, setting: Setting, phases: Phases, fleet: Fleet, proxy: Contender) -> None:
+    name, spec = proxy.name, fleet.spec
     good = spec.good_capacity_per_s()
     whole = sum(backend.capacity_per_s for backend in spec.backends)
-    hold_s, squeeze_s, return_s = setting.pick(45, 6), setting.pick(10, 2), setting.pick(25, 2)
+    hold_s, squeeze_s, return_s = phases.hold_s, phases.squeeze_s, phases.return_s
     # Healthy warm-up: connections are open and latencies known before the first fault.
     warm = Plan(rate_per_s=good * RETURN_SHARE, duration_s=setting.pick(2, 0.5), seed=setting.seed, first_id=10**9)
     await run_plan(warm, port=proxy.port)

@@ -1,0 +1,27 @@
+"""Every drill, in its quick form, from the contenders to the record on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from holdfast.drills import list_drills, run_drill
+from holdfast.evidence import load, project_root, stale_inputs
+from tests.machine import require_tool
+
+
+@pytest.mark.parametrize("name", [drill.name for drill in list_drills()])
+def test_a_quick_run_leaves_a_record_whose_claims_hold_as_far_as_it_can_judge(name: str, tmp_path: Path) -> None:
+    if name == "throughput":
+        require_tool("wrk")
+        require_tool("nginx")
+    said: list[str] = []
+    record = load(run_drill(name, quick=True, seed=11, out=tmp_path, progress=said.append))
+    assert record.failed_claims() == ()
+    assert record.metrics
+    assert record.seed == 11
+    assert said
+    assert stale_inputs(record, project_root()) == ()
+    assert (record.control is not None) == (name != "idle")
+    assert all("unsent" not in series for series in record.samples)
