@@ -62,10 +62,14 @@ class View(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Views(msgspec.Struct, frozen=True, tag="views"):
-    """New views of some backends. ``pool_limits`` bounds in-flight requests (capacity-aware panic)."""
+    """New views of some backends; directly behind a ``Configure``, of all.
+
+    A backend that the worker does not know (a reload has just added or removed it) is ignored.
+    """
 
     views: tuple[View, ...]
     pool_limits: dict[str, int | None] = {}
+    """Requests in flight by pool, over all workers, while it panics; ``None`` ends that bound."""
 
 
 class Switch(msgspec.Struct, frozen=True, tag="switch"):

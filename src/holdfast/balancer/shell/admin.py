@@ -198,7 +198,7 @@ async def events(
     plane: Plane, last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None
 ) -> Response[Any]:
     """State transitions as server-sent events: the kept ones after ``Last-Event-ID``, then live."""
-    stream = _stream(plane.events, last_event_id)
+    stream = event_stream(plane.events, last_event_id)
     try:
         # The first piece is made here, so that a full house is a 503 and not an empty 200.
         first = await anext(stream)
@@ -243,8 +243,9 @@ def _without_credentials(url: str) -> str:
     return parts._replace(netloc=f"{_MASK}@{host}").geturl() if at and user else url
 
 
-async def _stream(log: EventLog, last_id: str | None) -> AsyncIterator[bytes]:
-    with log.subscribe(last_id) as subscriber:
+async def event_stream(events: EventLog, last_id: str | None) -> AsyncIterator[bytes]:
+    """Server-sent events after ``last_id``. Raises :class:`TooManySubscribersError` at its first step."""
+    with events.subscribe(last_id) as subscriber:
         yield b": holdfast events\nretry: 2000\n\n"
         async for event in subscriber.events(HEARTBEAT_S):
             yield b": still here\n\n" if event is None else _frame(event)

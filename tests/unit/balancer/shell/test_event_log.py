@@ -7,6 +7,7 @@ import datetime as dt
 
 import pytest
 
+from holdfast.balancer.shell.admin import event_stream
 from holdfast.balancer.shell.events import KEPT, SUBSCRIBER_QUEUE, SUBSCRIBERS, EventLog, TooManySubscribersError
 
 AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -85,6 +86,23 @@ def test_a_slow_subscriber_is_dropped_and_others_are_not() -> None:
             assert not quick.dropped
             received = [event async for event in slow.events(heartbeat_s=5.0)]
             assert len(received) == SUBSCRIBER_QUEUE
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_is_dropped_says_how_to_come_back() -> None:
+    async def scenario() -> None:
+        log = EventLog("boot")
+        stream = event_stream(log, None)
+        assert (await anext(stream)).startswith(b": holdfast events\n")
+        for number in range(SUBSCRIBER_QUEUE + 1):
+            log.append("transition", {"n": number, "text": "two\nlines"}, AT)
+        pieces = [piece async for piece in stream]
+        assert pieces[0] == (
+            b'id: boot-1\nevent: transition\ndata: {"at":"2026-01-01T00:00:00Z","n":0,"text":"two\\nlines"}\n\n'
+        )
+        assert pieces[-1] == b": the stream ends here, come back with Last-Event-ID\n\n"
+        assert len(pieces) == SUBSCRIBER_QUEUE + 1
 
     asyncio.run(scenario())
 
