@@ -7,6 +7,7 @@ It writes what it hears as JSON lines to standard output's stand-in, the file na
 ``refuse``     refuses every configuration after its first whose drain timeout is 13 s
 ``silent``     never answers ``Ask``
 ``stubborn``   ignores ``Drain``
+``deaf``       does not answer a configuration after its first
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ async def main() -> int:
                     strategies=strategies,
                 )
                 refused = mode == "refuse" and started and float(settings.drain_timeout) == 13.0
-                channel.post(m.Ready(os.getpid(), generation, "no such certificate" if refused else None))
+                if mode != "deaf" or not started:
+                    channel.post(m.Ready(os.getpid(), generation, "no such certificate" if refused else None))
                 if not started:
                     served = m.BackendReport(m.BackendRef("web", "b"), (m.Run(None, 100),), 0, 0.01)
                     channel.post(m.Outcomes((served,)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -230,6 +231,52 @@ def test_a_configuration_that_a_worker_refuses_is_taken_back_everywhere(
             assert set(running.master.snapshot()) == {"web"}
             last = [line for line in running.heard("configure") if line["generation"] == 3]
             assert [line["pools"] for line in last] == [["web"], ["web"]]
+
+    run(scenario)
+
+
+def test_a_worker_that_does_not_take_a_configuration_is_replaced(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its successor starts with the new one, and only then the reload is answered."""
+    monkeypatch.setenv("STUB_MODE", "deaf")
+    monkeypatch.setattr("holdfast.balancer.shell.crew.APPLY_DEADLINE_S", 0.1)
+
+    async def scenario() -> None:
+        async with start(settings(workers=1)) as running:
+            (first,) = {line["pid"] for line in running.heard("configure")}
+            assert await running.master.reload() == 2
+            assert running.heard("configure")[-1]["pid"] != first
+            assert running.heard("configure")[-1]["generation"] == 2
+
+    run(scenario)
+
+
+def test_a_reload_that_leaves_workers_behind_says_so(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings are accepted, but the answer is 503: nobody should believe that all is well."""
+    monkeypatch.setattr("holdfast.balancer.shell.master.APPLY_DEADLINE_S", 0.05)
+
+    async def scenario() -> None:
+        async with start(settings(workers=1)) as running:
+            monkeypatch.setenv("STUB_MODE", "crash")
+            running.next_settings(settings(workers=2))
+            answer = await running.ask("POST", "/admin/reload")
+            assert (answer.status, answer.json()["where"]) == (503, "workers")
+            monkeypatch.delenv("STUB_MODE")
+            await running.until(lambda: len(running.master._crew.serving()) == 2)
+
+    run(scenario)
+
+
+def test_reading_a_configuration_has_a_deadline(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that hangs does not hang the admin plane."""
+    monkeypatch.setattr("holdfast.balancer.shell.master.READ_DEADLINE_S", 0.05)
+    released = threading.Event()
+
+    async def scenario() -> None:
+        async with start(settings(workers=1)) as running:
+            running.master._read_settings = lambda: (released.wait(10), settings(workers=1))[1]
+            answer = await running.ask("POST", "/admin/reload")
+            assert (answer.status, answer.json()["where"]) == (400, "configuration")
+            released.set()
 
     run(scenario)
 
