@@ -86,6 +86,7 @@ def check_ports(port_base: int) -> tuple[int, int]:
 
 async def run(
     *,
+    environ: Mapping[str, str],
     port_base: int = 8080,
     sink: Sink = to_stderr,
     on_up: Callable[[Sequence[Service], Addresses, Path], None] | None = None,
@@ -93,6 +94,7 @@ async def run(
 ) -> None:
     """Run the demo until told to stop.
 
+    ``environ`` is added to that of the services.
     ``on_up`` is called when everything runs, with the path of the configuration in force;
     ``on_beat`` every second with a line of status.
     """
@@ -103,8 +105,8 @@ async def run(
         file = Path(directory, "holdfast.yaml")
         file.write_text(configuration(front, admin, ports), encoding="utf-8")  # noqa: ASYNC240 - before anything runs
         config = load(file, environ={}, ports=False).config
-        all_services = [_backend(name, port, urls) for name, port in zip("abc", ports, strict=True)]
-        all_services += services(config, file)
+        all_services = [_backend(name, port, urls, environ) for name, port in zip("abc", ports, strict=True)]
+        all_services += services(config, file, environ)
         beating: list[asyncio.Task[None]] = []
 
         def up(addresses: Addresses) -> None:
@@ -121,7 +123,7 @@ async def run(
             await asyncio.gather(*beating, return_exceptions=True)
 
 
-def _backend(name: str, port: int, urls: tuple[str, str]) -> Service:
+def _backend(name: str, port: int, urls: tuple[str, str], environ: Mapping[str, str]) -> Service:
     rhythm = ("--cycle", str(CYCLE_S), "--bad", str(BAD_S)) if name == "c" else ()
     return Service(
         name=f"backend {name}",
@@ -130,6 +132,7 @@ def _backend(name: str, port: int, urls: tuple[str, str]) -> Service:
             "run", "demo-backend", "--id", name, "--port", str(port), "--front", urls[0], "--admin", urls[1], *rhythm
         ),
         drain_s=2.0,
+        environ=environ,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -27,8 +27,8 @@ def command(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "holdfast", *arguments)
 
 
-def services(config: Config, file: str | Path) -> list[Service]:
-    """What has to run for a configuration, each as a process of its own."""
+def services(config: Config, file: str | Path, environ: Mapping[str, str]) -> list[Service]:
+    """What has to run for a configuration, each as a process of its own; ``environ`` is added to theirs."""
     found: list[Service] = []
     if config.balancer is not None:
         found.append(
@@ -37,6 +37,7 @@ def services(config: Config, file: str | Path) -> list[Service]:
                 about="load balancer",
                 argv=command("run", "balancer", "-c", str(file)),
                 drain_s=config.balancer.drain_timeout,
+                environ=environ,
             )
         )
     return found
@@ -77,11 +78,12 @@ def run(main: Coroutine[Any, Any, int]) -> int:
 def up(
     file: str | Path,
     *,
+    environ: Mapping[str, str],
     sink: Sink = to_stderr,
     on_up: Callable[[Sequence[Service], Addresses], None] | None = None,
 ) -> None:
     """Run everything in the file until told to stop. Raises what :func:`load` and the supervisor raise."""
     config = load(file).config
-    wanted = services(config, file)
+    wanted = services(config, file, environ)
     announced = None if on_up is None else partial(on_up, wanted)
     asyncio.run(Supervisor(wanted, config.supervisor, rng=Random(), sink=sink, on_up=announced).run())

@@ -19,14 +19,18 @@ from holdfast.app.terminal import StatusLine, startup_table
 from holdfast.telemetry import logs
 
 LOG_FORMAT: Final = "HOLDFAST_LOG_FORMAT"
-"""``human`` or ``json``; by default a terminal gets ``human``. Children inherit the choice, as they write to a pipe."""
+"""``human`` or ``json``; by default a terminal gets ``human``. Children are told, as they write to a pipe."""
 
 
-def log_to_stderr() -> logging.Handler:
+def log_to_stderr(stream: logs.Stream | None = None, *, interactive: bool | None = None) -> logging.Handler:
     """Set logging up for a service."""
-    choice = os.environ.get(LOG_FORMAT)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the balancer says itself when it is ready, and where
-    return logs.configure(human={"human": True, "json": False}.get(choice or ""))
+    choice = {"human": True, "json": False}.get(os.environ.get(LOG_FORMAT, ""))
+    return logs.configure(stream=stream, human=interactive if choice is None else choice)
+
+
+def _for_children(*, interactive: bool) -> dict[str, str]:
+    return {LOG_FORMAT: os.environ.get(LOG_FORMAT) or ("human" if interactive else "json")}
 
 
 class _AfterTheTable(logging.Filter):
@@ -41,10 +45,10 @@ class _AfterTheTable(logging.Filter):
 def run_file(file: Path) -> None:
     """Run everything in a file."""
     interactive = sys.stderr.isatty()
-    os.environ.setdefault(LOG_FORMAT, "human" if interactive else "json")
     handler = log_to_stderr()
+    environ = _for_children(interactive=interactive)
     if not interactive:
-        run_services(file)
+        run_services(file, environ=environ)
         return
     table = _AfterTheTable()
     handler.addFilter(table)
@@ -53,21 +57,21 @@ def run_file(file: Path) -> None:
         sys.stderr.write(startup_table(started, addresses, columns=shutil.get_terminal_size().columns))
         table.shown = True
 
-    run_services(file, on_up=on_up)
+    run_services(file, environ=environ, on_up=on_up)
 
 
 def run_demo(port_base: int) -> None:
     """Run the demo."""
     interactive = sys.stderr.isatty()
-    os.environ.setdefault(LOG_FORMAT, "human" if interactive else "json")
+    environ = _for_children(interactive=interactive)
     if not interactive:
         log_to_stderr()
-        asyncio.run(demo.run(port_base=port_base))
+        asyncio.run(demo.run(environ=environ, port_base=port_base))
         return
     columns = shutil.get_terminal_size().columns
     status = StatusLine(sys.stderr, columns=columns)
     table = _AfterTheTable()
-    logs.configure(stream=status, human=os.environ[LOG_FORMAT] == "human").addFilter(table)
+    log_to_stderr(status, interactive=True).addFilter(table)
 
     def on_up(started: Sequence[Service], addresses: Addresses, file: Path) -> None:
         status.write(startup_table(started, addresses, columns=columns))
@@ -78,7 +82,10 @@ def run_demo(port_base: int) -> None:
         )
         table.shown = True
 
+    running = demo.run(
+        environ=environ, port_base=port_base, sink=status.write_bytes, on_up=on_up, on_beat=status.update
+    )
     try:
-        asyncio.run(demo.run(port_base=port_base, sink=status.write_bytes, on_up=on_up, on_beat=status.update))
+        asyncio.run(running)
     finally:
         status.close()
