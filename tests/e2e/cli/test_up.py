@@ -12,13 +12,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
+
+from holdfast.app.ports import free_ports
 
 DEADLINE_S = 30.0
 
@@ -181,6 +185,55 @@ def test_a_file_is_run_reloaded_and_drained(tmp_path: Path, number: signal.Signa
         assert process.wait(DEADLINE_S) == 0
         upstream.terminate()
         assert upstream.wait(DEADLINE_S) == 0
+
+
+FLAPPING = """\
+balancer:
+  listen: ["127.0.0.1:{front}"]
+  admin: null
+  pools:
+    web:
+      backends:
+        - {{id: a, url: "http://127.0.0.1:{a}"}}
+        - {{id: b, url: "http://127.0.0.1:{b}"}}
+        - {{id: c, url: "http://127.0.0.1:{c}"}}
+      health: {{enabled: false}}
+      breaker: {{open_min: 500ms, open_max: 1s, ramp: 500ms}}
+  access_log: {{enabled: false}}
+"""
+
+
+def test_a_backend_that_fails_traffic_leaves_and_returns_and_no_client_notices(tmp_path: Path) -> None:
+    front, a, b, c = free_ports(4)
+    file = tmp_path / "holdfast.yaml"
+    file.write_text(FLAPPING.format(front=front, a=a, b=b, c=c))
+    answers: list[str] = []
+    stop = threading.Event()
+
+    def client() -> None:
+        while not stop.is_set():
+            answers.append(fetch(f"http://127.0.0.1:{front}/"))
+
+    with contextlib.ExitStack() as stack:
+        for name, port in (("a", a), ("b", b)):
+            stack.enter_context(holdfast(tmp_path, "run", "demo-backend", "--id", name, "--port", str(port)))
+        rhythm = ("--cycle", "4", "--bad", "2")
+        stack.enter_context(holdfast(tmp_path, "run", "demo-backend", "--id", "c", "--port", str(c), *rhythm))
+        process = stack.enter_context(holdfast(tmp_path, "up", "-c", str(file)))
+        wait_for(process.stderr, action="service_up", service="balancer")
+        with ThreadPoolExecutor(4) as clients:
+            sending = [clients.submit(client) for _ in range(4)]
+            try:
+                wait_for(process.stderr, action="transition", backend="c", to="open")
+                wait_for(process.stderr, action="transition", backend="c", to="ramping")
+                wait_for(process.stderr, action="transition", backend="c", to="up")
+            finally:
+                stop.set()
+            for done in sending:
+                done.result()  # raises what a client met
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+    assert all(answer.startswith("Hello from backend") for answer in answers)
 
 
 def test_a_wrong_file_starts_nothing(tmp_path: Path) -> None:
