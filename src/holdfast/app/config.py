@@ -25,7 +25,6 @@ from holdfast.kernel import Duration
 from holdfast.telemetry.logs import is_secret_name
 
 MAX_FILE_BYTES: Final = 2**20
-DEFAULT_FILE: Final = "holdfast.yaml"
 
 _HOUR: Final = Duration(3600.0)
 _WEEK: Final = Duration(7 * 86400.0)
@@ -82,7 +81,7 @@ def _read(name: str) -> str:
         with FilePath(name).open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        remedy = "check the path and its permissions" if name != DEFAULT_FILE else "name a file with -c FILE"
+        remedy = "check the path and its permissions"
         reason = (error.strerror or type(error).__name__).lower()
         raise ConfigError(name, [Diagnostic(message=f"cannot be read: {reason}", remedy=remedy)]) from error
     if len(data) > MAX_FILE_BYTES:

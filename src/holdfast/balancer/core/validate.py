@@ -569,7 +569,8 @@ def _routes(settings: BalancerSettings) -> Iterator[Problem]:
     seen: dict[tuple[str, str], int] = {}
     for index, route in enumerate(settings.routes):
         yield from _route(("routes", index), route, settings)
-        first = seen.setdefault((route.host.lower(), route.path), index)
+        # As the router compares them: the case of a host, its final dot and a final slash tell nothing apart.
+        first = seen.setdefault((route.host.lower().removesuffix("."), route.path.rstrip("/")), index)
         if first != index:
             yield Problem(
                 path=("routes", index),

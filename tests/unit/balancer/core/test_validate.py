@@ -160,7 +160,12 @@ def test_another_hash_key_is_refused(hash_on: str) -> None:
         (balancer(routes=(RouteSettings(pool="web", host="a:80"),)), ("routes.0.host", "not a host pattern")),
         (balancer(routes=(RouteSettings(pool="web", host="*.*.x"),)), ("routes.0.host", "not a host pattern")),
         (
-            balancer(routes=(RouteSettings(pool="web", host="A.x"), RouteSettings(pool="web", host="a.x"))),
+            balancer(
+                routes=(
+                    RouteSettings(pool="web", host="A.x", path="/a/"),
+                    RouteSettings(pool="web", host="a.x", path="/a"),
+                )
+            ),
             ("routes.1", "the same host and path as routes[0]"),
         ),
         (balancer(pools={}), ("pools", "no pool")),
