@@ -91,6 +91,7 @@ async def serve(backend: DemoBackend, *, host: str = "127.0.0.1") -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a reload: there is nothing to read
     started = loop.time()
     open_connections: set[asyncio.Task[None]] = set()
 

@@ -11,7 +11,8 @@ Rules:
   which no restart mends), ends everything with an error that names it.
 - SIGTERM and SIGINT drain all children at once; each has its own bound plus ``grace``, after which
   its process group is killed. A second one of these signals kills at once.
-- SIGHUP is passed on: each service reloads by itself.
+- SIGHUP is passed on, to a service that is starting when it is ready: each reloads by itself.
+  If the terminal has gone, nobody asked for a reload, and everything drains.
 - Children get SIGTERM from the kernel should this process die.
 """
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections import deque
@@ -56,6 +58,14 @@ def to_stderr(data: bytes) -> None:
     sys.stderr.buffer.flush()
 
 
+def _has_terminal() -> bool:
+    """Whether a terminal shows our standard error; no longer so after a hang-up."""
+    try:
+        return os.isatty(sys.stderr.fileno())
+    except (OSError, ValueError):  # replaced by something without a descriptor
+        return False
+
+
 class Supervisor:
     """Runs until it is told to stop or a service cannot be kept running."""
 
@@ -74,6 +84,9 @@ class Supervisor:
         self._sink = sink
         self._on_up = on_up
         self._children: dict[str, Child] = {}
+        self._ready: set[str] = set()
+        self._reload_due: set[str] = set()
+        self._terminal = _has_terminal()
         self._addresses: dict[str, dict[str, str]] = {}
         self._stop = asyncio.Event()
         self._kill = asyncio.Event()
@@ -113,9 +126,15 @@ class Supervisor:
         self._stop.set()
 
     def _pass_on_reload(self) -> None:
+        if self._terminal and not _has_terminal():
+            self._asked_to_stop(signal.SIGHUP)
+            return
         _log.info("reload", extra={"action": "reload", "services": list(self._children)})
-        for child in self._children.values():
-            child.signal(signal.SIGHUP)
+        for name, child in self._children.items():
+            if name in self._ready:
+                child.signal(signal.SIGHUP)
+            else:  # it may have read the old file, and has no handler yet: the signal would end it
+                self._reload_due.add(name)
 
     def _fail(self, failure: ServiceFailed) -> None:
         if self._failure is None:
@@ -126,29 +145,45 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         exits: deque[float] = deque()
         while not self._stop.is_set():
-            child = await Child.start(service, self._sink)
-            self._children[service.name] = child
             try:
-                reason = await self._attend(child)
-            finally:
-                await child.close()
-                del self._children[service.name]
-            if reason is None:
-                return
+                child = await Child.start(service, self._sink)
+            except OSError as error:  # no process, memory or descriptor left: may pass
+                reason, last_words = f"cannot be started: {error.strerror}", list[str]()
+            else:
+                ended = await self._live(child)
+                if ended is None:
+                    return
+                reason, last_words = ended, child.last_words()
             exits.append(loop.time())
             while exits[0] < loop.time() - self._settings.window:
                 exits.popleft()
-            await self._after(child, reason, len(exits))
+            await self._after(service, reason, last_words, len(exits))
 
-    async def _after(self, child: Child, reason: str, exits: int) -> None:
-        """A child ended unasked for the ``exits``-th time within the window: wait, or give up."""
-        service, settings = child.service, self._settings
-        if child.exit.done() and child.exit.result() == _WRONG_INPUT:
-            self._fail(ServiceFailed(service.name, "refused its input", child.last_words(), exit_code=_WRONG_INPUT))
-            return
+    async def _live(self, child: Child) -> str | None:
+        """See one child through its life and clean up after it. Returns why it is to be started again, if it is."""
+        name = child.service.name
+        self._children[name] = child
+        try:
+            reason = await self._attend(child)
+        finally:
+            await child.close()
+            del self._children[name]
+            self._ready.discard(name)
+        status = child.exit.result() if child.exit.done() else None
+        if reason is None and status not in {0, -signal.SIGTERM}:
+            ending = describe(status) if status is not None else "cannot be killed"
+            self._fail(ServiceFailed(name, f"did not stop in order: {ending}", child.last_words()))
+        if reason is not None and status == _WRONG_INPUT:
+            self._fail(ServiceFailed(name, "refused its input", child.last_words(), exit_code=_WRONG_INPUT))
+            return None
+        return reason
+
+    async def _after(self, service: Service, reason: str, last_words: Sequence[str], exits: int) -> None:
+        """A service ended unasked for the ``exits``-th time within the window: wait, or give up."""
+        settings = self._settings
         if exits > settings.restarts:
             gave_up = f"{reason}, after {settings.restarts} restarts within {settings.window}"
-            self._fail(ServiceFailed(service.name, gave_up, child.last_words()))
+            self._fail(ServiceFailed(service.name, gave_up, last_words))
             return
         delay = full_jitter(exits - 1, self._rng, base_s=settings.backoff_min, cap_s=settings.backoff_max)
         fields = {
@@ -163,7 +198,7 @@ class Supervisor:
                 await self._stop.wait()
 
     async def _attend(self, child: Child) -> str | None:
-        """See one child through its life. Returns why it ended, or ``None`` when it was to end."""
+        """Wait until a child ends, or end it. Returns why it ended, or ``None`` when it was to end."""
         stopping = asyncio.create_task(self._stop.wait())
         starting = asyncio.create_task(self._welcome(child))
         try:
@@ -195,6 +230,10 @@ class Supervisor:
         name, everybody = child.service.name, {service.name for service in self._services}
         complete = self._addresses.keys() >= everybody
         self._addresses[name] = addresses
+        self._ready.add(name)
+        if name in self._reload_due:
+            self._reload_due.discard(name)
+            child.signal(signal.SIGHUP)
         fields = {"action": "service_up", "service": name, "child_pid": child.pid, "addresses": addresses}
         _log.info("%s is up", name, extra=fields)
         if not complete and self._addresses.keys() >= everybody:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections.abc import Sequence
@@ -77,5 +78,6 @@ class StatusLine:
                 self._put("\n")
 
     def _put(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        with contextlib.suppress(OSError, ValueError):  # the terminal has gone, which others notice
+            self._stream.write(text)
+            self._stream.flush()

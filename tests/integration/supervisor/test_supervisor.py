@@ -144,6 +144,52 @@ def test_hangup_is_passed_on_and_stops_nothing() -> None:
     run(scenario())
 
 
+def test_a_reload_reaches_a_service_that_is_still_starting_when_it_is_ready(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    code = 'say("starting")\nopen(os.environ["GO"]).close()\n' + OBEDIENT
+
+    async def scenario() -> None:
+        watch = Watch()
+        supervisor, running = supervise(watch, service(code, GO=str(tmp_path / "go")), settings=settings())
+        await watch.wait_said("starting")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0)  # the handler runs in the loop
+        await asyncio.to_thread((tmp_path / "go").write_text, "")
+        await watch.wait_said("reloaded")
+        supervisor.stop()
+        await running
+
+    run(scenario())
+
+
+def test_a_service_that_fails_while_it_stops_makes_the_stop_a_failure() -> None:
+    async def scenario() -> None:
+        watch = Watch()
+        supervisor, running = supervise(
+            watch, service(OBEDIENT.replace("sys.exit(0)", "sys.exit(1)")), settings=settings()
+        )
+        await watch.wait_up()
+        supervisor.stop()
+        with pytest.raises(ServiceFailed, match="did not stop in order: exit status 1; its last lines:\\n    drained"):
+            await running
+
+    run(scenario())
+
+
+def test_a_machine_out_of_processes_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async def refuse(*_: Any, **__: Any) -> None:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        watch = Watch()
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+        _, running = supervise(watch, service(OBEDIENT), settings=settings(restarts=3))
+        with pytest.raises(ServiceFailed, match="cannot be started: Resource temporarily unavailable, after 3"):
+            await running
+
+    run(scenario())
+
+
 def test_a_service_that_exits_is_started_again(tmp_path: Path) -> None:
     code = """
     say("started")
