@@ -88,7 +88,7 @@ def fetch(url: str) -> str:
     return body.decode()
 
 
-def test_the_demo_holds_while_a_backend_is_killed(tmp_path: Path) -> None:
+def test_the_demo_holds_while_a_backend_and_then_the_master_of_the_balancer_are_killed(tmp_path: Path) -> None:
     port = free_pair()
     with holdfast(tmp_path, "up", "--port-base", str(port)) as process:
         started: dict[str, int] = {}
@@ -97,11 +97,14 @@ def test_the_demo_holds_while_a_backend_is_killed(tmp_path: Path) -> None:
             started[record["service"]] = record["child_pid"]
         assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/")
         assert "demo" in json.loads(fetch(f"http://127.0.0.1:{port + 1}/admin/backends"))["pools"]
-        os.kill(started["backend a"], signal.SIGKILL)
-        for _ in range(50):
+        for victim in ("backend a", "balancer"):
+            os.kill(started[victim], signal.SIGKILL)
+            for _ in range(50):
+                assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/")
+            record = wait_for(process.stderr, action="service_exited", service=victim)
+            assert record["reason"] == "killed by SIGKILL"
+            wait_for(process.stderr, action="service_up", service=victim)
             assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/")
-        assert wait_for(process.stderr, action="service_exited", service="backend a")["reason"] == "killed by SIGKILL"
-        wait_for(process.stderr, action="service_up", service="backend a")
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_S) == 0
     assert not list(tmp_path.glob("holdfast-demo-*"))
