@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ import uvloop
 
 from holdfast import evidence
 from holdfast.drills.dead_backend import DeadBackend
-from holdfast.drills.errors import UnknownDrillError
+from holdfast.drills.errors import DrillError, UnknownDrillError
 from holdfast.drills.findings import Drill, Findings, Origin, Setting
 from holdfast.drills.flapping import Flapping
 from holdfast.drills.idle import Idle
@@ -74,7 +76,18 @@ def compare(before: Path, after: Path) -> evidence.RecordComparison:
 
 def _run(drill: Drill, setting: Setting) -> Findings:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(drill.run(setting))
+        return runner.run(_interruptible(drill, setting))
+
+
+async def _interruptible(drill: Drill, setting: Setting) -> Findings:
+    """Let SIGTERM, like SIGINT, end the drill through its context managers: no process may stay behind."""
+    task = asyncio.current_task()
+    if task is not None and threading.current_thread() is threading.main_thread():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await drill.run(setting)
+    except asyncio.CancelledError:
+        raise DrillError("the drill was ended by a signal; nothing was recorded") from None
 
 
 def _allow_open_files() -> None:

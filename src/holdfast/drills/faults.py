@@ -71,8 +71,9 @@ class BackendSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def good_capacity_per_s(self) -> float:
         """Requests per second that it answers well under its *first* fault.
 
-        A flapper counts for its up share, a resetter for what it does not reset, a slow one
-        for its slower rate, everything else that fails for nothing.
+        A flapper counts for its up share, less one service time per cycle (what starts last is
+        not done when it goes down); a resetter for what it does not reset; a slow one for its
+        slower rate; everything else that fails for nothing.
         """
         if not self.schedule:
             return self.capacity_per_s
@@ -81,7 +82,7 @@ class BackendSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             case "healthy":
                 share = 1.0
             case "flap":
-                share = 1.0 - fault.down_s / fault.period_s
+                share = max(0.0, fault.period_s - fault.down_s - self.service_s) / fault.period_s
             case "reset":
                 share = 1.0 - fault.share
             case "slow":

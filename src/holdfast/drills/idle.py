@@ -13,12 +13,14 @@ import socket
 import time
 from typing import Final
 
-from holdfast.drills.contenders import Contender, HAProxy, field_of
+from holdfast.drills.contender import Contender
+from holdfast.drills.contenders import field_of
 from holdfast.drills.errors import DrillError
 from holdfast.drills.faults import BackendSpec, FleetSpec
 from holdfast.drills.findings import Findings, Setting
 from holdfast.drills.fleet import Fleet
 from holdfast.drills.load import Plan, run_plan
+from holdfast.drills.peers import HAProxy
 from holdfast.drills.process import proportional_memory_bytes
 
 MOST_BYTES: Final = 10 * 1024

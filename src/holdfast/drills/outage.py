@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from holdfast.drills import ledgers
-from holdfast.drills.contenders import UNPROTECTED, Contender, field_of
+from holdfast.drills.contender import Contender
+from holdfast.drills.contenders import UNPROTECTED, field_of
 from holdfast.drills.faults import BackendSpec, Fault, FleetSpec
 from holdfast.drills.findings import Findings, Setting
 from holdfast.drills.fleet import Fleet

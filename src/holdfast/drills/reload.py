@@ -14,11 +14,13 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
-from holdfast.drills.contenders import CONTROL, POOL, Holdfast
+from holdfast.drills.contender import POOL
+from holdfast.drills.contenders import CONTROL
 from holdfast.drills.faults import BackendSpec, FleetSpec
 from holdfast.drills.findings import Findings, Setting
 from holdfast.drills.fleet import Fleet
 from holdfast.drills.load import LoadResult, OpenLoop, Plan, run_plan
+from holdfast.drills.ours import Holdfast
 from holdfast.drills.tunnel import WebSocketProbe
 
 RATE_PER_S: Final = 300.0

@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from holdfast.drills.contenders import CONTROL, Contender, Nginx, field_of
+from holdfast.drills.contender import Contender
+from holdfast.drills.contenders import CONTROL, field_of
 from holdfast.drills.errors import DrillError, ToolMissingError
 from holdfast.drills.findings import Findings, Setting
+from holdfast.drills.peers import Nginx
 from holdfast.drills.process import Child, cpu_s, free_port
 
 BODIES: Final = {"64B": 64, "16KiB": 16 * 1024}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.drills.contenders import PEERS, HAProxy, Nginx, fetch
+from holdfast.drills.contender import fetch
 from holdfast.drills.faults import BackendSpec, Fault, FleetSpec
 from holdfast.drills.fleet import Fleet
+from holdfast.drills.peers import PEERS, HAProxy, Nginx
 from holdfast.drills.process import cpu_s, proportional_memory_bytes
 from tests.machine import require_tool
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from holdfast.drills import DrillError
-from holdfast.drills.contenders import PEERS, HAProxy, Holdfast, Nginx, field_of, sum_metric
+from holdfast.drills.contenders import field_of
+from holdfast.drills.ours import Holdfast, sum_metric
+from holdfast.drills.peers import PEERS, HAProxy, Nginx
 from holdfast.drills.throughput import parse_wrk
 from tests.machine import require_tool
 
@@ -41,7 +43,7 @@ def test_our_own_configuration_leaves_everything_but_the_backends_to_the_default
 
 
 def test_a_missing_peer_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("holdfast.drills.contenders.shutil.which", lambda *_args, **_options: None)
+    monkeypatch.setattr("holdfast.drills.peers.shutil.which", lambda *_args, **_options: None)
     field, notes = field_of(without={})
     assert list(field) == ["holdfast", "control"]
     assert notes == (

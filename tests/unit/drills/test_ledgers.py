@@ -52,7 +52,7 @@ def test_attempts_fall_into_their_second() -> None:
     ("fault", "good"),
     [
         (Fault(kind="healthy"), 200.0),
-        (Fault(kind="flap", period_s=1.4, down_s=0.7), 100.0),
+        (Fault(kind="flap", period_s=1.4, down_s=0.7), 200.0 * 0.68 / 1.4),
         (Fault(kind="reset", share=0.2), 160.0),
         (Fault(kind="slow", factor=10), 20.0),
         (Fault(kind="hidden"), 0.0),
@@ -67,5 +67,5 @@ def test_good_capacity_is_what_a_backend_answers_well(fault: Fault, good: float)
 def test_giving_up_the_half_good_backends_does_not_carry_the_load_of_the_flapping_drill() -> None:
     spec = fleet_spec(1)
     healthy = sum(backend.capacity_per_s for backend in spec.backends if not backend.schedule)
-    assert spec.good_capacity_per_s() == pytest.approx(860.0)
+    assert spec.good_capacity_per_s() == pytest.approx(760 + 200 * 0.68 / 1.4)
     assert healthy < 0.75 * spec.good_capacity_per_s()
