@@ -37,7 +37,7 @@ class _Peer(Contender):
         if shutil.which(cls.program_name, path=_search_path()) is None:
             return f"{cls.program_name} is not installed; apt-get install {cls.program_name}"
         if not cls._template_path().exists():
-            return f"{cls._template_path()} is missing; run the drill from a checkout of the project"
+            return f"benchmarks/peers/{cls.template} is missing; run the drill in a checkout of the project"
         return None
 
     @classmethod
