@@ -322,11 +322,6 @@ class Exchange:
             self.request_sent = True
             if self.head.chunked:
                 upstream.transport.write(b"0\r\n\r\n")
-        if self.phase == WAITING:
-            # The backend's time begins when it has all that it was asked to work on.
-            now = self.client.engine.clock()
-            self.deadline = now + self.pool.policy.timeout_s
-            self.expires = min(now + self.pool.policy.per_try_timeout_s, self.deadline)
 
     def _keep_for_replay(self, piece: bytes) -> None:
         self.replay_bytes += len(piece)
@@ -649,10 +644,6 @@ class Exchange:
         phase = self.phase
         if phase == WAITING:
             upstream = self.upstream
-            if not self.request.complete and upstream is not None and not upstream.write_paused:
-                # The backend waits as we do: for the client, who has a time limit of its own.
-                self.expires = now + self.pool.policy.per_try_timeout_s
-                return
             if upstream is not None:
                 if not self.request.complete and not upstream.write_paused and not self.awaits_go:
                     # The client is the slow one, and has a timeout of its own.

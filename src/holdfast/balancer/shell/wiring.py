@@ -7,6 +7,7 @@ connections are spread over workers by the kernel and nobody counts them togethe
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -86,6 +87,8 @@ class PoolSet:
         self.pools: dict[str, Pool] = {}
         self.gone: list[Pool] = []
         """Pools that a reload removed; their counters are still counted."""
+        self._contexts: dict[UpstreamTlsSettings, ssl.SSLContext] = {}
+        self._stamps: dict[UpstreamTlsSettings, tuple[float, ...]] = {}
 
     def reconfigure(
         self,
@@ -95,7 +98,13 @@ class PoolSet:
         workers: int,
     ) -> dict[str, Pool]:
         """The pools of these settings. Raises :class:`~holdfast.proxy.TlsError` before anything changed."""
-        contexts = {name: _context(pool.tls) for name, pool in settings.pools.items()}
+        # A context takes tens of milliseconds (it reads all trusted certificates), so pools with the same
+        # settings share one, and pools without https make none.
+        contexts: dict[UpstreamTlsSettings, ssl.SSLContext] = {}
+        for pool_settings in settings.pools.values():
+            if _wants_tls(pool_settings) and pool_settings.tls not in contexts:
+                contexts[pool_settings.tls] = self._context(pool_settings.tls)
+        self._contexts = contexts
         found: dict[str, list[tuple[str, str, float]]] = {}
         for endpoint in discovered:
             found.setdefault(endpoint.pool, []).append((endpoint.backend, endpoint.url, endpoint.weight))
@@ -106,7 +115,7 @@ class PoolSet:
             pool = previous.pop(name, None) or Pool(name, policy, strategy, self._rng)
             listed = [(backend.id, backend.url, backend.weight) for backend in pool_settings.backends]
             members = [
-                self._backend(pool, backend, url, weight, contexts[name], pool_settings.tls.server_name)
+                self._backend(pool, backend, url, weight, contexts.get(pool_settings.tls), pool_settings.tls.server_name)
                 for backend, url, weight in (*listed, *found.get(name, ()))
             ]
             pool.reconfigure(policy, members)
@@ -117,13 +126,22 @@ class PoolSet:
             self.gone.append(pool)
         return self.pools
 
+    def _context(self, settings: UpstreamTlsSettings) -> ssl.SSLContext:
+        """The context for these settings; a new one when they or the files behind them changed."""
+        stamps = _stamps(settings)
+        present = self._contexts.get(settings)
+        if present is not None and self._stamps.get(settings) == stamps:
+            return present
+        self._stamps[settings] = stamps
+        return client_context(verify=settings.verify, ca=settings.ca, cert=settings.cert, key=settings.key)
+
     def _backend(
         self,
         pool: Pool,
         name: str,
         url: str,
         weight: float,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         server_name: str | None,
     ) -> Backend:
         parts = urlsplit(url)
@@ -132,7 +150,7 @@ class PoolSet:
         present = pool.backend(name)
         if present is not None:
             address = present.address
-            same = (address.host, address.port, address.context is not None) == (host, port, secure)
+            same = (address.host, address.port, address.context) == (host, port, context if secure else None)
             if same and (not secure or address.server_name == server_name):
                 present.nominal_weight = weight or 1.0
                 return present
@@ -140,5 +158,13 @@ class PoolSet:
         return Backend(name, address, weight=weight)
 
 
-def _context(settings: UpstreamTlsSettings) -> ssl.SSLContext:
-    return client_context(verify=settings.verify, ca=settings.ca, cert=settings.cert, key=settings.key)
+def _wants_tls(settings: PoolSettings) -> bool:
+    if settings.discovery is not None and settings.discovery.scheme == "https":
+        return True
+    return any(backend.url.startswith("https:") for backend in settings.backends)
+
+
+def _stamps(settings: UpstreamTlsSettings) -> tuple[float, ...]:
+    """When the files were last written; a file that is gone is for the loader to complain about."""
+    paths = (settings.ca, settings.cert, settings.key)
+    return tuple(Path(path).stat().st_mtime if Path(path).exists() else 0.0 for path in paths if path is not None)

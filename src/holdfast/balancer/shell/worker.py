@@ -97,6 +97,7 @@ class Worker:
         cut = await engine.drain(self._drain_s)
         reports.cancel()
         self._report()
+        self._post(worker_stats(0, engine, self._pool_set.gone))
         self._post(Drained(cut=cut))
         try:
             await self._channel.flush(1.0)
