@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-from holdfast.resilience import GradientLimit, RetryBudget, WaitQueue, strategy
+from holdfast.resilience import GradientLimit, RetryBudget, WaitQueue, avoided, strategy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -148,7 +148,12 @@ class Pool:
                 ):
                     return backend
         # mypy cannot know that a strategy returns one of the targets that it was given.
-        return self.strategy.pick(self.backends, tried, now, self._rng, key)  # type: ignore[return-value]
+        pick = self.strategy.pick
+        if tried:
+            safe = pick(self.backends, avoided(self.backends, tried), now, self._rng, key)
+            if safe is not None:
+                return safe  # type: ignore[return-value]
+        return pick(self.backends, tried, now, self._rng, key)  # type: ignore[return-value]
 
     def has_capacity(self) -> bool:
         """Whether any backend is in rotation, even if it is full at the moment."""

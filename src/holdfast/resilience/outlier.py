@@ -17,6 +17,11 @@ as the window *before* it does not explain it already. With
 n is 5 for a backend that was healthy, or of which nothing is known (the smoothing is a prior
 belief of 5 % failures worth ten attempts); at 1000/s and 20 % failures n is 15.
 
+A run must also have lasted ``sustained_s``. Selection avoids a failing backend within about five
+attempts and comes back to it a quarter of a second after it recovered, without any change of
+state; taking it out costs its whole capacity for seconds. So what fails for less than a second
+is left to selection: a backend that fails for 0.7 s of every 1.4 s keeps working in between.
+
 **Success ratio.** Below the threshold over a window with the minimum volume. It sees what no
 run shows: a backend that fails two of three, mixed.
 
@@ -51,6 +56,9 @@ class OutlierPolicy:
 
     consecutive: int = 5
     """Shortest run of failures that is evidence (Envoy ``consecutive_5xx``, Finagle: 5)."""
+    sustained_s: float = 1.0
+    """Least time from the first to the last failure of such a run; 0 for any. A fifth of the
+    shortest opening of the breaker (5 s): acting on less would cost more than it saves."""
     success_ratio: float = 0.5
     """Least share of successes (Hystrix ``errorThresholdPercentage``: 50)."""
     bucket_s: float = 1.0
@@ -72,6 +80,8 @@ class OutlierPolicy:
                 raise ValueError(f"outlier: {name} is {getattr(self, name)}; it must be at least 1")
         if not (math.isfinite(self.bucket_s) and self.bucket_s > 0):
             raise ValueError(f"outlier: bucket is {self.bucket_s:g}s; it must be a finite time above 0")
+        if not (math.isfinite(self.sustained_s) and self.sustained_s >= 0):
+            raise ValueError(f"outlier: sustained is {self.sustained_s:g}s; it must be a finite time of at least 0")
         if not 0 <= self.success_ratio < 1:
             raise ValueError(
                 f"outlier: success_ratio is {self.success_ratio:g}; it must be at least 0 (never ejects) and below 1"
@@ -215,7 +225,10 @@ class OutlierWindow:
 
     def evidence(self, now: float) -> Evidence | None:
         """What speaks against the backend at this moment."""
-        if self._run_failures >= self._required:
+        if (
+            self._run_failures >= self._required
+            and self._last_failure - self._run_since >= self._policy.sustained_s
+        ):
             return Evidence(
                 "outlier.consecutive", self._run_since, {"consecutive": self._run_failures, **self._run_figures}
             )

@@ -5,11 +5,14 @@ import pytest
 from holdfast.resilience import Correlation, CorrelationPolicy, OutlierPolicy
 
 
+AT_ONCE = OutlierPolicy(sustained_s=0.0)  # a run counts however short, so that tests need not wait
+
+
 class Pool:
     """A correlation over backends a, b, c, ... with every backend in rotation unless put in ``out``."""
 
     def __init__(self, size: int = 3) -> None:
-        self.correlation = Correlation(OutlierPolicy(), CorrelationPolicy())
+        self.correlation = Correlation(AT_ONCE, CorrelationPolicy())
         self.names = [chr(ord("a") + i) for i in range(size)]
         self.out: list[str] = []
         for name in self.names:
@@ -180,7 +183,7 @@ def test_a_peer_that_was_spared_still_counts_as_failing_until_it_serves_again() 
 
 
 def test_remembered_requests_are_bounded() -> None:
-    correlation = Correlation(OutlierPolicy(), CorrelationPolicy(max_requests=10))
+    correlation = Correlation(AT_ONCE, CorrelationPolicy(max_requests=10))
     correlation.add("a")
     correlation.succeeded("a", 1, (), 0.0)
     for request in range(1000):

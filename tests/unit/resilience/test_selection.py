@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from holdfast.resilience import Strategy, Target, hash_key, strategy
+from holdfast.resilience import Strategy, Target, avoided, hash_key, strategy
 
 RNG = Random(1)
 
@@ -170,3 +170,15 @@ class TestConsistentHash:
     def test_hashes_are_the_same_in_every_process(self) -> None:
         """``hash()`` would differ from run to run, and so send every key elsewhere after a restart."""
         assert hash_key(b"alpha") == 5982700193828047002
+
+
+def test_a_retry_goes_only_where_success_is_as_likely_as_anywhere() -> None:
+    sound, doubtful, tried, out = pool(sound=1.0, doubtful=1.0, tried=1.0, out=0.0)
+    doubtful.success = 0.8
+    assert avoided((sound, doubtful, tried, out), [tried]) == [doubtful, tried]
+
+
+def test_a_retry_may_go_to_the_least_doubtful_when_nothing_is_sound() -> None:
+    first, second, third = pool(first=1.0, second=1.0, third=1.0)
+    first.success, second.success, third.success = 0.2, 0.5, 0.49
+    assert avoided((first, second, third), [first]) == [first], "0.49 is as likely as 0.5"

@@ -60,6 +60,7 @@ class Policies:
             else None,
             outlier=OutlierPolicy(
                 consecutive=outlier.consecutive,
+                sustained_s=outlier.sustained,
                 success_ratio=outlier.success_ratio,
                 bucket_s=float(outlier.bucket),
                 buckets=outlier.buckets,

@@ -82,6 +82,9 @@ class OutlierSettings(Section, frozen=True):
 
     enabled: bool = True
     consecutive: int = 5
+    """Failures in a row that take a backend out, if the failures before do not explain them."""
+    sustained: Duration = Duration(1.0)
+    """Least time from the first to the last of them; shorter failures are left to selection."""
     success_ratio: float = 0.5
     """A full window below this share of successes takes the backend out."""
     bucket: Duration = Duration(1.0)

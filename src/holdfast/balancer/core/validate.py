@@ -158,6 +158,7 @@ RANGES: Final[dict[type[Section], dict[str, tuple[float, float]]]] = {
     },
     OutlierSettings: {
         "consecutive": _COUNT,
+        "sustained": _TIME_OR_OFF,
         "success_ratio": (0, 1),
         "bucket": (Duration(0.01), Duration(3600.0)),
         "buckets": (1, 1000),

@@ -14,6 +14,7 @@ from holdfast.resilience.selection.strategies import (
     Strategy,
     StrategyName,
     WeightedRoundRobin,
+    avoided,
     strategy,
 )
 from holdfast.resilience.selection.target import Target
@@ -27,6 +28,7 @@ __all__ = [
     "StrategyName",
     "Target",
     "WeightedRoundRobin",
+    "avoided",
     "hash_key",
     "strategy",
 ]

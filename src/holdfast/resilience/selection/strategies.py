@@ -189,6 +189,26 @@ def _cheaper(one: Target, two: Target) -> Target:
     return one if cost_one <= cost_two else two
 
 
+_AS_LIKELY: Final = 0.95
+"""Of the best estimate: what counts as equally likely to succeed. A backend that fails a fifth stays below."""
+
+
+def avoided(targets: Sequence[Target], tried: Collection[Target]) -> list[Target]:
+    """Where a *repeated* attempt should not go: where this request was, and where it is less likely to succeed.
+
+    A first attempt also serves to find out how a doubtful backend does. A retry has no such duty:
+    each one that fails is one fewer before the client sees it. So it only goes to the targets whose
+    ``success`` is that of the best one, and load decides among those. Pass the result as ``tried``;
+    when nothing is open then, ``tried`` itself is still to be asked.
+    """
+    best = 0.0
+    for target in targets:
+        if target.success > best and target.weight > 0.0 and target.in_flight < target.limit and target not in tried:
+            best = target.success
+    least = best * _AS_LIKELY
+    return [target for target in targets if target.success < least or target in tried]
+
+
 _STRATEGIES: Final[dict[str, Callable[[], Strategy]]] = {
     "round_robin": RoundRobin,
     "weighted": WeightedRoundRobin,

@@ -10,7 +10,8 @@ from holdfast.balancer.core.explain import Explanation
 from holdfast.balancer.core.health import ProbeResult
 from holdfast.balancer.core.messages import BackendRef, BackendReport, FailureClass, Run
 from holdfast.balancer.core.pool import PoolHealth
-from holdfast.balancer.core.settings import BackendSettings, PoolSettings
+from holdfast.balancer.core.settings import BackendSettings, OutlierSettings, PoolSettings
+from holdfast.kernel import Duration
 
 PASS = ProbeResult(passed=True, status=200)
 REFUSED = ProbeResult(passed=False, kind="connect")
@@ -19,7 +20,7 @@ REFUSED = ProbeResult(passed=False, kind="connect")
 @pytest.fixture
 def pool() -> PoolHealth:
     backends = tuple(BackendSettings(id=name, url=f"http://{name}") for name in "abc")
-    pool = PoolHealth("web", PoolSettings(backends=backends), 0.0, random.Random(1))
+    pool = PoolHealth("web", PoolSettings(backends=backends, outlier=OutlierSettings(sustained=Duration(0.0))), 0.0, random.Random(1))
     for name in "abc":
         pool.on_probe(name, PASS, 0.0)
         report(pool, name, None, 200, 0.0)

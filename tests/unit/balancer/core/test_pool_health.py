@@ -26,6 +26,8 @@ FAIL = ProbeResult(passed=False, kind="status", status=503)
 
 
 def settings(names: str = "abcd", **sections: Any) -> PoolSettings:
+    # Runs count however short, so that a handful of failures decides.
+    sections.setdefault("outlier", OutlierSettings(sustained=Duration(0.0)))
     return PoolSettings(
         backends=tuple(BackendSettings(id=name, url=f"http://127.0.0.1:{9000 + ord(name)}") for name in names),
         **sections,
