@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import secrets
 import select
 import signal
 import socket
@@ -22,20 +23,17 @@ from typing import IO, Any
 
 import pytest
 
-from holdfast.app.ports import free_ports
-
 DEADLINE_S = 30.0
 
 
 def free_pair() -> int:
-    """A port that is free together with the next one."""
-    for _ in range(100):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
+    """A port that is free together with the next one, below those that the kernel hands out to clients."""
+    for _ in range(1000):
+        port = secrets.randbelow(5000) * 2 + 20_000
+        with socket.socket() as first, socket.socket() as second, contextlib.suppress(OSError):
+            first.bind(("127.0.0.1", port))
+            second.bind(("127.0.0.1", port + 1))
+            return port
     raise RuntimeError("no two free ports in a row")
 
 
@@ -227,7 +225,8 @@ balancer:
 
 
 def test_a_backend_that_fails_traffic_leaves_and_returns_and_no_client_notices(tmp_path: Path) -> None:
-    front, a, b, c = free_ports(4)
+    front, b = free_pair(), free_pair()
+    a, c = front + 1, b + 1
     file = tmp_path / "holdfast.yaml"
     file.write_text(FLAPPING.format(front=front, a=a, b=b, c=c))
     answers: list[str] = []
