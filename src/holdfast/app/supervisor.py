@@ -13,6 +13,7 @@ Rules:
   its process group is killed. A second one of these signals kills at once.
 - SIGHUP is passed on, to a service that is starting when it is ready: each reloads by itself.
   If the terminal has gone, nobody asked for a reload, and everything drains.
+- What a crashed service left behind (workers that serve on without their master) is drained at the end.
 - Children get SIGTERM from the kernel should this process die.
 """
 
@@ -30,6 +31,7 @@ from random import Random
 from typing import Final, TypeAlias
 
 from holdfast.app.child import Child, Service, Sink, describe
+from holdfast.app.orphans import Orphans
 from holdfast.app.readiness import notify
 from holdfast.app.settings import SupervisorSettings
 from holdfast.kernel import HoldfastError
@@ -86,6 +88,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._ready: set[str] = set()
         self._reload_due: set[str] = set()
+        self._orphans = Orphans()
         self._terminal = _has_terminal()
         self._addresses: dict[str, dict[str, str]] = {}
         self._stop = asyncio.Event()
@@ -107,6 +110,7 @@ class Supervisor:
                 for service in self._services:
                     group.create_task(self._keep(service), name=f"keep {service.name}")
         finally:
+            await self._end_orphans()
             for number in handlers:
                 loop.remove_signal_handler(number)
         if self._failure is not None:
@@ -169,6 +173,7 @@ class Supervisor:
             await child.close()
             del self._children[name]
             self._ready.discard(name)
+        self._orphans.adopt(child.pid)
         status = child.exit.result() if child.exit.done() else None
         if reason is None and status not in {0, -signal.SIGTERM}:
             ending = describe(status) if status is not None else "cannot be killed"
@@ -222,6 +227,20 @@ class Supervisor:
             stopping.cancel()
             starting.cancel()
             await asyncio.gather(stopping, starting, return_exceptions=True)
+
+    async def _end_orphans(self) -> None:
+        """Drain what crashed services left behind, within the longest bound that a service has."""
+        if self._orphans:
+            bound = max(service.drain_s for service in self._services) + self._settings.grace
+            self._orphans.send(signal.SIGTERM)
+            gone = asyncio.create_task(self._orphans.wait_gone())
+            killing = asyncio.create_task(self._kill.wait())
+            await asyncio.wait({gone, killing}, return_when=asyncio.FIRST_COMPLETED, timeout=bound)
+            gone.cancel()
+            killing.cancel()
+            await asyncio.gather(gone, killing, return_exceptions=True)
+            self._orphans.send(signal.SIGKILL)
+        self._orphans.close()
 
     async def _welcome(self, child: Child) -> None:
         addresses = await child.ready()

@@ -289,6 +289,24 @@ def test_a_service_that_ignores_the_drain_is_killed_after_its_bound_with_all_its
     run(scenario())
 
 
+@pytest.mark.parametrize("answer", ["SIG_DFL", "SIG_IGN"])
+def test_what_a_crashed_service_left_behind_does_not_outlive_the_supervisor(answer: str) -> None:
+    async def scenario() -> None:
+        watch = Watch()
+        crashing = service(PARENT.replace("SIG_IGN", answer) + "ready()\nos.kill(os.getpid(), 9)", drain_s=0.1)
+        _, running = supervise(watch, crashing, settings=settings(restarts=0, grace=0.1))
+        await watch.wait_said(" .")
+        orphan = os.pidfd_open(int(watch.said.split()[1]))
+        with pytest.raises(ServiceFailed, match="killed by SIGKILL"):
+            await running
+        try:
+            assert select.select([orphan], [], [], DEADLINE_S)[0], "the orphan survived"
+        finally:
+            os.close(orphan)
+
+    run(scenario())
+
+
 def test_a_second_interrupt_kills_at_once() -> None:
     async def scenario() -> None:
         watch = Watch()
