@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from holdfast.balancer.core import validate as module
+from holdfast.balancer.core.addresses import parse_listen
 from holdfast.balancer.core.settings import (
     BackendSettings,
     BalancerSettings,
@@ -22,7 +23,7 @@ from holdfast.balancer.core.settings import (
     Section,
     UpstreamTlsSettings,
 )
-from holdfast.balancer.core.validate import RANGES, parse_listen, validate
+from holdfast.balancer.core.validate import RANGES, validate
 from holdfast.kernel import Duration
 
 A = BackendSettings(id="a", url="http://127.0.0.1:9001")
