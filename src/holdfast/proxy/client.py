@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _LINGER_S: Final = 2.0
 _LINGER_BYTES: Final = 1024 * 1024
+_EARLY_BYTES: Final = 64 * 1024
+"""What a client may send for another protocol before the backend has agreed to it."""
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on, zero seconds: closing sends RST, which no client takes for a proper end."""
 
@@ -115,7 +117,7 @@ class ClientConnection(asyncio.Protocol):
             exchange.body_arrived()
             if self.broken is not None and not exchange.request.complete:
                 self._fail_body()
-        if reader.arrived or (self.exchange is not None and not self.exchange.request_sent):
+        if reader.arrived or reader.early or (self.exchange is not None and not self.exchange.request_sent):
             self.update_reading()
 
     def eof_received(self) -> bool:
@@ -304,6 +306,7 @@ class ClientConnection(asyncio.Protocol):
                 exchange.holds_body
                 or len(arrived) >= self.engine.edge.pipelined
                 or bool(arrived and not arrived[-1].complete)
+                or len(self.reader.early or b"") > _EARLY_BYTES
             )
         if hold != self.reading_paused:
             self.reading_paused = hold

@@ -56,6 +56,9 @@ _JOIN_BYTES: Final = 64 * 1024
 _HELD_BYTES: Final = 64 * 1024
 """Request body that may wait here while there is no backend to send it to."""
 
+_FLUSH_S: Final = 2.0
+"""For the last bytes of a tunnel whose other end is gone."""
+
 _MESSAGES: Final[dict[str, tuple[int, str, str]]] = {
     "connect": (502, "backend_unreachable", "no connection to a backend could be made"),
     "reset": (502, "backend_reset", "the backend closed the connection before it answered"),
@@ -703,7 +706,9 @@ class Exchange:
                 upstream, self.upstream = self.upstream, None
                 upstream.exchange = None
                 if not upstream.lost:
+                    # What is still to be sent may be sent, for a moment; a backend that takes nothing would keep it.
                     upstream.transport.close()
+                    self.client.engine.loop.call_later(_FLUSH_S, upstream.close)
             else:
                 self.upstream.close()
                 self.upstream = None
@@ -769,6 +774,7 @@ class Exchange:
         self.phase = TUNNEL
         self.expires = now + client.engine.edge.tunnel_timeout_s
         early, received = client.reader.early or b"", upstream.reader.tunnel or b""
+        client.reader.early = b""
         client.transport.write(
             b"%bConnection: Upgrade\r\nUpgrade: %b\r\nX-Request-Id: %b\r\n\r\n%b"
             % (_answer_head(head, chunked=False), head.upgrade, self.request_id, received)
