@@ -277,8 +277,8 @@ class RequestReader:
             self._line = line
             return
         self._line = None
-        if b" HTTP/1." not in line:
-            if b" HTTP/" in line:
+        if b" HTTP/1." not in line or b"  " in line:  # llhttp takes any number of spaces before the version
+            if b" HTTP/" in line and b" HTTP/1." not in line:
                 raise BadMessage(505, "version_not_supported", "only HTTP/1.0 and HTTP/1.1 are spoken here")
             raise BadMessage(400, "bad_request_line", "the request line is not METHOD SP TARGET SP HTTP/1.x")
 
