@@ -194,7 +194,7 @@ class Exchange:
         pool = self.pool
         self.phase = QUEUED
         self.attempt_began = now
-        self.expires = min(self.deadline, now + pool.policy.queue_timeout_s)
+        self.expires = min(self.deadline, now + pool.policy.queue_timeout_s - self.queued_s)
         if not pool.queue.push(self, self.expires):
             self.shed("queue_full")
 

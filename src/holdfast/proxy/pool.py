@@ -174,10 +174,17 @@ class Pool:
         """Start waiting requests as long as there are places."""
         # Bounded by the length at the start: a request that finds its backends full waits again.
         for _ in range(len(self.queue)):
-            if self.in_flight >= self.limit or (exchange := self.queue.pop(now)) is None:
+            if self.in_flight >= self.limit or self._is_full() or (exchange := self.queue.pop(now)) is None:
                 return
             if not exchange.admitted(now):
                 return
+
+    def _is_full(self) -> bool:
+        """Whether the backends in rotation, if any, have no place: whoever is woken then loses its place in the queue."""
+        if self.trials_open:
+            return False
+        limits = [backend.in_flight >= backend.limit for backend in self.backends if backend.weight > 0]
+        return bool(limits) and all(limits)
 
     def adapt(self, backend: Backend, latency_s: float, now: float, *, ok: bool) -> None:
         """Feed the adaptive limit of a backend."""
