@@ -147,6 +147,12 @@ class Backend(Target):
                 )
             else:
                 _, connection = await loop.create_connection(protocol, address.host, address.port)
+        # Counted here and not in connection_made(): when this is cancelled in between, uvloop closes the
+        # connection without telling the protocol.
+        if connection.lost:
+            raise ConnectionResetError("closed as soon as it was made")
+        connection.open = True
+        self.connections += 1
         return connection
 
     def retire(self) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class UpstreamConnection(asyncio.Protocol):
     """One kept-alive connection to one backend."""
 
-    __slots__ = ("backend", "exchange", "idle_since", "lost", "reader", "transport", "uses", "write_paused")
+    __slots__ = ("backend", "exchange", "idle_since", "lost", "open", "reader", "transport", "uses", "write_paused")
 
     transport: asyncio.Transport
 
@@ -30,12 +30,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.uses = 0
         self.lost = False
+        self.open = False
+        """Set by :meth:`Backend.connect`, which counts it; until then nobody else knows of this connection."""
         self.write_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
         self.transport = cast("asyncio.Transport", transport)
-        self.backend.connections += 1
 
     def data_received(self, data: bytes) -> None:
         """Bytes of an answer, or of a tunnel."""
@@ -63,7 +64,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Closed by either side."""
         self.lost = True
         backend = self.backend
-        backend.connections -= 1
+        backend.connections -= self.open
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.upstream_lost(self, exc)
