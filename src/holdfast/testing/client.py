@@ -84,9 +84,14 @@ class RawClient:
         await self.close()
 
     async def send(self, *pieces: bytes) -> None:
-        """Send bytes; each piece is handed to the kernel before the next."""
+        """Send bytes; each piece is handed to the kernel before the next.
+
+        Raises ``ConnectionError`` when the server has closed.
+        """
         async with asyncio.timeout(self.deadline_s):
             for piece in pieces:
+                if self._writer.is_closing():
+                    raise ConnectionResetError("the server has closed the connection")
                 self._writer.write(piece)
                 await self._writer.drain()
 
@@ -167,6 +172,8 @@ class RawClient:
 
     def reset(self) -> None:
         """Vanish: the server gets RST."""
+        if self._writer.is_closing():
+            return
         sock = self._writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._writer.transport.abort()

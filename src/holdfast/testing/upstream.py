@@ -75,6 +75,8 @@ class Visit:
     async def send(self, *pieces: bytes) -> None:
         """Send bytes, each piece handed to the kernel before the next."""
         for piece in pieces:
+            if self._writer.is_closing():
+                raise ConnectionResetError("the proxy has closed the connection")
             self._writer.write(piece)
             await self._writer.drain()
 
@@ -92,6 +94,8 @@ class Visit:
     def reset(self) -> None:
         """Close the connection with RST, at once."""
         self.ended = True
+        if self._writer.is_closing():
+            return
         sock = self._writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._writer.transport.abort()
