@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from holdfast.app import demo
 from holdfast.app.child import Service
@@ -18,19 +17,16 @@ from holdfast.app.supervisor import Addresses
 from holdfast.app.terminal import StatusLine, startup_table
 from holdfast.telemetry import logs
 
-LOG_FORMAT: Final = "HOLDFAST_LOG_FORMAT"
-"""``human`` or ``json``; by default a terminal gets ``human``. Children are told, as they write to a pipe."""
-
 
 def log_to_stderr(stream: logs.Stream | None = None, *, interactive: bool | None = None) -> logging.Handler:
     """Set logging up for a service."""
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the balancer says itself when it is ready, and where
-    choice = {"human": True, "json": False}.get(os.environ.get(LOG_FORMAT, ""))
+    choice = logs.format_from_environment()
     return logs.configure(stream=stream, human=interactive if choice is None else choice)
 
 
 def _for_children(*, interactive: bool) -> dict[str, str]:
-    return {LOG_FORMAT: os.environ.get(LOG_FORMAT) or ("human" if interactive else "json")}
+    return {logs.LOG_FORMAT: os.environ.get(logs.LOG_FORMAT) or ("human" if interactive else "json")}
 
 
 class _AfterTheTable(logging.Filter):

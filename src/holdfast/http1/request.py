@@ -222,7 +222,8 @@ class RequestReader:
             try:
                 if head.has_body:
                     request.complete, self.current = False, request
-                    framing = b"Transfer-Encoding: chunked" if head.chunked else b"Content-Length: %d" % (head.length or 0)
+                    length = b"Content-Length: %d" % (head.length or 0)
+                    framing = b"Transfer-Encoding: chunked" if head.chunked else length
                     self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
                 self._parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
@@ -443,7 +444,7 @@ def _length(value: bytes) -> int:
 
 
 def _climbs(path: bytes) -> bool:
-    """Whether a backend that decodes before it splits, or splits at ``\\`` as well, could find a dot segment."""
+    """Whether a backend that decodes before it splits, or also splits at a backslash, could find a dot segment."""
     path = path.lower().replace(b"%2e", b".").replace(b"%2f", b"/").replace(b"%5c", b"/").replace(b"\\", b"/")
     segments = path.split(b"/")
     return b".." in segments or b"." in segments

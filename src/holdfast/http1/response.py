@@ -121,9 +121,8 @@ class ResponseReader:
         if self.complete:
             raise BadMessage(502, "answered_twice", "the backend sent more than its answer")
         fresh = not self.mid_message
-        if self.head is None:
-            if fresh and data[:5] != b"HTTP/"[: len(data[:5])]:
-                raise BadMessage(502, "not_http", "the backend answered with something that is not HTTP")
+        if self.head is None and fresh and data[:5] != b"HTTP/"[: len(data[:5])]:
+            raise BadMessage(502, "not_http", "the backend answered with something that is not HTTP")
         self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
+    from holdfast.http1 import RequestHead
+    from holdfast.proxy.client import ClientConnection
     from holdfast.proxy.exchange import Exchange
 
 _HELD_LINES: Final = 50_000
@@ -98,6 +100,34 @@ class AccessLog:
                     round(exchange.first_byte_s * 1e3, 3),
                     tried if tried is not None else [],
                     exchange.refusal,
+                )
+            )
+        )
+
+    def refused(
+        self, client: ClientConnection, status: int, reason: str, request_id: bytes, head: RequestHead | None
+    ) -> None:
+        """Queue the line of a request that reached no pool. ``head`` is ``None`` if it could not be read."""
+        if len(self._lines) >= _HELD_LINES:
+            self.dropped += 1
+            return
+        self._lines.append(
+            self._encoder.encode(
+                AccessRecord(
+                    ts=self._now(client.engine.utc()),
+                    id=request_id.decode("ascii"),
+                    client=client.address,
+                    method="" if head is None else head.method.decode("ascii"),
+                    host="" if head is None else head.host.decode("latin-1"),
+                    target="" if head is None else head.target.decode("ascii"),
+                    status=status,
+                    pool="",
+                    backend=None,
+                    attempts=0,
+                    total_ms=0.0,
+                    bytes_in=0,
+                    bytes_out=0,
+                    why=reason,
                 )
             )
         )

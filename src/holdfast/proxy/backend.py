@@ -100,6 +100,7 @@ class Backend(Target):
         "address",
         "codes",
         "connections",
+        "cut",
         "failures",
         "host_line",
         "idle",
@@ -120,6 +121,8 @@ class Backend(Target):
         self.host_line = b"Host: %b\r\n" % address.authority
         self.idle: list[UpstreamConnection] = []
         self.connections = 0
+        self.cut = 0
+        """Answers below 500 that the backend did not finish."""
         self.trials = 0
         self.trials_in_flight = 0
         self.trials_since = 0.0

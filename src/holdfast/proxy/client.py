@@ -207,9 +207,16 @@ class ClientConnection(asyncio.Protocol):
     def _unrouted(self, request: Request) -> None:
         head = request.head
         keep = head.keep_alive and request.complete
+        request_id = b"%032x" % self.engine.rng.getrandbits(128)
         self.engine.count_client_error("no_route")
+        self.engine.log_refusal(self, 404, "no_route", request_id, head)
         self.send_error(
-            404, "no_route", "no route matches this host and path", keep=keep, bodiless=head.method == b"HEAD"
+            404,
+            "no_route",
+            "no route matches this host and path",
+            keep=keep,
+            request_id=request_id,
+            bodiless=head.method == b"HEAD",
         )
         if not keep:
             self._close_softly()
@@ -240,6 +247,8 @@ class ClientConnection(asyncio.Protocol):
         answered = exchange.answer_sent
         self.exchange = None
         self.engine.count_client_error(error.reason)
+        if not answered:
+            exchange.answer_status = error.status
         exchange.client_gone(error.reason)
         if answered:
             self.abort()
@@ -247,10 +256,12 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(error, counted=True)
 
     def _refuse(self, error: BadMessage, *, counted: bool = False) -> None:
-        """Answer a client that broke a rule, and close."""
+        """Answer a client that broke a rule, and close. ``counted``: it has its count and its log line."""
+        request_id = b"%032x" % self.engine.rng.getrandbits(128)
         if not counted:
             self.engine.count_client_error(error.reason)
-        self.send_error(error.status, error.reason, str(error), keep=False)
+            self.engine.log_refusal(self, error.status, error.reason, request_id)
+        self.send_error(error.status, error.reason, str(error), keep=False, request_id=request_id)
         self._close_softly()
 
     def forwarding(self, head: RequestHead) -> bytes:
@@ -269,15 +280,13 @@ class ClientConnection(asyncio.Protocol):
         message: str,
         *,
         keep: bool,
-        request_id: bytes = b"",
+        request_id: bytes,
         retry_after: int | None = None,
         bodiless: bool = False,
     ) -> None:
         """Write an answer of our own."""
         if self.lost:
             return
-        if not request_id:
-            request_id = b"%032x" % self.engine.rng.getrandbits(128)
         self.transport.write(
             error_answer(
                 status,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from holdfast.http1 import RequestHead
     from holdfast.proxy.accesslog import AccessLog
     from holdfast.proxy.exchange import Exchange
     from holdfast.proxy.plan import Routed
@@ -215,6 +216,13 @@ class Engine:
     def waiting(self) -> int:
         """Requests that wait for a place."""
         return sum(exchange.phase == QUEUED for exchange in self.active)
+
+    def log_refusal(
+        self, client: ClientConnection, status: int, reason: str, request_id: bytes, head: RequestHead | None = None
+    ) -> None:
+        """Write the access-log line of a request that found no pool; always, as nobody else tells of it."""
+        if self.log_sample is not None and self.access_log is not None:
+            self.access_log.refused(client, status, reason, request_id, head)
 
     def log(self, exchange: Exchange, now: float) -> None:
         """Write the access-log line of a finished exchange, if it is one to be written."""

@@ -202,10 +202,12 @@ class Exchange:
         """Turn the request away: the pool has more than it can carry."""
         pool = self.pool
         pool.shed[reason] = pool.shed.get(reason, 0) + 1
+        self.refusal = reason
         self._refuse(
             503,
             "overloaded",
-            f"pool {pool.name} has no free place ({reason}: {pool.in_flight} in flight, {len(pool.queue)} waiting)",
+            f"pool {pool.name} has no free place ({reason}: this worker has {pool.in_flight} requests in flight "
+            f"and {len(pool.queue)} waiting)",
             retry_after_s(len(pool.queue), 0.0, self.client.engine.rng, longest_s=5),
         )
 
@@ -277,8 +279,9 @@ class Exchange:
         upstream.reader.expect(to_head=head.method == b"HEAD")
         self.upstream = upstream
         self.phase = WAITING
-        expires = now + pool.policy.per_try_timeout_s
-        self.expires = min(self.deadline, expires)
+        # An attempt that no other can follow may take all the time that is left.
+        last = not head.idempotent or self.attempts - self.trials_failed >= pool.policy.attempts
+        self.expires = self.deadline if last else min(self.deadline, now + pool.policy.per_try_timeout_s)
         wire = b"%b%b%bX-Request-Id: %b\r\ntraceparent: %b\r\n\r\n" % (
             plan.line,
             upstream.backend.host_line if pool.policy.host_from_backend else plan.host_line,
@@ -371,7 +374,7 @@ class Exchange:
         now = self.client.engine.clock()
         self.first_byte_s = now - self.attempt_began
         status = head.status
-        if status >= 500:
+        if status >= 500 or status in self.pool.policy.retry_statuses:
             backend = upstream.backend
             if status in self.pool.policy.retry_statuses and self._may_retry(now, reached=True):
                 self._give_back_upstream(upstream, now)
@@ -542,6 +545,8 @@ class Exchange:
                 self._note(backend, failure)
             backend.failed(now, now - self.attempt_began)
             backend.codes[self.answer_status] = backend.codes.get(self.answer_status, 0) + 1
+            if self.answer_status < 500:
+                backend.cut += 1
             self._drop_backend(backend)
         self.refusal = f"cut: {failure}: {detail}"
         self.keep = False

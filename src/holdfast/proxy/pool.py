@@ -180,7 +180,7 @@ class Pool:
                 return
 
     def _is_full(self) -> bool:
-        """Whether the backends in rotation, if any, have no place: whoever is woken then loses its place in the queue."""
+        """Whether the backends in rotation, if any, have no place: who is woken then only loses its own."""
         if self.trials_open:
             return False
         limits = [backend.in_flight >= backend.limit for backend in self.backends if backend.weight > 0]

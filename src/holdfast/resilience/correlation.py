@@ -1,4 +1,4 @@
-"""Whose fault was it: the backend's, the request's, or everybody's at once?
+"""Whose fault it was: the backend's, the request's, or everybody's at once.
 
 Three causes look alike from inside one backend. They are told apart by what the rest of the
 pool saw.

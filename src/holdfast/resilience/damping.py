@@ -78,8 +78,9 @@ class DampingPolicy:
         if self.ceiling <= self.suppress:
             needed_s = self.half_life_s * math.log2(self.suppress / self.reuse)
             raise ValueError(
-                f"damping: suppress {self.suppress:g} can never be reached, because max_suppress {self.max_suppress_s:g}s "
-                f"caps the penalty at {self.ceiling:g}; raise max_suppress above {needed_s:g}s or lower suppress"
+                f"damping: suppress {self.suppress:g} can never be reached, because max_suppress "
+                f"{self.max_suppress_s:g}s caps the penalty at {self.ceiling:g}; "
+                f"raise max_suppress above {needed_s:g}s or lower suppress"
             )
         gathered = self.penalty / -math.expm1(-math.log(2) * self.shortest_cycle_s / self.half_life_s)
         if gathered <= self.suppress:

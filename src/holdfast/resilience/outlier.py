@@ -225,10 +225,7 @@ class OutlierWindow:
 
     def evidence(self, now: float) -> Evidence | None:
         """What speaks against the backend at this moment."""
-        if (
-            self._run_failures >= self._required
-            and self._last_failure - self._run_since >= self._policy.sustained_s
-        ):
+        if self._run_failures >= self._required and self._last_failure - self._run_since >= self._policy.sustained_s:
             return Evidence(
                 "outlier.consecutive", self._run_since, {"consecutive": self._run_failures, **self._run_figures}
             )

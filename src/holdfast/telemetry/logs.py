@@ -15,6 +15,7 @@ import datetime as dt
 import json
 import logging
 import math
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -170,6 +171,15 @@ class _Handler(logging.StreamHandler[Stream]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
         """There is nowhere left to say it."""
+
+
+LOG_FORMAT: Final = "HOLDFAST_LOG_FORMAT"
+"""``human`` or ``json``; by default a terminal gets ``human``. Children are told, as they write to a pipe."""
+
+
+def format_from_environment() -> bool | None:
+    """What :data:`LOG_FORMAT` asks for: readable lines, JSON, or (``None``) whatever suits the stream."""
+    return {"human": True, "json": False}.get(os.environ.get(LOG_FORMAT, ""))
 
 
 def configure(

@@ -45,7 +45,7 @@ class ProxyUnderTest:
         """What the event loop caught: a callback of the proxy that raised."""
         self._tls = tls
 
-    async def connect(self, **options: Any) -> RawClient:  # noqa: ANN401 - those of RawClient.connect
+    async def connect(self, **options: Any) -> RawClient:
         """A client of this proxy; ``options`` as :meth:`RawClient.connect`."""
         return await RawClient.connect(self.host, self.port, **options)
 

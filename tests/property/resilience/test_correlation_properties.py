@@ -40,9 +40,10 @@ def test_poison_ejects_nobody_in_any_interleaving(
     correlation = pool()
     events: list[tuple[float, str, int | None]] = [(at, backend, None) for at, backend in served]
     for number, (at, failures) in enumerate(requests):
+        failed_at = at
         for gap_s, backend in failures:
-            at += gap_s
-            events.append((at, backend, number))
+            failed_at += gap_s
+            events.append((failed_at, backend, number))
     for now, backend, request in [*sorted(events, key=lambda event: event[0]), (60.0, "a", None)]:
         correlation.settle(now)
         if request is None:

@@ -4,7 +4,6 @@ import pytest
 
 from holdfast.resilience import Correlation, CorrelationPolicy, OutlierPolicy
 
-
 AT_ONCE = OutlierPolicy(sustained_s=0.0)  # a run counts however short, so that tests need not wait
 
 

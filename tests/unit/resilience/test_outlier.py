@@ -7,7 +7,6 @@ import pytest
 from holdfast.resilience import OutlierPolicy, OutlierWindow
 from holdfast.resilience.outlier import required_run
 
-
 AT_ONCE = OutlierPolicy(sustained_s=0.0)  # a run counts however short, so that tests need not wait
 
 

@@ -256,12 +256,14 @@ def _conviction(rule: str, figures: Mapping[str, float | str]) -> str:
     if rule == "outlier.consecutive":
         return (
             f"Traffic: {figures['consecutive']} attempts failed in a row while its peers did not; with "
-            f"{float(figures['failure_ratio_before']):.1%} failures before, {figures['required']} are too many for chance."
+            f"{float(figures['failure_ratio_before']):.1%} failures before, {figures['required']} are too many for "
+            "chance."
         )
     if rule == "outlier.success_ratio":
         return (
-            f"Traffic: {float(figures['success_ratio']):.1%} of {figures['volume']} attempts in {figures['window_s']:g} s "
-            f"succeeded, less than {float(figures['threshold']):.1%}, while its peers did not fail."
+            f"Traffic: {float(figures['success_ratio']):.1%} of {figures['volume']} attempts in "
+            f"{figures['window_s']:g} s succeeded, less than {float(figures['threshold']):.1%}, "
+            "while its peers did not fail."
         )
     return f"Traffic: a trial request failed (opening {figures['opening']} in a row)."
 

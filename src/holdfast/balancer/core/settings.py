@@ -72,7 +72,7 @@ class RetrySettings(Section, frozen=True):
     """Retries per second that a pool may always make, over all workers."""
     per_try_timeout: Duration = Duration(2.0)
     statuses: tuple[int, ...] = (502, 503, 504)
-    """Answers that count as a failed attempt and may be retried."""
+    """Answers that count as a failed attempt and may be retried. Any other 5xx counts as well, but is passed on."""
     buffer: Size = Size(64 * 1024)
     """Request body kept for a replay; a longer body makes the request unrepeatable."""
 
@@ -240,7 +240,7 @@ class BalancerSettings(Section, frozen=True):
     workers: int = 2
     certificates: tuple[CertificateSettings, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
-    """Networks whose ``X-Forwarded-*``, ``Forwarded`` and ``X-Request-Id`` are believed."""
+    """Networks whose ``X-Forwarded-*`` and ``Forwarded`` are believed."""
     limits: LimitsSettings = LimitsSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     access_log: AccessLogSettings = AccessLogSettings()

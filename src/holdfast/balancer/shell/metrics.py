@@ -50,7 +50,7 @@ CATALOGUE: Final[Mapping[str, Family]] = {
         "counter", "Requests answered, by the backend that answered (empty if none did).", ("pool", "backend", "code")
     ),
     "holdfast_request_duration_seconds": Family(
-        "histogram", "From the first byte of the request to the last byte of the answer.", ("pool",)
+        "histogram", "From the complete head of the request to the last byte of the answer.", ("pool",)
     ),
     "holdfast_attempts_total": Family("counter", "Attempts at a backend.", ("pool", "backend", "outcome")),
     "holdfast_retries_total": Family("counter", "Attempts after the first, by what failed before.", ("pool", "reason")),
@@ -59,7 +59,7 @@ CATALOGUE: Final[Mapping[str, Family]] = {
     "holdfast_queue_length": Family("gauge", "Requests that wait for a free place.", ("pool",)),
     "holdfast_shed_total": Family("counter", "Requests refused by admission.", ("pool", "reason")),
     "holdfast_connections": Family("gauge", "Client connections.", ("state",)),
-    "holdfast_client_errors_total": Family("counter", "Requests refused before routing.", ("reason",)),
+    "holdfast_client_errors_total": Family("counter", "Requests refused for what their client did.", ("reason",)),
     # Counted or known by the master.
     "holdfast_breaker_state": Family("gauge", "0 closed, 1 half-open, 2 open.", ("pool", "backend")),
     "holdfast_ejections_total": Family("counter", "Times a policy took a backend out.", ("pool", "backend", "rule")),

@@ -46,7 +46,8 @@ def worker_stats(number: int, engine: Engine, gone: Iterable[Pool] = ()) -> Stat
             for status, answers in backend.codes.items():
                 count("holdfast_requests_total", answers, pool.name, backend.id, str(status))
                 succeeded += answers if status < 500 else 0
-            count("holdfast_attempts_total", succeeded, pool.name, backend.id, "success")
+            # An answer that was cut has its status counted above and its failure below.
+            count("holdfast_attempts_total", succeeded - backend.cut, pool.name, backend.id, "success")
             for failure, attempts in backend.failures.items():
                 count("holdfast_attempts_total", attempts, pool.name, backend.id, failure)
     for pool in engine.pools.values():

@@ -114,8 +114,9 @@ class PoolSet:
             strategy = strategies.get(name, pool_settings.strategy)
             pool = previous.pop(name, None) or Pool(name, policy, strategy, self._rng)
             listed = [(backend.id, backend.url, backend.weight) for backend in pool_settings.backends]
+            server_name = pool_settings.tls.server_name
             members = [
-                self._backend(pool, backend, url, weight, contexts.get(pool_settings.tls), pool_settings.tls.server_name)
+                self._backend(pool, backend, url, weight, contexts.get(pool_settings.tls), server_name)
                 for backend, url, weight in (*listed, *found.get(name, ()))
             ]
             pool.reconfigure(policy, members)

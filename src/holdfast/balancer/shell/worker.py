@@ -44,7 +44,8 @@ from holdfast.balancer.shell.listening import reserve, split_address
 from holdfast.balancer.shell.stats import worker_stats
 from holdfast.balancer.shell.wiring import PoolSet, edge_policy
 from holdfast.kernel import HoldfastError
-from holdfast.proxy import AccessLog, Certificate, Certificates, Engine
+from holdfast.proxy import AccessLog, Certificate, Certificates, Engine, TlsError
+from holdfast.telemetry import logs
 
 if TYPE_CHECKING:
     from holdfast.balancer.core.settings import BalancerSettings
@@ -110,10 +111,7 @@ class Worker:
 
     async def _start(self, configure: Configure) -> Engine:
         settings = configure.settings
-        log = AccessLog.open(settings.access_log.path) if settings.access_log.enabled else None
-        engine = self._engine = Engine(
-            edge=edge_policy(settings), rng=self._rng, clock=time.monotonic, utc=time.time, log=log
-        )
+        engine = self._engine = Engine(edge=edge_policy(settings), rng=self._rng, clock=time.monotonic, utc=time.time)
         engine.urgent = self._urgent
         if settings.certificates:
             self._certificates = Certificates(_certificates(settings))
@@ -123,7 +121,9 @@ class Worker:
             reserved = await reserve(address, listen=False)
             context = None
             if scheme.startswith("https"):
-                context = self._certificates.context if self._certificates is not None else None
+                if self._certificates is None:
+                    raise TlsError(f"{address}: https needs a certificate; add one under balancer.certificates")
+                context = self._certificates.context
             await engine.listen(reserved.sock, context)
         engine.start()
         self._post(Ready(pid=os.getpid(), generation=configure.generation))
@@ -131,12 +131,22 @@ class Worker:
 
     def _apply(self, engine: Engine, configure: Configure) -> None:
         settings = configure.settings
-        if self._certificates is not None:
-            self._certificates.load(_certificates(settings))
-        pools = self._pool_set.reconfigure(
-            settings, configure.discovered, configure.strategies, max(1, settings.workers)
-        )
-        router = compile_routes(settings)
+        log = AccessLog.open(settings.access_log.path) if settings.access_log.enabled else None
+        try:
+            if self._certificates is not None:
+                self._certificates.load(_certificates(settings))
+            pools = self._pool_set.reconfigure(
+                settings, configure.discovered, configure.strategies, max(1, settings.workers)
+            )
+            router = compile_routes(settings)
+        except BaseException:
+            if log is not None:
+                log.close()
+            raise
+        # The file is opened anew each time, so that a reload is also what log rotation needs.
+        before, engine.access_log = engine.access_log, log
+        if before is not None:
+            before.close()
         engine.reconfigure(edge=edge_policy(settings), pools=pools, route=router.match)
         self._settings = settings
         self._drain_s = settings.drain_timeout
@@ -271,7 +281,7 @@ async def _main() -> int:
 
 def main() -> None:
     """Run a worker process."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logs.configure(human=logs.format_from_environment())
     try:
         code = uvloop.run(_main())
     except (BalancerError, HoldfastError, OSError, TimeoutError) as error:

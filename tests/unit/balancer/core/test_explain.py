@@ -20,7 +20,8 @@ REFUSED = ProbeResult(passed=False, kind="connect")
 @pytest.fixture
 def pool() -> PoolHealth:
     backends = tuple(BackendSettings(id=name, url=f"http://{name}") for name in "abc")
-    pool = PoolHealth("web", PoolSettings(backends=backends, outlier=OutlierSettings(sustained=Duration(0.0))), 0.0, random.Random(1))
+    settings = PoolSettings(backends=backends, outlier=OutlierSettings(sustained=Duration(0.0)))
+    pool = PoolHealth("web", settings, 0.0, random.Random(1))
     for name in "abc":
         pool.on_probe(name, PASS, 0.0)
         report(pool, name, None, 200, 0.0)
