@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import ssl as tls
 from typing import TYPE_CHECKING, Literal
 
@@ -125,7 +126,7 @@ class Backend(Target):
         """Answers below 500 that the backend did not finish."""
         self.trials = 0
         self.trials_in_flight = 0
-        self.trials_since = 0.0
+        self.trials_since = math.inf
         self.state = "up"
         self.retired = False
         self.oldest_s = 0.0

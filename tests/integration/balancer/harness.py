@@ -14,7 +14,13 @@ from typing import Any
 
 import msgspec
 
-from holdfast.balancer.core.settings import BackendSettings, BalancerSettings, HealthSettings, PoolSettings
+from holdfast.balancer.core.settings import (
+    BackendSettings,
+    BalancerSettings,
+    HealthSettings,
+    OutlierSettings,
+    PoolSettings,
+)
 from holdfast.balancer.shell.master import Master
 from holdfast.balancer.shell.workers import RestartPolicy
 from holdfast.kernel import Duration
@@ -115,6 +121,7 @@ def settings(**changes: Any) -> BalancerSettings:
             BackendSettings(id="b", url="http://127.0.0.1:9", weight=2.0),
         ),
         health=HealthSettings(enabled=False),
+        outlier=OutlierSettings(sustained=Duration(0.0)),
     )
     defaults: dict[str, Any] = {
         "pools": {"web": pool},

@@ -154,7 +154,7 @@ def texts(module: str) -> str:
     ("message", "module"),
     [
         ("no backend of pool {} is in rotation; /admin/backends says why", "proxy/exchange.py"),
-        ("pool {} has no free place ({}: {} in flight, {} waiting)", "proxy/exchange.py"),
+        ("pool {} has no free place ({}: this worker has {} requests in flight and {} waiting)", "proxy/exchange.py"),
         ("no connection to a backend could be made", "proxy/exchange.py"),
         ("the backend closed the connection before it answered", "proxy/exchange.py"),
         ("the backend's answer was not valid HTTP", "proxy/exchange.py"),

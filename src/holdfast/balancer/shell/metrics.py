@@ -54,6 +54,8 @@ CATALOGUE: Final[Mapping[str, Family]] = {
     ),
     "holdfast_attempts_total": Family("counter", "Attempts at a backend.", ("pool", "backend", "outcome")),
     "holdfast_retries_total": Family("counter", "Attempts after the first, by what failed before.", ("pool", "reason")),
+    "holdfast_retries_refused_total": Family("counter", "Retries that the budget did not allow.", ("pool",)),
+    "holdfast_access_log_dropped_total": Family("counter", "Access-log lines dropped: their reader was too slow."),
     "holdfast_retry_budget_available": Family("gauge", "Retries that the budget would allow now.", ("pool",)),
     "holdfast_in_flight": Family("gauge", "Requests at a backend now.", ("pool", "backend")),
     "holdfast_queue_length": Family("gauge", "Requests that wait for a free place.", ("pool",)),
