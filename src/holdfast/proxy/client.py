@@ -328,6 +328,7 @@ class ClientConnection(asyncio.Protocol):
     def close(self) -> None:
         """Close when everything is written."""
         self.closing = True
+        self.since = self.engine.clock()
         if not self.lost:
             self.transport.close()
 

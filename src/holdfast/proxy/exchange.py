@@ -262,7 +262,7 @@ class Exchange:
             upstream = await backend.connect(
                 self.pool.policy.connect_timeout_s, lambda: UpstreamConnection(backend, limits)
             )
-        except OSError as error:  # includes TimeoutError and ssl.SSLError
+        except (OSError, UnicodeError) as error:  # includes TimeoutError, ssl.SSLError, and names that are none
             self.connecting = None
             self._attempt_failed("connect", self.client.engine.clock(), reached=False, detail=str(error))
             return

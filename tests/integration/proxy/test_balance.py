@@ -20,7 +20,7 @@ from tests.integration.proxy.corpus import ANSWERS, REQUESTS
 from tests.machine import free_port
 
 CLIENTS = 120
-AT_ONCE = 24
+AT_ONCE = 40
 KIB = 1024
 EDGE = EdgePolicy(
     limits=Limits(body=300 * KIB),
@@ -37,9 +37,9 @@ POLICY = PoolPolicy(
     connect_timeout_s=0.1,
     stall_timeout_s=0.15,
     replay_bytes=32 * KIB,
-    max_in_flight=16,
-    max_in_flight_per_backend=6,
-    queue=8,
+    max_in_flight=8,
+    max_in_flight_per_backend=4,
+    queue=24,
     queue_timeout_s=0.1,
     idle_connections=3,
     idle_timeout_s=0.2,
@@ -134,14 +134,14 @@ async def _client(proxy: ProxyUnderTest, rng: Random) -> None:
                 await client.send(piece)
                 for _ in range(rng.randrange(20)):
                     await asyncio.sleep(0)
-                if rng.random() < 0.1:
+                if rng.random() < 0.03:
                     return  # leaves in the middle
                 if rng.random() < 0.05:
                     await asyncio.sleep(0.05)
             if reading is not None and rng.random() < 0.7:
-                await asyncio.wait([reading], timeout=rng.choice([0.05, 0.3]))
+                await asyncio.wait([reading], timeout=rng.choice([0.05, 0.3, 1.0]))
             elif rng.random() < 0.3:
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(rng.choice([0.3, 1.0]))
     finally:
         if rng.random() < 0.5:
             client.reset()

@@ -98,13 +98,14 @@ async def test_a_client_in_the_kernels_queue_is_served() -> None:
         # Connected and written to before the loop runs again, so that only the kernel knows of it.
         late = socket.create_connection((proxy.host, proxy.port))
         late.sendall(GET)
-        draining = asyncio.create_task(proxy.engine.drain(5.0))
+        proxy.engine.draining = True
+        proxy.engine.stop_listening()
         reader, writer = await asyncio.open_connection(sock=late)
         client = RawClient(reader, writer)
         got = await client.answer()
         assert (got.status, got.field(b"connection")) == (200, b"close")
         await client.close()
-        assert await draining == 0
+        assert await proxy.engine.drain(5.0) == 0
 
 
 async def test_a_drained_proxy_does_not_wait_for_heads_that_never_come() -> None:

@@ -151,6 +151,25 @@ async def test_large_bodies_pass_through_tls_with_little_memory(authority: trust
         await sending
 
 
+async def test_a_slow_reader_over_tls_costs_little_memory(authority: trustme.CA, tmp_path: Path) -> None:
+    certificates = Certificates([issued(authority, tmp_path, "a", "a.test")])
+    body = b"x" * (32 * MIB)
+    async with (
+        ScriptedUpstream(always(answer(body=body))) as backend,
+        proxied(backend, tls=certificates.context) as proxy,
+        await proxy.connect(
+            tls=trusting(authority), server_name="a.test", receive_buffer=64 * 1024, deadline_s=20
+        ) as client,
+    ):
+        await client.send(GET)
+        await eventually(lambda: any(c.write_paused for c in proxy.engine.clients))
+        [connection] = proxy.engine.clients
+        assert connection.transport.get_write_buffer_size() < MIB
+        [exchange] = proxy.engine.active
+        assert exchange.bytes_out < 16 * MIB, "the backend waits as well"
+        assert (await client.answer()).body == body
+
+
 async def test_a_client_that_breaks_a_rule_over_tls_is_answered(authority: trustme.CA, tmp_path: Path) -> None:
     certificates = Certificates([issued(authority, tmp_path, "a", "a.test")])
     async with ScriptedUpstream() as backend, proxied(backend, tls=certificates.context) as proxy:
