@@ -20,7 +20,16 @@ from holdfast.http1.errors import BadMessage
 from holdfast.http1.limits import Limits
 
 _KIND: Final = fields.RESPONSE_FIELDS
+# Backends on a kept connection send the same head again and again (its Date changes once a second).
+# So the last head of a plain answer is remembered up to this size. An answer that begins with the
+# same bytes, Content-Length included, has the same head, and its body is simply the bytes after it.
 _REPEAT_BYTES: Final = 2048
+_VIEW_BYTES: Final = 2048
+"""Bodies from this size are handed on as views of what was read instead of copies."""
+
+Piece = bytes | memoryview
+"""A piece of a body."""
+
 _PLAIN_OPTIONS: Final = ([b"close"], [b"keep-alive"])
 _INTERIMS: Final = 16
 _VERSIONS: Final = frozenset(("1.0", "1.1"))
@@ -61,12 +70,13 @@ class ResponseReader:
         "_fields",
         "_head_bytes",
         "_interims",
+        "_left",
         "_limits",
         "_parser",
         "_reason",
         "_repeat",
         "_repeat_head",
-        "_repeat_pieces",
+        "_repeat_length",
         "complete",
         "dirty",
         "head",
@@ -87,11 +97,13 @@ class ResponseReader:
         self._interims = 0
         self._repeat: bytes | None = None
         self._repeat_head: ResponseHead | None = None
-        self._repeat_pieces: list[bytes] = []
+        self._repeat_length = 0
+        self._left = 0
+        """Bytes to come of a body whose head was remembered; llhttp knows nothing of that answer."""
         self.head: ResponseHead | None = None
         self.interim: list[ResponseHead] = []
         """Heads with a 1xx status that came before the final one, for the user to take away."""
-        self.pieces: list[bytes] = []
+        self.pieces: list[Piece] = []
         self.complete = False
         self.mid_message = False
         self.dirty = False
@@ -110,10 +122,22 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:  # noqa: C901 - what llhttp may say, case by case
         """Take bytes from the wire. Raises :class:`BadMessage` when they are not a valid answer."""
-        if data == self._repeat and not self.mid_message and self.head is None and not self._bodiless:
+        if self._left:
+            self._continue_known(data)
+            return
+        repeat = self._repeat
+        if (
+            repeat is not None
+            and data.startswith(repeat)
+            and self.head is None
+            and not self.mid_message
+            and not self._bodiless
+        ):
+            # llhttp sits between two messages, and would come back to exactly that state.
             self.head = self._repeat_head
-            self.pieces = self._repeat_pieces
-            self.complete = True
+            self._left = self._repeat_length
+            self.mid_message = True
+            self._continue_known(data, len(repeat))
             return
         if self.tunnel is not None:
             self.tunnel += data
@@ -157,12 +181,40 @@ class ResponseReader:
             and head is not None
             and not self._bodiless
             and not self.dirty
-            and len(data) <= _REPEAT_BYTES
+            and head.length
             and head.keep_alive
             and not self.interim
             and head.status != 101
         ):
-            self._repeat, self._repeat_head, self._repeat_pieces = data, head, self.pieces
+            self._remember(data, head)
+
+    def _remember(self, data: bytes, head: ResponseHead) -> None:
+        """Keep the head of this answer; it is complete, so its end is the first empty line."""
+        end = data.find(b"\r\n\r\n") + 4
+        if 4 <= end <= _REPEAT_BYTES and head.length:
+            self._repeat, self._repeat_head, self._repeat_length = data[:end], head, head.length
+
+    def _continue_known(self, data: bytes, start: int = 0) -> None:
+        """Take bytes of a body of known length, from ``start`` on."""
+        size = len(data) - start
+        left = self._left
+        if size < left:
+            self._left = left - size
+            if not size:
+                return
+        else:
+            self._left = 0
+            self.complete = True
+            self.mid_message = False
+            if size > left:
+                # Bytes after the end of a good answer: that one counts, the connection does not.
+                self.dirty = True
+                data = data[: start + left]
+                size = left
+        if size >= _VIEW_BYTES:
+            self.pieces.append(memoryview(data)[start:] if start else data)
+        else:
+            self.pieces.append(data[start:] if start else data)
 
     def eof(self) -> bool:
         """The connection ended. Whether that is a proper end of the answer."""
