@@ -91,6 +91,7 @@ class ClientConnection(asyncio.Protocol):
         if len(engine.clients) >= engine.edge.connections:
             engine.count_client_error("too_many_connections")
             self.lost = True
+            self.reader.close()
             self.transport.abort()
             return
         engine.clients.add(self)
@@ -380,6 +381,7 @@ class ClientConnection(asyncio.Protocol):
                 self.abort()
         elif self.linger_left:
             if now - self.since > _LINGER_S:
+                self.linger_left = 0  # what is unsent has the write timeout left
                 self.close()
         elif self.closing:
             if now - self.since > edge.write_timeout_s:

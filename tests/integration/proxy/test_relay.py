@@ -208,6 +208,21 @@ async def test_an_http_1_0_client_gets_what_it_can_read() -> None:
             assert await client.closed()
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 10\r\n\r\nhalf", b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
+)
+async def test_half_an_answer_never_looks_whole(version: bytes, framing: bytes) -> None:
+    async with (
+        ScriptedUpstream(always(b"HTTP/1.1 200 OK\r\n" + framing, close=True)) as backend,
+        proxied(backend) as proxy,
+        await proxy.connect() as client,
+    ):
+        await client.send(b"GET / HTTP/" + version + b"\r\nHost: a\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            await client.rest()
+
+
 async def test_a_client_that_asks_to_close_is_closed_after_its_answer() -> None:
     async with ScriptedUpstream() as backend, proxied(backend) as proxy, await proxy.connect() as client:
         got = await client.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

@@ -147,6 +147,43 @@ async def test_after_the_last_byte_of_a_slow_upload_the_backend_has_its_time_and
         assert len(backend.visits) == 1
 
 
+async def test_a_backend_that_never_says_100_is_given_up() -> None:
+    async def hang(visit: Visit) -> None:
+        await visit.hang()
+
+    policy = PoolPolicy(per_try_timeout_s=0.1)
+    async with ScriptedUpstream(hang) as backend, proxied(backend, policy=policy) as proxy:
+        async with await proxy.connect() as client:
+            await client.send(POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+            assert reason(await client.answer()) == (504, "backend_timeout")
+        assert len(backend.visits) == 1
+
+
+async def test_a_client_that_got_its_100_and_sends_nothing_is_408() -> None:
+    async def script(visit: Visit) -> None:
+        await visit.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await visit.read_body()
+
+    policy = PoolPolicy(per_try_timeout_s=0.05)
+    async with ScriptedUpstream(script) as backend, proxied(backend, policy=policy, edge=QUICK) as proxy:
+        async with await proxy.connect() as client:
+            await client.send(POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+            assert (await client.answer()).status == 100
+            assert reason(await client.answer()) == (408, "body_timeout")
+        [target] = proxy.pool.backends
+        assert target.failures == {}
+
+
+async def test_a_client_that_never_ends_a_refused_request_is_closed() -> None:
+    edge = EdgePolicy(write_timeout_s=0.2)
+    async with ScriptedUpstream() as backend, proxied(backend, edge=edge) as proxy, await proxy.connect() as client:
+        await client.send(b"nonsense\r\n\r\n")
+        assert (await client.answer()).status == 400
+        assert await client.closed()  # our half; the client keeps its own
+        await eventually(lambda: not proxy.engine.clients, "the rest of the connection closed")
+        assert backend.visits == []
+
+
 async def test_an_idle_client_is_closed_without_a_word() -> None:
     async with ScriptedUpstream() as backend, proxied(backend, edge=QUICK) as proxy, await proxy.connect() as client:
         assert (await client.ask(GET)).status == 200
