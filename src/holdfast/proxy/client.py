@@ -24,6 +24,8 @@ _LINGER_S: Final = 2.0
 _LINGER_BYTES: Final = 1024 * 1024
 _EARLY_BYTES: Final = 64 * 1024
 """What a client may send for another protocol before the backend has agreed to it."""
+_SLICE_BYTES: Final = 16 * 1024
+_BODY_SLICE_BYTES: Final = 64 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on, zero seconds: closing sends RST, which no client takes for a proper end."""
 
@@ -49,6 +51,7 @@ class ClientConnection(asyncio.Protocol):
         "since",
         "transport",
         "trusted",
+        "unread",
         "unsent",
         "write_paused",
     )
@@ -72,6 +75,8 @@ class ClientConnection(asyncio.Protocol):
         self.write_paused = False
         self.reading_paused = False
         self.unsent = 0
+        self.unread = b""
+        """Bytes that were read ahead of the limit of pipelined requests."""
         self.linger_left = 0
         self._running = False
         self._forward_host: bytes | None = None
@@ -108,7 +113,10 @@ class ClientConnection(asyncio.Protocol):
             return
         reader = self.reader
         try:
-            reader.feed(data)
+            if len(data) <= _SLICE_BYTES and not self.unread:
+                reader.feed(data)
+            else:
+                self._feed_ahead(data)
         except BadMessage as error:
             self.broken = error
         if exchange is None:
@@ -158,6 +166,23 @@ class ClientConnection(asyncio.Protocol):
         elif exchange.upstream is not None:
             exchange.upstream.transport.resume_reading()
 
+    def _feed_ahead(self, data: bytes) -> None:
+        """Read requests up to the limit of pipelined ones; what is beyond stays as bytes.
+
+        One read can bring thousands of requests, and a parsed one takes twenty times its bytes.
+        Raises :class:`BadMessage`.
+        """
+        reader = self.reader
+        data, self.unread = self.unread + data, b""
+        at = 0
+        while at < len(data) and (
+            reader.current is not None or reader.early is not None or len(reader.arrived) < self.engine.edge.pipelined
+        ):
+            size = _SLICE_BYTES if reader.current is None else _BODY_SLICE_BYTES
+            reader.feed(data[at : at + size])
+            at += size
+        self.unread = data[at:]
+
     # Requests, one after the other.
 
     def _next(self) -> None:
@@ -172,6 +197,11 @@ class ClientConnection(asyncio.Protocol):
                 if arrived and (self.broken is None or arrived[0].complete):
                     self.head_since = 0.0
                     self._begin(arrived.popleft())
+                elif self.unread:
+                    try:
+                        self._feed_ahead(b"")
+                    except BadMessage as error:
+                        self.broken = error
                 elif self.broken is not None:
                     self._refuse(self.broken)
                 else:
@@ -236,7 +266,7 @@ class ClientConnection(asyncio.Protocol):
         self.since = self.engine.clock()
         if self._running:
             return
-        if self.reader.arrived or self.broken is not None or self.reader.mid_head:
+        if self.reader.arrived or self.broken is not None or self.reader.mid_head or self.unread:
             self._next()
         if self.reading_paused:
             self.update_reading()
@@ -310,11 +340,12 @@ class ClientConnection(asyncio.Protocol):
         exchange = self.exchange
         arrived = self.reader.arrived
         if exchange is None:
-            hold = self.write_paused and bool(arrived)
+            hold = self.write_paused and bool(arrived or self.unread)
         else:
             hold = (
                 exchange.holds_body
                 or len(arrived) >= self.engine.edge.pipelined
+                or bool(self.unread)
                 or bool(arrived and not arrived[-1].complete)
                 or len(self.reader.early or b"") > _EARLY_BYTES
             )

@@ -315,7 +315,8 @@ class Exchange:
         if self.phase == WAITING:
             self.expires = min(now + self.pool.policy.per_try_timeout_s, self.deadline)
             if last:
-                self.attempt_began = now  # how long an upload takes says nothing about the backend
+                # How long an upload takes says nothing about the backend, nor about the age of the connection.
+                self.attempt_began = upstream.idle_since = now
         if request.pieces:
             self.awaits_go = False
             pieces, request.pieces = request.pieces, []

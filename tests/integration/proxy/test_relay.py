@@ -328,6 +328,69 @@ async def test_reading_stops_at_the_limit_of_pipelined_requests() -> None:
         assert not connection.reading_paused
 
 
+async def test_what_is_beyond_the_limit_of_pipelined_requests_stays_as_bytes() -> None:
+    release = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        await release.wait()
+        await visit.send(answer(body=visit.target + await visit.read_body()))
+
+    count = 5000
+    parts = [
+        b"PUT /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" % number
+        if number % 100 == 7
+        else b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number
+        for number in range(count)
+    ]
+    async with ScriptedUpstream(script) as backend, proxied(backend) as proxy, await proxy.connect() as client:
+        sending = asyncio.create_task(client.send(b"".join(parts)))
+        await backend.visited()
+        await eventually(lambda: any(c.reading_paused for c in proxy.engine.clients))
+        [connection] = proxy.engine.clients
+        assert len(connection.reader.arrived) < 1000
+        release.set()
+        for number in range(count):
+            expected = b"/%d" % number + (b"abc" if number % 100 == 7 else b"")
+            assert (await client.answer()).body == expected
+        await sending
+        assert connection.unread == b""
+
+
+async def test_a_fault_far_behind_good_requests_is_answered_after_them() -> None:
+    async with ScriptedUpstream() as backend, proxied(backend) as proxy, await proxy.connect() as client:
+        sending = asyncio.create_task(client.send(GET * 1000 + b"nonsense\r\n\r\n" + GET * 1000))
+        for _ in range(1000):
+            assert (await client.answer()).status == 200
+        assert (await client.answer()).status == 400
+        await sending
+        client.end()
+        assert await client.closed()
+        assert len(backend.visits) == 1000
+
+
+async def test_an_upgrade_far_behind_good_requests_gets_its_bytes_in_order() -> None:
+    async def script(visit: Visit) -> None:
+        if visit.field(b"upgrade") is None:
+            await visit.send(answer())
+            return
+        await visit.send(b"HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        while data := await visit.read(65536):
+            await visit.send(data)
+        visit.close()
+
+    early = b"".join(b"%08d" % number for number in range(20_000))
+    wish = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+    async with ScriptedUpstream(script) as backend, proxied(backend) as proxy:
+        for count in (1, 15, 16, 17, 400, 700):
+            async with await proxy.connect() as client:
+                sending = asyncio.create_task(client.send(GET * count + wish + early))
+                for _ in range(count):
+                    assert (await client.answer()).status == 200
+                assert (await client.answer()).status == 101
+                assert await client.read(len(early)) == early
+                await sending
+
+
 async def test_no_route_is_answered_and_the_connection_kept() -> None:
     async with ScriptedUpstream() as backend, proxied(backend) as proxy, await proxy.connect() as client:
         got = await client.ask(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
