@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from holdfast.proxy import Address, PoolPolicy
+from holdfast.proxy import Address, Backend, PoolPolicy
 from holdfast.testing import ScriptedUpstream, Visit, answer, eventually, proxied
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -144,3 +144,56 @@ async def test_a_backend_whose_name_cannot_be_resolved_is_unreachable_and_nothin
         assert (await client.ask(GET)).status == 502
         [target] = proxy.pool.backends
         assert target.failures == {"connect": 1}
+
+
+async def test_reloads_and_switches_under_load_fail_no_request_and_cut_no_tunnel() -> None:
+    async def script(visit: Visit) -> None:
+        if visit.field(b"upgrade"):
+            await visit.send(b"HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+            while data := await visit.read(1024):
+                await visit.send(data)
+            visit.close()
+        else:
+            await visit.send(answer(body=visit.target))
+
+    async with (
+        ScriptedUpstream(script) as a,
+        ScriptedUpstream(script) as b,
+        ScriptedUpstream(script) as c,
+        proxied(a, b, c) as proxy,
+        await proxy.connect() as tunnel,
+    ):
+        everybody = proxy.pool.backends
+        upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+        assert (await tunnel.ask(upgrade)).status == 101
+        over = asyncio.Event()
+
+        async def ask(name: int) -> int:
+            asked = 0
+            async with await proxy.connect() as client:
+                while not over.is_set():
+                    target = b"/%d-%d" % (name, asked)
+                    got = await client.ask(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
+                    assert (got.status, got.body) == (200, target)
+                    asked += 1
+            return asked
+
+        asking = [asyncio.create_task(ask(name)) for name in range(8)]
+        strategies = ("p2c", "round_robin", "weighted", "least_connections", "consistent_hash")
+        for number in range(300):
+            proxy.configure(policy=PoolPolicy(idle_connections=number % 3 + 1))
+            proxy.pool.switch(strategies[number % len(strategies)])
+            if number % 10 == 0:
+                # One backend leaves and comes back as a new one, as after a change of its address.
+                gone = everybody[number // 10 % 3]
+                fresh = Backend(gone.id, gone.address)
+                everybody = tuple(fresh if backend is gone else backend for backend in everybody)
+                proxy.pool.reconfigure(proxy.pool.policy, everybody)
+            await tunnel.send(b"%04d" % number)
+            assert await tunnel.read(4) == b"%04d" % number
+        over.set()
+        assert sum([await task for task in asking]) > 100
+        assert all(not backend.failures for backend in (*everybody, *proxy.pool.retired))
+        await tunnel.close()
+        await eventually(lambda: not any(retired.connections for retired in proxy.pool.retired))
+        assert all(retired.in_flight == 0 for retired in proxy.pool.retired)
