@@ -352,6 +352,7 @@ class ClientConnection(asyncio.Protocol):
         if hold != self.reading_paused:
             self.reading_paused = hold
             if hold:
+                self.since = self.engine.clock()
                 self.transport.pause_reading()
             else:
                 self.since = self.engine.clock()
@@ -423,10 +424,14 @@ class ClientConnection(asyncio.Protocol):
                     self._refuse(BadMessage(408, "header_timeout", "the request head did not arrive in time"))
             elif now - self.since > edge.idle_timeout_s:
                 self.close()
+        elif exchange.tunnelled:
+            if self.reading_paused and now - self.since > edge.write_timeout_s:
+                # The backend takes nothing, and a client that is not read cannot be seen to leave.
+                self.engine.count_client_error("tunnel_stalled")
+                self.abort()
         elif (
             not exchange.request.complete
             and not self.reading_paused
-            and not exchange.tunnelled
             and now - self.since > edge.body_timeout_s
         ):
             self.broken = BadMessage(408, "body_timeout", "the request body did not arrive in time")

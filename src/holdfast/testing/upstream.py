@@ -23,7 +23,7 @@ _CLOSE_S: Final = 5.0
 class Visit:
     """One request at a :class:`ScriptedUpstream`, and the means to answer it.
 
-    ``head`` is the head as it came, ``fields`` in order with lower-cased names; ``body`` grows as it is read.
+    ``head`` is the head as it came, ``fields`` in order with lower-cased names; ``body`` is there once it is read.
     ``connection`` and ``number`` count from 0: the connections of the upstream, and its requests.
     """
 
@@ -57,12 +57,14 @@ class Visit:
         if length is not None and coding is not None:
             raise ValueError("the proxy sent two lengths")
         if coding is not None:
+            pieces = []
             while size := int((await self._reader.readuntil(b"\r\n"))[:-2], 16):
-                self.body += await self._reader.readexactly(size)
+                pieces.append(await self._reader.readexactly(size))
                 if await self._reader.readexactly(2) != b"\r\n":
                     raise ValueError("the proxy sent a malformed chunk")
             if await self._reader.readexactly(2) != b"\r\n":
                 raise ValueError("the proxy sent a malformed last chunk")
+            self.body = b"".join(pieces)
         elif length is not None:
             self.body = await self._reader.readexactly(int(length))
         self.complete = True

@@ -158,6 +158,28 @@ async def test_a_backend_that_does_not_take_the_rest_of_a_tunnel_is_cut_off() ->
         go.set()
 
 
+async def test_a_tunnel_whose_backend_takes_nothing_is_closed_even_when_the_client_is_gone() -> None:
+    go = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        await visit.send(SWITCH)
+        await go.wait()
+
+    edge = EdgePolicy(write_timeout_s=0.2)
+    async with (
+        ScriptedUpstream(script) as backend,
+        proxied(backend, edge=edge) as proxy,
+        await proxy.connect() as client,
+    ):
+        assert (await client.ask(WISH)).status == 101
+        sending = asyncio.create_task(client.send(b"x" * (32 * MIB)))
+        await eventually(lambda: any(c.reading_paused for c in proxy.engine.clients))
+        client.reset()
+        await asyncio.wait([sending])
+        await proxy.settled()
+        go.set()
+
+
 async def test_an_idle_tunnel_is_closed() -> None:
     edge = EdgePolicy(tunnel_timeout_s=0.15)
     async with ScriptedUpstream(echo) as backend, proxied(backend, edge=edge) as proxy, await proxy.connect() as client:
