@@ -103,6 +103,18 @@ class Visit:
         self._writer.transport.abort()
 
 
+class _Recorder(asyncio.StreamReader):
+    """A stream that notes every byte that arrives on it."""
+
+    def __init__(self) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self.received = bytearray()
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+        self.received += data
+        super().feed_data(data)
+
+
 Script = Callable[[Visit], Awaitable[None]]
 
 
@@ -168,7 +180,10 @@ class ScriptedUpstream:
 
     async def listen(self) -> None:
         """Accept connections, after :meth:`stop` on the same port again."""
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=self._tls)
+        # asyncio.start_server() would make the reader itself, and what comes before its callback runs would be missed.
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: asyncio.StreamReaderProtocol(_Recorder(), self._serve), self.host, self.port, ssl=self._tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -194,15 +209,13 @@ class ScriptedUpstream:
                 await self._arrival.wait()
         return self.visits[count - 1]
 
-    async def _serve(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None:
+        if task is None or not isinstance(reader, _Recorder):
             return
         self._open[task] = writer
-        ledger = bytearray()
-        self.connections.append(ledger)
+        self.connections.append(reader.received)
         connection = len(self.connections) - 1
-        reader = _recorded(stream, ledger)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -221,15 +234,3 @@ class ScriptedUpstream:
         finally:
             writer.close()
             del self._open[task]
-
-
-def _recorded(stream: asyncio.StreamReader, ledger: bytearray) -> asyncio.StreamReader:
-    """The same stream; everything that arrives on it is noted first."""
-    feed = stream.feed_data
-
-    def feed_data(data: bytes) -> None:
-        ledger.extend(data)
-        feed(data)
-
-    stream.feed_data = feed_data  # type: ignore[method-assign, assignment]
-    return stream
