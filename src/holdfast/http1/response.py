@@ -115,6 +115,7 @@ class ResponseReader:
         """Prepare for the answer to a new request (``to_head``: its method was HEAD)."""
         self._bodiless = to_head
         self._interims = 0
+        self._left = 0
         self.head = None
         self.complete = False
         if self.pieces:

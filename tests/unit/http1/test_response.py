@@ -218,3 +218,75 @@ def test_what_never_ends_is_cut_off_and_not_kept(start: bytes) -> None:
         assert tracemalloc.get_traced_memory()[1] < 512 * 1024
     finally:
         tracemalloc.stop()
+
+
+KNOWN = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nX: y\r\n\r\n"
+
+
+def knowing() -> ResponseReader:
+    """A reader that has seen the head of ``KNOWN`` once."""
+    reader = ResponseReader(Limits())
+    reader.expect(to_head=False)
+    reader.feed(KNOWN + b"0123456789")
+    reader.expect(to_head=False)
+    return reader
+
+
+@pytest.mark.parametrize("cut", range(11))
+def test_a_known_head_may_come_with_any_part_of_its_body(cut: int) -> None:
+    reader = knowing()
+    reader.feed(KNOWN + b"abcdefghij"[:cut])
+    assert reader.complete == (cut == 10)
+    if cut < 10:
+        reader.feed(b"abcdefghij"[cut:])
+    assert reader.head is not None
+    assert (reader.head.status, b"".join(reader.pieces), reader.complete, reader.dirty) == (
+        200,
+        b"abcdefghij",
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize("cut", [0, 5, 10])
+def test_bytes_after_a_body_under_a_known_head_spoil_the_connection_and_not_the_answer(cut: int) -> None:
+    reader = knowing()
+    reader.feed(KNOWN + b"abcdefghij"[:cut] if cut < 10 else KNOWN + b"abcdefghij and more")
+    if cut < 10:
+        reader.feed(b"abcdefghij"[cut:] + b" and more")
+    assert (b"".join(reader.pieces), reader.complete, reader.dirty) == (b"abcdefghij", True, True)
+
+
+def test_a_connection_that_ends_inside_a_body_under_a_known_head_has_not_answered() -> None:
+    reader = knowing()
+    reader.feed(KNOWN + b"abc")
+    assert not reader.eof()
+
+
+def test_the_answer_to_head_is_not_taken_for_a_known_one() -> None:
+    reader = knowing()
+    reader.expect(to_head=True)
+    reader.feed(KNOWN)
+    assert reader.complete
+    assert reader.pieces == []
+
+
+def test_after_known_answers_an_unknown_one_is_parsed_as_ever() -> None:
+    reader = knowing()
+    reader.feed(KNOWN + b"abcdefghij")
+    reader.expect(to_head=False)
+    reader.feed(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n")
+    assert reader.head is not None
+    assert (reader.head.status, reader.pieces, reader.complete) == (404, [b"no"], True)
+
+
+def test_a_large_body_under_a_known_head_is_handed_on_without_a_copy() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    reader = ResponseReader(Limits())
+    for _ in range(2):
+        reader.expect(to_head=False)
+        data = head + b"x" * 100_000
+        reader.feed(data)
+    (piece,) = reader.pieces
+    assert isinstance(piece, memoryview)
+    assert piece.obj is data
