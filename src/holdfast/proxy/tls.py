@@ -34,8 +34,10 @@ class Certificates:
 
     def __init__(self, certificates: Sequence[Certificate]) -> None:
         self._by_name: dict[str, ssl.SSLContext] = {}
-        self.context = _server_context()
+        self.context = self._default = _server_context()
         self.context.sni_callback = self._choose
+        if certificates:
+            _load(self.context, certificates[0])  # never shown, but without one a context has no ciphers to offer
         self.load(certificates)
 
     def load(self, certificates: Sequence[Certificate]) -> None:
@@ -44,22 +46,21 @@ class Certificates:
         The first certificate also serves clients that name no host, or one that nobody knows.
         """
         by_name: dict[str, ssl.SSLContext] = {}
+        contexts: list[ssl.SSLContext] = []
         for certificate in certificates:
+            # A new context each time: one keeps a certificate for each kind of key, so loading would not replace.
             context = _server_context()
+            contexts.append(context)
             _load(context, certificate)
             for name in _names(certificate.cert):
                 by_name.setdefault(name, context)
-        if certificates:
-            _load(self.context, certificates[0])
+        if contexts:
+            self._default = contexts[0]
         self._by_name = by_name
 
     def _choose(self, session: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> int | None:
-        if name is None:
-            return None
-        name = name.lower()
-        context = self._by_name.get(name) or self._by_name.get("*." + name.partition(".")[2])
-        if context is not None:
-            session.context = context
+        name = (name or "").lower()
+        session.context = self._by_name.get(name) or self._by_name.get("*." + name.partition(".")[2]) or self._default
         return None
 
 

@@ -92,6 +92,20 @@ async def test_certificates_are_replaced_while_connections_stay(authority: trust
         assert (await client.ask(GET)).status == 200
 
 
+async def test_a_new_certificate_with_another_kind_of_key_replaces_the_old_one(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """OpenSSL keeps one certificate of each kind in a context, so loading is not replacing."""
+    certificates = Certificates([issued(authority, tmp_path, "old", "old.test")])
+    leaf = authority.issue_cert("new.test", key_type=trustme.KeyType.RSA)
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "new.pem"))
+    certificates.load([Certificate(cert=str(tmp_path / "new.pem"), key=str(tmp_path / "new.pem"))])
+    async with ScriptedUpstream() as backend, proxied(backend, tls=certificates.context) as proxy:
+        for name in ("new.test", "old.test", "unknown.test"):
+            assert await names_shown(proxy, authority, name) == {"new.test"}
+        assert await names_shown(proxy, authority, "127.0.0.1") == {"new.test"}, "a client that names no host"
+
+
 def test_a_certificate_that_cannot_be_used_changes_nothing(authority: trustme.CA, tmp_path: Path) -> None:
     good = issued(authority, tmp_path, "good", "good.test")
     other = issued(authority, tmp_path, "other", "other.test")
