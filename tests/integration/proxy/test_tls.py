@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from holdfast.proxy import Address, Certificate, Certificates, EdgePolicy, PoolPolicy, TlsError, client_context
 from holdfast.testing import ScriptedUpstream, Visit, always, answer, eventually, proxied
@@ -244,6 +245,36 @@ async def test_a_backend_that_speaks_no_tls_is_no_answer(authority: trustme.CA) 
             [target] = proxy.pool.backends
             assert set(target.failures) == {"connect"}
         assert backend.visits == []
+
+
+async def test_a_backend_that_wants_to_know_us_gets_our_certificate(
+    authority: trustme.CA, secured: ssl.SSLContext, tmp_path: Path
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.configure_trust(secured)
+    secured.verify_mode = ssl.CERT_REQUIRED
+    ours = issued(authority, tmp_path, "proxy", "proxy.test")
+    ca = str(tmp_path / "ca.pem")
+    policy = PoolPolicy(attempts=1, connect_timeout_s=0.5)
+    async with ScriptedUpstream(tls=secured) as backend:
+        for context, status in ((client_context(ca=ca, cert=ours.cert), 200), (client_context(ca=ca), 502)):
+            address = Address(host="127.0.0.1", port=backend.port, context=context)
+            async with proxied(address, policy=policy) as proxy, await proxy.connect() as client:
+                assert (await client.ask(GET)).status == status
+
+
+def test_a_key_that_needs_a_password_is_refused_without_asking(authority: trustme.CA, tmp_path: Path) -> None:
+    good = issued(authority, tmp_path, "good", "good.test")
+    pem = (tmp_path / "good.pem").read_bytes()
+    key = serialization.load_pem_private_key(pem, None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    (tmp_path / "locked.pem").write_bytes(locked)
+    with pytest.raises(TlsError, match="unencrypted key"):
+        Certificates([Certificate(cert=good.cert, key=str(tmp_path / "locked.pem"))])
 
 
 def test_a_missing_authority_is_named() -> None:
