@@ -429,10 +429,6 @@ class ClientConnection(asyncio.Protocol):
                 # The backend takes nothing, and a client that is not read cannot be seen to leave.
                 self.engine.count_client_error("tunnel_stalled")
                 self.abort()
-        elif (
-            not exchange.request.complete
-            and not self.reading_paused
-            and now - self.since > edge.body_timeout_s
-        ):
+        elif not exchange.request.complete and not self.reading_paused and now - self.since > edge.body_timeout_s:
             self.broken = BadMessage(408, "body_timeout", "the request body did not arrive in time")
             self._fail_body()

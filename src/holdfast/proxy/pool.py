@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-from holdfast.resilience import GradientLimit, RetryBudget, WaitQueue, avoided, strategy
+from holdfast.resilience import GradientLimit, RetryBudget, WaitQueue, safest, strategy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -148,12 +148,9 @@ class Pool:
                 ):
                     return backend
         # mypy cannot know that a strategy returns one of the targets that it was given.
-        pick = self.strategy.pick
         if tried:
-            safe = pick(self.backends, avoided(self.backends, tried), now, self._rng, key)
-            if safe is not None:
-                return safe  # type: ignore[return-value]
-        return pick(self.backends, tried, now, self._rng, key)  # type: ignore[return-value]
+            return safest(self.backends, tried)  # type: ignore[return-value]
+        return self.strategy.pick(self.backends, tried, now, self._rng, key)  # type: ignore[return-value]
 
     def has_capacity(self) -> bool:
         """Whether any backend is in rotation, even if it is full at the moment."""

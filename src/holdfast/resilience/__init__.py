@@ -9,7 +9,7 @@ from holdfast.resilience.correlation import Correlation, CorrelationPolicy, Judg
 from holdfast.resilience.damping import DampingPolicy, FlapDamping
 from holdfast.resilience.hysteresis import Hysteresis, HysteresisPolicy
 from holdfast.resilience.outlier import Evidence, OutlierPolicy, OutlierWindow
-from holdfast.resilience.selection import Strategy, StrategyName, Target, avoided, hash_key, strategy
+from holdfast.resilience.selection import Strategy, StrategyName, Target, hash_key, safest, strategy
 
 __all__ = [
     "Breaker",
@@ -32,11 +32,11 @@ __all__ = [
     "StrategyName",
     "Target",
     "WaitQueue",
-    "avoided",
     "capacity_limit",
     "equal_jitter",
     "full_jitter",
     "hash_key",
     "retry_after_s",
+    "safest",
     "strategy",
 ]

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from holdfast.resilience import Strategy, Target, avoided, hash_key, strategy
+from holdfast.resilience import Strategy, Target, hash_key, safest, strategy
 
 RNG = Random(1)
 
@@ -172,13 +172,36 @@ class TestConsistentHash:
         assert hash_key(b"alpha") == 5982700193828047002
 
 
-def test_a_retry_goes_only_where_success_is_as_likely_as_anywhere() -> None:
-    sound, doubtful, tried, out = pool(sound=1.0, doubtful=1.0, tried=1.0, out=0.0)
+def test_a_retry_goes_to_the_sound_target_that_answered_last() -> None:
+    sound, fresh, doubtful, tried, out = pool(sound=1.0, fresh=1.0, doubtful=1.0, tried=1.0, out=0.0)
+    for at, target in enumerate((sound, fresh, doubtful, tried, out), start=1):
+        target.succeeded_at = float(at)
     doubtful.success = 0.8
-    assert avoided((sound, doubtful, tried, out), [tried]) == [doubtful, tried]
+    assert safest((sound, fresh, doubtful, tried, out), [tried]) is fresh
+    assert safest((sound, fresh, doubtful, tried, out), [tried, fresh, sound]) is doubtful
+
+
+def test_a_retry_leaves_out_a_target_that_hangs_long_before_it_times_out() -> None:
+    hangs, works = pool(hangs=1.0, works=1.0)
+    for at in range(20):
+        for target in (hangs, works):
+            target.began()
+            target.succeeded(at * 0.005, 0.002)
+    for _ in range(3):
+        hangs.began()
+    works.began()
+    works.succeeded(0.101, 0.002)
+    assert safest((hangs, works), []) is works
 
 
 def test_a_retry_may_go_to_the_least_doubtful_when_nothing_is_sound() -> None:
     first, second, third = pool(first=1.0, second=1.0, third=1.0)
-    first.success, second.success, third.success = 0.2, 0.5, 0.49
-    assert avoided((first, second, third), [first]) == [first], "0.49 is as likely as 0.5"
+    first.success, second.success, third.success = 0.2, 0.5, 0.4
+    third.succeeded_at = 9.0
+    assert safest((first, second, third), [first]) is second
+
+
+def test_there_is_nowhere_to_repeat_when_all_were_tried_or_are_full() -> None:
+    first, second = pool(first=1.0, second=1.0)
+    second.limit = 0
+    assert safest((first, second), [first]) is None

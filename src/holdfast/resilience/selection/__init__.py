@@ -14,7 +14,7 @@ from holdfast.resilience.selection.strategies import (
     Strategy,
     StrategyName,
     WeightedRoundRobin,
-    avoided,
+    safest,
     strategy,
 )
 from holdfast.resilience.selection.target import Target
@@ -28,7 +28,7 @@ __all__ = [
     "StrategyName",
     "Target",
     "WeightedRoundRobin",
-    "avoided",
     "hash_key",
+    "safest",
     "strategy",
 ]

@@ -193,20 +193,31 @@ _AS_LIKELY: Final = 0.95
 """Of the best estimate: what counts as equally likely to succeed. A backend that fails a fifth stays below."""
 
 
-def avoided(targets: Sequence[Target], tried: Collection[Target]) -> list[Target]:
-    """Where a *repeated* attempt should not go: where this request was, and where it is less likely to succeed.
+def safest(targets: Sequence[Target], tried: Collection[Target]) -> Target | None:
+    """Where a *repeated* attempt should go, or ``None`` when no target is open. Serves every strategy.
 
     A first attempt also serves to find out how a doubtful backend does. A retry has no such duty:
-    each one that fails is one fewer before the client sees it. So it only goes to the targets whose
-    ``success`` is that of the best one, and load decides among those. Pass the result as ``tried``;
-    when nothing is open then, ``tried`` itself is still to be asked.
+    each one that fails is one fewer before the client sees it. So of the open targets whose
+    ``success`` is that of the best one, it takes the one that answered last: the freshest proof of
+    life there is, which a backend that hangs stops giving at once, long before anything times out.
+    Those who answer most are also last most often, so retries spread as capacity does.
     """
     best = 0.0
     for target in targets:
         if target.success > best and target.weight > 0.0 and target.in_flight < target.limit and target not in tried:
             best = target.success
     least = best * _AS_LIKELY
-    return [target for target in targets if target.success < least or target in tried]
+    chosen: Target | None = None
+    for target in targets:
+        if (
+            target.success >= least
+            and target.weight > 0.0
+            and target.in_flight < target.limit
+            and target not in tried
+            and (chosen is None or target.succeeded_at > chosen.succeeded_at)
+        ):
+            chosen = target
+    return chosen
 
 
 _STRATEGIES: Final[dict[str, Callable[[], Strategy]]] = {

@@ -100,6 +100,7 @@ class Target:
         "limit",
         "memory_s",
         "nominal_weight",
+        "succeeded_at",
         "success",
         "ticked_at",
         "turn",
@@ -119,6 +120,8 @@ class Target:
         self.latency_s = 0.0
         """What an attempt is expected to take: ``usual_s``, or more in silence; 0 when unknown."""
         self.success = 1.0
+        self.succeeded_at = 0.0
+        """When the last attempt succeeded."""
         """Chance that the next attempt succeeds, above 0 and at most 1."""
         self.evidence_at = 0.0
         """When an attempt last succeeded or failed, monotonic seconds."""
@@ -146,7 +149,7 @@ class Target:
             least = _RISE if excess_s > 0.0 else _FALL
             self.usual_s += excess_s * (gain if gain > least else least)  # noqa: FURB136 - max() costs more
             self.latency_s = self.usual_s
-        self.evidence_at = now
+        self.evidence_at = self.succeeded_at = now
 
     def failed(self, now: float, latency_s: float) -> None:
         """An attempt failed, ``latency_s`` after it was sent, which counts as latency only if it makes it worse."""
