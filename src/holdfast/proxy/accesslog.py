@@ -93,7 +93,7 @@ class AccessLog:
                     exchange.answered_by,
                     exchange.attempts,
                     round((now - exchange.started) * 1e3, 3),
-                    exchange.bytes_in,
+                    exchange.bytes_in(),
                     exchange.bytes_out,
                     round(exchange.queued_s * 1e3, 3),
                     round(exchange.connected_s * 1e3, 3),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from holdfast.http1 import ResponseHead
 
 _REASONS: Final = {
     400: b"Bad Request",
@@ -62,3 +65,22 @@ def error_answer(
     if close:
         lines.append(b"Connection: close")
     return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if bodiless else body)
+
+
+FAILURES: Final[dict[str, tuple[int, str, str]]] = {
+    "connect": (502, "backend_unreachable", "no connection to a backend could be made"),
+    "reset": (502, "backend_reset", "the backend closed the connection before it answered"),
+    "protocol": (502, "backend_protocol", "the backend's answer was not valid HTTP"),
+    "timeout": (504, "backend_timeout", "the backend did not answer in time"),
+}
+"""Status, reason and message for a request whose last attempt failed, by how it failed."""
+
+
+def answer_head(head: ResponseHead, *, chunked: bool) -> bytes:
+    """Status line, forwarded fields and framing of a backend's answer; what belongs to this one answer follows it."""
+    wire = b"HTTP/1.1 %d %b\r\n%b" % (head.status, head.reason, head.block)
+    if chunked:
+        return wire + b"Transfer-Encoding: chunked\r\n"
+    if head.length is not None and not head.chunked:
+        return wire + b"Content-Length: %d\r\n" % head.length
+    return wire

@@ -108,8 +108,8 @@ class ClientConnection(asyncio.Protocol):
                 self._discard(len(data))
             return
         exchange = self.exchange
-        if exchange is not None and exchange.tunnelled:
-            exchange.tunnel_up(data)
+        if exchange is not None and exchange.tunnel is not None:
+            exchange.tunnel.up(data)
             return
         reader = self.reader
         try:
@@ -424,7 +424,7 @@ class ClientConnection(asyncio.Protocol):
                     self._refuse(BadMessage(408, "header_timeout", "the request head did not arrive in time"))
             elif now - self.since > edge.idle_timeout_s:
                 self.close()
-        elif exchange.tunnelled:
+        elif exchange.tunnel is not None:
             if self.reading_paused and now - self.since > edge.write_timeout_s:
                 # The backend takes nothing, and a client that is not read cannot be seen to leave.
                 self.engine.count_client_error("tunnel_stalled")

@@ -27,6 +27,9 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from holdfast.http1 import BadMessage, valid_request_id, valid_traceparent
+from holdfast.proxy.answers import FAILURES, answer_head
+from holdfast.proxy.tunnel import Tunnel
+from holdfast.proxy.upload import Upload
 from holdfast.proxy.upstream import UpstreamConnection
 from holdfast.resilience import full_jitter, retry_after_s
 
@@ -53,19 +56,6 @@ closed by the backend while the request was under way (RFC 9112 section 9.3.1)."
 _JOIN_BYTES: Final = 2048
 """Answers up to this size are copied behind their head; above, two buffers for one system call are cheaper."""
 
-_HELD_BYTES: Final = 64 * 1024
-"""Request body that may wait here while there is no backend to send it to."""
-
-_FLUSH_S: Final = 2.0
-"""For the last bytes of a tunnel whose other end is gone."""
-
-_MESSAGES: Final[dict[str, tuple[int, str, str]]] = {
-    "connect": (502, "backend_unreachable", "no connection to a backend could be made"),
-    "reset": (502, "backend_reset", "the backend closed the connection before it answered"),
-    "protocol": (502, "backend_protocol", "the backend's answer was not valid HTTP"),
-    "timeout": (504, "backend_timeout", "the backend did not answer in time"),
-}
-
 
 class Exchange:
     """See the module. ``number`` tells requests of this process apart in reports."""
@@ -76,9 +66,7 @@ class Exchange:
         "answered_by",
         "attempt_began",
         "attempts",
-        "awaits_go",
         "backend",
-        "bytes_in",
         "bytes_out",
         "chunk_answer",
         "client",
@@ -89,7 +77,6 @@ class Exchange:
         "expires",
         "first_byte_s",
         "head",
-        "held",
         "keep",
         "number",
         "phase",
@@ -97,19 +84,16 @@ class Exchange:
         "pool",
         "queued_s",
         "refusal",
-        "replay",
-        "replay_bytes",
         "request",
         "request_id",
-        "request_sent",
         "started",
         "traceparent",
         "trail",
         "trial",
         "trials_failed",
         "tried",
-        "tunnelled",
-        "unrepeatable",
+        "tunnel",
+        "upload",
         "upstream",
     )
 
@@ -135,7 +119,8 @@ class Exchange:
         self.connecting: asyncio.Task[None] | None = None
         self.trial = False
         self.trials_failed = 0
-        self.tunnelled = False
+        self.tunnel: Tunnel | None = None
+        self.upload = Upload(request, pool.policy.replay_bytes) if plan.has_body else None
         self.keep = False
         self.answer_sent = False
         self.answer_status = 0
@@ -143,15 +128,8 @@ class Exchange:
         self.chunk_answer = False
         self.counted_failure = False
         self.refusal = ""
-        self.replay: list[bytes] | None = None
-        self.replay_bytes = 0
-        self.held = 0
-        self.unrepeatable = False
-        self.request_sent = False
-        self.awaits_go = request.head.expect_continue
-        """Whether the client waits for 100 before it sends its body: until then it is the backend's turn."""
         self.queued_s = self.connected_s = self.first_byte_s = 0.0
-        self.bytes_in = self.bytes_out = 0
+        self.bytes_out = 0
         owned = request.head.owned
         if owned and valid_request_id(received := owned.get(b"x-request-id", b"")):
             self.request_id = received
@@ -214,8 +192,9 @@ class Exchange:
     def _attempt(self, now: float) -> None:
         """Make the next attempt. The caller holds a place in the pool."""
         pool, head = self.pool, self.head
-        repeatable = head.idempotent and not self.unrepeatable
-        backend = pool.choose(self.tried, now, self.plan.key, repeatable=repeatable)
+        backend = pool.choose(
+            self.tried, now, self.plan.key, repeatable=self._is_repeatable(), again=self.trail is not None
+        )
         if backend is None:
             self._nowhere(now)
             return
@@ -279,9 +258,7 @@ class Exchange:
         upstream.reader.expect(to_head=head.method == b"HEAD")
         self.upstream = upstream
         self.phase = WAITING
-        # An attempt that no other can follow may take all the time that is left.
-        last = not head.idempotent or self.attempts - self.trials_failed >= pool.policy.attempts
-        self.expires = self.deadline if last else min(self.deadline, now + pool.policy.per_try_timeout_s)
+        self.expires = self._attempt_expires(now)
         wire = b"%b%b%bX-Request-Id: %b\r\ntraceparent: %b\r\n\r\n" % (
             plan.line,
             upstream.backend.host_line if pool.policy.host_from_backend else plan.host_line,
@@ -289,68 +266,60 @@ class Exchange:
             self.request_id,
             self.traceparent,
         )
-        if not plan.has_body:
-            self.request_sent = True
-            upstream.transport.write(wire)
-            return
         upstream.transport.write(wire)
-        self.request_sent = False
-        if self.replay:
-            for piece in self.replay:
-                self._send_piece(upstream, piece)
-        self.body_arrived()
-        self.client.update_reading()  # stopped perhaps while there was nowhere to send to
+        if self.upload is not None:
+            self.upload.begin(upstream)
+            self.body_arrived()
+            self.client.update_reading()  # stopped perhaps while there was nowhere to send to
+
+    def _attempt_expires(self, now: float) -> float:
+        """When an attempt sent now is given up. One that no other can follow may take all the time that is left."""
+        policy = self.pool.policy
+        if self._is_repeatable() and self.attempts - self.trials_failed < policy.attempts:
+            return min(self.deadline, now + policy.per_try_timeout_s)
+        return self.deadline
+
+    def _is_repeatable(self) -> bool:
+        """Whether the request may be sent again although a backend may have acted on it."""
+        return self.head.idempotent and (self.upload is None or not self.upload.lost)
 
     def body_arrived(self) -> None:
         """Pass on what came of the request body; it waits here while there is no backend."""
-        request, upstream = self.request, self.upstream
+        upload, upstream = self.upload, self.upstream
+        if upload is None:
+            return
         now = self.client.engine.clock()
-        last = request.complete and self.deadline == math.inf
+        last = self.request.complete and self.deadline == math.inf
         if last:
             self.deadline = now + self.pool.policy.timeout_s
         if upstream is None or self.phase < WAITING:
-            self.held = sum(map(len, request.pieces))
+            upload.hold()
             return
-        self.held = 0
+        upload.forward(upstream)
         if self.phase == WAITING:
-            self.expires = min(now + self.pool.policy.per_try_timeout_s, self.deadline)
+            self.expires = (
+                self._attempt_expires(now) if self.request.complete else now + self.pool.policy.per_try_timeout_s
+            )
             if last:
                 # How long an upload takes says nothing about the backend, nor about the age of the connection.
                 self.attempt_began = upstream.idle_since = now
-        if request.pieces:
-            self.awaits_go = False
-            pieces, request.pieces = request.pieces, []
-            for piece in pieces:
-                self.bytes_in += len(piece)
-                if not self.unrepeatable:
-                    self._keep_for_replay(piece)
-                self._send_piece(upstream, piece)
-        if request.complete and not self.request_sent:
-            self.request_sent = True
-            if self.head.chunked:
-                upstream.transport.write(b"0\r\n\r\n")
 
-    def _keep_for_replay(self, piece: bytes) -> None:
-        self.replay_bytes += len(piece)
-        if self.replay_bytes > self.pool.policy.replay_bytes:
-            self.unrepeatable = True
-            self.replay = None
-        elif self.replay is None:
-            self.replay = [piece]
-        else:
-            self.replay.append(piece)
-
-    def _send_piece(self, upstream: UpstreamConnection, piece: bytes) -> None:
-        if self.head.chunked:
-            upstream.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-        else:
-            upstream.transport.write(piece)
+    @property
+    def request_sent(self) -> bool:
+        """Whether the backend has the whole request."""
+        return self.upload is None or self.upload.sent
 
     @property
     def holds_body(self) -> bool:
         """Whether the client should not send more for now."""
-        upstream = self.upstream
-        return self.held > _HELD_BYTES if upstream is None else upstream.write_paused
+        upload, upstream = self.upload, self.upstream
+        if upstream is not None:
+            return upstream.write_paused
+        return upload is not None and upload.is_full
+
+    def bytes_in(self) -> int:
+        """Bytes of body, or of the tunnel, that came from the client."""
+        return (0 if self.upload is None else self.upload.size) + (0 if self.tunnel is None else self.tunnel.received)
 
     # What the upstream connection reports.
 
@@ -378,19 +347,20 @@ class Exchange:
         if status >= 500 or status in self.pool.policy.retry_statuses:
             backend = upstream.backend
             if status in self.pool.policy.retry_statuses and self._may_retry(now, reached=True):
-                self._give_back_upstream(upstream, now)
+                upstream.release(now, keep=self.pool.policy.idle_connections, sent=self.request_sent)
                 self._attempt_failed("status", now, reached=True, detail=str(status), decided=True)
                 return
             self.counted_failure = True
             self._note(backend, "status")
         elif status == 101:
-            self._start_tunnel(upstream, head, now)
+            self._start_tunnel(upstream, head)
             return
         self._begin_answer(upstream, head, now)
 
     def _relay_interim(self, upstream: UpstreamConnection) -> None:
         heads, upstream.reader.interim = upstream.reader.interim, []
-        self.awaits_go = False
+        if self.upload is not None:
+            self.upload.awaits_go = False
         if self.head.http10:
             return
         for head in heads:
@@ -411,7 +381,7 @@ class Exchange:
         else:
             self.chunk_answer = head.chunked and request_head.method != b"HEAD"
             memo = head.memo
-            wire = memo if isinstance(memo, bytes) else _answer_head(head, chunked=head.chunked)
+            wire = memo if isinstance(memo, bytes) else answer_head(head, chunked=head.chunked)
             head.memo = wire
             self.keep = keep
         pieces = reader.pieces
@@ -441,11 +411,11 @@ class Exchange:
         if self.head.http10:
             bounded = head.length is not None or head.status in (204, 304) or self.head.method == b"HEAD"
             self.keep = keep and bounded
-            return _answer_head(head, chunked=False) + (b"Connection: keep-alive\r\n" if self.keep else b"")
+            return answer_head(head, chunked=False) + (b"Connection: keep-alive\r\n" if self.keep else b"")
         # The backend ends its body by closing; the client gets chunks, so that it can tell a whole body from half.
         self.chunk_answer = self.head.method != b"HEAD"
         self.keep = keep
-        return _answer_head(head, chunked=self.chunk_answer)
+        return answer_head(head, chunked=self.chunk_answer)
 
     def _relay(self, pieces: list[Piece]) -> None:
         transport = self.client.transport
@@ -478,25 +448,9 @@ class Exchange:
             self.pool.adapt(backend, self.first_byte_s, now, ok=not self.counted_failure)
         if self.trial:
             self._end_trial(backend)
-        reader = upstream.reader
-        head = reader.head
-        if (
-            self.request_sent
-            and head is not None
-            and head.keep_alive
-            and not reader.dirty
-            and not backend.retired
-            and not upstream.lost
-            and len(backend.idle) < self.pool.policy.idle_connections
-        ):
-            upstream.exchange = None
-            upstream.idle_since = now
-            reader.expect(to_head=False)
-            if self.client.write_paused:
-                upstream.transport.resume_reading()
-            backend.idle.append(upstream)
-        else:
-            upstream.close()
+        if self.client.write_paused and not upstream.lost:
+            upstream.transport.resume_reading()
+        upstream.release(now, keep=self.pool.policy.idle_connections, sent=self.request_sent)
         self.backend = None
         self._done(now)
 
@@ -518,8 +472,7 @@ class Exchange:
             and upstream.uses > 1
             and not reader.mid_message
             and self.attempt_began - upstream.idle_since >= _STALE_IDLE_S
-            and self.head.idempotent
-            and not self.unrepeatable
+            and self._is_repeatable()
         ):
             # Says nothing about the backend, so it costs neither budget nor reputation. The other idle
             # connections of that age are as dead as this one.
@@ -565,7 +518,7 @@ class Exchange:
             self.refusal = "deadline"
         elif reached and not self.head.idempotent:
             self.refusal = "not_idempotent"
-        elif self.unrepeatable:
+        elif self.upload is not None and self.upload.lost:
             self.refusal = "body_not_kept"
         elif not self.pool.budget.try_spend(now):
             self.refusal = "budget"
@@ -597,7 +550,7 @@ class Exchange:
             self._attempt(now)
             return
         self.pool.left(now)
-        status, reason, message = _MESSAGES[failure]
+        status, reason, message = FAILURES[failure]
         self._refuse(status, reason, f"{message} ({self.attempts} attempt(s), then stopped by: {self.refusal})", None)
 
     def _note(self, backend: Backend, failure: Failure) -> None:
@@ -633,20 +586,6 @@ class Exchange:
         self._drop_backend(backend)
         self.upstream = None
 
-    def _give_back_upstream(self, upstream: UpstreamConnection, now: float) -> None:
-        """Keep the connection of an answer that nobody will see, if it is complete."""
-        reader = upstream.reader
-        backend = upstream.backend
-        head = reader.head
-        reusable = reader.complete and not reader.dirty and self.request_sent and head is not None and head.keep_alive
-        if reusable and not backend.retired and len(backend.idle) < self.pool.policy.idle_connections:
-            upstream.exchange = None
-            upstream.idle_since = now
-            reader.expect(to_head=False)
-            backend.idle.append(upstream)
-        else:
-            upstream.close()
-
     # Time and ends.
 
     def expired(self, now: float) -> None:
@@ -655,7 +594,13 @@ class Exchange:
         if phase == WAITING:
             upstream = self.upstream
             if upstream is not None:
-                if not self.request.complete and not upstream.write_paused and not self.awaits_go:
+                upload = self.upload
+                if (
+                    not self.request.complete
+                    and not upstream.write_paused
+                    and upload is not None
+                    and not upload.awaits_go
+                ):
                     # The client is the slow one, and has a timeout of its own.
                     self.expires = now + self.pool.policy.per_try_timeout_s
                     return
@@ -709,19 +654,14 @@ class Exchange:
             self.connecting.cancel()
             self.connecting = None
         if self.upstream is not None:
-            if self.tunnelled:
-                upstream, self.upstream = self.upstream, None
-                upstream.exchange = None
-                if not upstream.lost:
-                    # What is still to be sent may be sent, for a moment; a backend that takes nothing would keep it.
-                    upstream.transport.close()
-                    self.client.engine.loop.call_later(_FLUSH_S, upstream.close)
+            if self.tunnel is not None:
+                self.tunnel.close()
             else:
                 self.upstream.close()
-                self.upstream = None
+            self.upstream = None
         if self.backend is not None:
             backend = self.backend
-            if self.tunnelled:
+            if self.tunnel is not None:
                 backend.succeeded(self.client.engine.clock(), self.first_byte_s)
             else:
                 backend.abandoned()
@@ -768,56 +708,21 @@ class Exchange:
         else:
             client.exchange_done(self)
 
-    # Tunnels (RFC 9110 section 7.8).
+    # Tunnels.
 
-    def _start_tunnel(self, upstream: UpstreamConnection, head: ResponseHead, now: float) -> None:
-        client = self.client
+    def _start_tunnel(self, upstream: UpstreamConnection, head: ResponseHead) -> None:
         if self.head.upgrade is None or head.upgrade is None:
             self.answer_broken(upstream, BadMessage(502, "unasked_upgrade", "101 without a request for it"))
             return
-        self.tunnelled = self.answer_sent = True
+        self.answer_sent = True
         self.answer_status = 101
         self.answered_by = upstream.backend.id
         self.phase = TUNNEL
-        self.expires = now + client.engine.edge.tunnel_timeout_s
-        early, received = client.reader.early or b"", upstream.reader.tunnel or b""
-        client.reader.early = b""
-        client.transport.write(
-            b"%bConnection: Upgrade\r\nUpgrade: %b\r\nX-Request-Id: %b\r\n\r\n%b"
-            % (_answer_head(head, chunked=False), head.upgrade, self.request_id, received)
-        )
-        self.bytes_out = len(received)
         self._note_success(upstream.backend)
-        if early:
-            self.bytes_in = len(early)
-            upstream.transport.write(early)
-        client.update_reading()
-
-    def tunnel_up(self, data: bytes) -> None:
-        """Bytes from the client."""
-        upstream = self.upstream
-        if upstream is not None:
-            self.bytes_in += len(data)
-            self.expires = self.client.engine.clock() + self.client.engine.edge.tunnel_timeout_s
-            upstream.transport.write(data)
-
-    def tunnel_down(self, data: bytes) -> None:
-        """Bytes from the backend."""
-        self.bytes_out += len(data)
-        self.expires = self.client.engine.clock() + self.client.engine.edge.tunnel_timeout_s
-        self.client.transport.write(data)
+        self.tunnel = Tunnel(self, upstream, head)
+        self.client.update_reading()
 
     def _end_tunnel(self) -> None:
         self._settle()
         self.keep = False
         self._done(self.client.engine.clock())
-
-
-def _answer_head(head: ResponseHead, *, chunked: bool) -> bytes:
-    """Status line, forwarded fields and framing; what belongs to this one answer follows it."""
-    wire = b"HTTP/1.1 %d %b\r\n%b" % (head.status, head.reason, head.block)
-    if chunked:
-        return wire + b"Transfer-Encoding: chunked\r\n"
-    if head.length is not None and not head.chunked:
-        return wire + b"Content-Length: %d\r\n" % head.length
-    return wire

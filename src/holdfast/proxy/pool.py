@@ -133,8 +133,10 @@ class Pool:
         most = self.policy.max_in_flight
         self.limit = most if limit is None else max(1, min(most, limit))
 
-    def choose(self, tried: Collection[Backend], now: float, key: int | None, *, repeatable: bool) -> Backend | None:
-        """The backend for the next attempt.
+    def choose(
+        self, tried: Collection[Backend], now: float, key: int | None, *, repeatable: bool, again: bool = False
+    ) -> Backend | None:
+        """The backend for the next attempt (``again``: an earlier one failed).
 
         A backend on trial comes first, but only for a request that can be repeated elsewhere should
         the trial fail; for any request once no such request came for a while.
@@ -148,7 +150,7 @@ class Pool:
                 ):
                     return backend
         # mypy cannot know that a strategy returns one of the targets that it was given.
-        if tried:
+        if again:
             return safest(self.backends, tried)  # type: ignore[return-value]
         return self.strategy.pick(self.backends, tried, now, self._rng, key)  # type: ignore[return-value]
 

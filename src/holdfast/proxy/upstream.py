@@ -44,8 +44,8 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             self.close()
             return
-        if exchange.tunnelled:
-            exchange.tunnel_down(data)
+        if exchange.tunnel is not None:
+            exchange.tunnel.down(data)
             return
         try:
             self.reader.feed(data)
@@ -86,6 +86,30 @@ class UpstreamConnection(asyncio.Protocol):
         self.write_paused = False
         if self.exchange is not None:
             self.exchange.client.update_reading()
+
+    def release(self, now: float, *, keep: int, sent: bool) -> None:
+        """The exchange is over: wait for the next one if nothing speaks against it, otherwise close.
+
+        ``keep`` is how many connections may wait; ``sent`` says whether the backend has the whole request.
+        """
+        reader, backend = self.reader, self.backend
+        head = reader.head
+        if (
+            sent
+            and reader.complete
+            and head is not None
+            and head.keep_alive
+            and not reader.dirty
+            and not self.lost
+            and not backend.retired
+            and len(backend.idle) < keep
+        ):
+            self.exchange = None
+            self.idle_since = now
+            reader.expect(to_head=False)
+            backend.idle.append(self)
+        else:
+            self.close()
 
     def close(self) -> None:
         """Close without waiting: whatever was still to be sent has lost its purpose."""

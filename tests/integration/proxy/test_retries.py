@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,7 +118,7 @@ async def test_a_post_reaches_a_backend_at_most_once(fault: str) -> None:
     async with (
         ScriptedUpstream(script) as bad,
         ScriptedUpstream(script) as worse,
-        proxied(bad, worse, policy=QUICK) as proxy,
+        proxied(bad, worse, policy=replace(QUICK, timeout_s=0.3)) as proxy,
         await proxy.connect() as client,
     ):
         got = await client.ask(POST)
@@ -467,3 +468,21 @@ async def test_a_removed_backend_finishes_what_it_has() -> None:
             assert (await client.ask(GET)).body == b"ok"
             await eventually(lambda: not removed.connections)
             assert removed.in_flight == 0
+
+
+async def test_an_attempt_that_no_other_can_follow_may_take_all_the_time_of_the_pool() -> None:
+    policy = PoolPolicy(per_try_timeout_s=0.05, timeout_s=5.0)
+    waits = asyncio.Event()
+
+    async def slow(visit: Visit) -> None:
+        await visit.read_body()
+        await asyncio.wait_for(waits.wait(), 5.0)
+        await visit.send(answer())
+
+    async with ScriptedUpstream(slow) as backend, proxied(backend, policy=policy) as proxy:
+        async with await proxy.connect() as client:
+            await client.send(POST)
+            await backend.visited()
+            asyncio.get_running_loop().call_later(0.2, waits.set)  # four times as long as a GET would be given
+            assert (await client.answer()).status == 200
+        assert len(backend.visits) == 1
