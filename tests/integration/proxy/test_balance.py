@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 from random import Random
 
@@ -157,15 +158,30 @@ async def _read(client: RawClient, size: int, *, pause: bool) -> None:
                 await asyncio.sleep(0.001)
 
 
+def _change_something(proxy: ProxyUnderTest, rng: Random) -> None:
+    """A reload, a backend on trial, or one that may have traffic again."""
+    suspect = proxy.pool.backends[rng.randrange(2)]
+    match rng.randrange(3):
+        case 0:
+            proxy.configure(policy=dataclasses.replace(proxy.pool.policy, queue=rng.choice([12, 24])))
+        case 1:
+            suspect.weight, suspect.trials = 0.0, 3
+            proxy.pool.trials_open = True
+        case _:
+            suspect.weight, suspect.trials = 1.0, 0
+            proxy.pool.trials_open = False
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_whatever_happens_everything_is_given_back(seed: int) -> None:
     rng = Random(seed)
     strategy = rng.choice(["p2c", "round_robin", "least_connections", "weighted", "consistent_hash"])
+    policy = dataclasses.replace(POLICY, adaptive=bool(seed % 2))
     nobody = Address(host="127.0.0.1", port=free_port())
     async with (
         ScriptedUpstream(Backend(rng)) as a,
         ScriptedUpstream(Backend(rng)) as b,
-        proxied(a, b, nobody, edge=EDGE, policy=POLICY, strategy=strategy, seed=seed) as proxy,
+        proxied(a, b, nobody, edge=EDGE, policy=policy, strategy=strategy, seed=seed) as proxy,
     ):
         places = asyncio.Semaphore(AT_ONCE)
 
@@ -175,9 +191,10 @@ async def test_whatever_happens_everything_is_given_back(seed: int) -> None:
 
         async with asyncio.TaskGroup() as group:
             for number in range(CLIENTS):
-                group.create_task(one())
-                if number == CLIENTS // 2:
-                    proxy.configure(policy=POLICY)  # a reload in the middle
+                task = group.create_task(one())
+                if number % 30 == 10:
+                    await asyncio.wait([task])
+                    _change_something(proxy, rng)
         await eventually(lambda: not proxy.engine.clients, "all clients gone")
         await proxy.settled()
         for backend in proxy.pool.backends:
