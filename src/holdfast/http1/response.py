@@ -185,6 +185,7 @@ class ResponseReader:
             and head.length
             and head.keep_alive
             and not self.interim
+            and head.status not in _NO_BODY  # 304 may say a length, and has no body all the same
             and head.status != 101
         ):
             self._remember(data, head)

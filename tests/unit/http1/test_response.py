@@ -79,6 +79,14 @@ def test_no_content_and_not_modified_have_no_body(status: int) -> None:
     assert read(b"HTTP/1.1 %d x\r\n\r\nbody" % status).dirty
 
 
+def test_not_modified_again_and_again_has_no_body_either() -> None:
+    reader = ResponseReader(Limits())
+    for _ in range(3):
+        reader.expect(to_head=False)
+        reader.feed(b"HTTP/1.1 304 x\r\nContent-Length: 5\r\n\r\n")
+        assert (reader.complete, reader.dirty, reader.pieces) == (True, False, [])
+
+
 def test_a_length_of_no_content_is_not_passed_on() -> None:
     head = read(b"HTTP/1.1 204 x\r\nContent-Length: 0\r\n\r\n").head
     assert head is not None
