@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CASES = 300
 AT_ONCE = 100
 EDGE = EdgePolicy(header_timeout_s=0.3, body_timeout_s=0.3, idle_timeout_s=0.3)
-POLICY = PoolPolicy(attempts=1, per_try_timeout_s=0.2, stall_timeout_s=0.2)
+POLICY = PoolPolicy(attempts=1, timeout_s=0.2, stall_timeout_s=0.2)
 SPLINTERS = (
     *(bytes((byte,)) for byte in b"\r\n \t\x00\x0b\x7f\xff:,;05-+/#@\\"),
     *(b"\r\n", b"\r\n\r\n", b"..", b"%2e", b"chunked", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"0\r\n\r\n"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 PUT = b"PUT / HTTP/1.1\r\nHost: a\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
-QUICK = PoolPolicy(per_try_timeout_s=0.15, connect_timeout_s=0.2)
+QUICK = PoolPolicy(per_try_timeout_s=0.15, connect_timeout_s=0.2, timeout_s=0.6)
 KIB = 1024
 
 

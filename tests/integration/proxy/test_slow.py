@@ -9,6 +9,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from holdfast.proxy import EdgePolicy, PoolPolicy
 from holdfast.testing import Answer, ScriptedUpstream, Visit, always, answer, eventually, proxied
 
@@ -182,6 +184,24 @@ async def test_a_client_that_never_ends_a_refused_request_is_closed() -> None:
         assert await client.closed()  # our half; the client keeps its own
         await eventually(lambda: not proxy.engine.clients, "the rest of the connection closed")
         assert backend.visits == []
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.1], ids=["at once", "later"])
+async def test_a_post_with_a_body_may_take_all_the_time_there_is(pause_s: float) -> None:
+    """No other attempt can follow it, so giving up after the time of one try would help nobody."""
+    policy = PoolPolicy(per_try_timeout_s=0.1, timeout_s=2.0)
+
+    async def script(visit: Visit) -> None:
+        await visit.read_body()
+        await asyncio.sleep(0.3)
+        await visit.send(answer())
+
+    async with ScriptedUpstream(script) as backend, proxied(backend, policy=policy) as proxy:
+        async with await proxy.connect() as client:
+            await client.send(POST + b"Content-Length: 2\r\n\r\nx")
+            await asyncio.sleep(pause_s)
+            assert (await client.ask(b"x")).status == 200
+        assert len(backend.visits) == 1
 
 
 async def test_an_idle_client_is_closed_without_a_word() -> None:
