@@ -69,6 +69,11 @@ class Board:
     def on_reports(self, worker: int, reports: Sequence[BackendReport], now: float) -> list[Transition]:
         """Take in what a worker saw. Reports on pools that are gone are ignored."""
         transitions: list[Transition] = []
+        told = self._told.get(worker, {})
+        for report in reports:
+            if report.trial and any(run.failure is not None for run in report.runs):
+                # The worker sends no further trial until it hears whether it may, even if that is what it knew.
+                told.pop(report.ref, None)
         for name in {report.ref.pool: None for report in reports}:
             if name in self._pools:
                 mine = [report for report in reports if report.ref.pool == name]

@@ -78,6 +78,8 @@ class PoolHealth:
         self._now = now
         self._backends: dict[str, BackendHealth] = {}
         self._correlation = Correlation(self._policies.outlier, self._policies.correlation)
+        self._predecessors: dict[int, int] = {}
+        """Worker -> how many before it had its number, and numbered their requests from 1 as well."""
         self._panic = False
         self._share_in = 1.0
         self._limit: int | None = None
@@ -118,10 +120,7 @@ class PoolHealth:
         return self._evaluate(now)
 
     def on_reports(self, worker: int, reports: Iterable[BackendReport], now: float) -> list[Transition]:
-        """Take in what a worker saw. Reports about other pools or backends that are gone are ignored.
-
-        ``worker`` must not be the number of an earlier worker, because requests are known by it.
-        """
+        """Take in what a worker saw. Reports about other pools or backends that are gone are ignored."""
         for report in reports:
             health = self._backends.get(report.ref.backend)
             if health is not None and report.ref.pool == self.name:
@@ -130,6 +129,7 @@ class PoolHealth:
 
     def on_worker_gone(self, worker: int) -> None:
         """Forget what a worker had in flight; its trial permits go to others with the next views."""
+        self._predecessors[worker] = self._predecessors.get(worker, 0) + 1
         for health in self._backends.values():
             health.in_flight.pop(worker, None)
             health.latency_s.pop(worker, None)
@@ -251,9 +251,10 @@ class PoolHealth:
             return
         # In panic a half-open backend gets ordinary traffic instead of trials; it tries it just as well.
         trial = health.breaker.state == "half_open" and (report.trial or health.state == "panic")
+        source = (worker, self._predecessors.get(worker, 0))
         for run in report.runs:
             health.on_traffic(run.failure, run.count)
-            requests = tuple((worker, number) for number in run.requests)
+            requests = tuple((source, number) for number in run.requests)
             if run.failure is None:
                 self._correlation.succeeded(health.id, run.count, requests, now)
                 excused = False

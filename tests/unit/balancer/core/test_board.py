@@ -9,8 +9,15 @@ import pytest
 from holdfast.balancer.core.board import Board
 from holdfast.balancer.core.health import ProbeResult
 from holdfast.balancer.core.messages import BackendRef, BackendReport, Endpoint, Run
-from holdfast.balancer.core.settings import BackendSettings, BalancerSettings, DampingSettings, PoolSettings
+from holdfast.balancer.core.settings import (
+    BackendSettings,
+    BalancerSettings,
+    DampingSettings,
+    OutlierSettings,
+    PoolSettings,
+)
 from holdfast.balancer.errors import NotFoundError, RequestError
+from holdfast.kernel import Duration
 
 A, B = BackendRef("web", "a"), BackendRef("web", "b")
 
@@ -45,6 +52,25 @@ def test_a_worker_with_a_new_configuration_is_told_everything_again() -> None:
     assert told(found, 0, 1) == {1: {"a": 1.0, "b": 1.0}}
     found.on_worker_gone(0)
     assert told(found, 0) == {0: {"a": 1.0, "b": 1.0}}
+
+
+def test_a_worker_whose_trial_failed_by_the_fault_of_its_request_hears_that_it_may_go_on() -> None:
+    found = board(
+        web=PoolSettings(
+            backends=pool("a", "b").backends,
+            outlier=OutlierSettings(sustained=Duration(0.0)),
+        )
+    )
+    found.on_reports(0, [BackendReport(A, (Run("connect", 30),), 0, 0.1)], 1.0)
+    found.on_reports(0, [BackendReport(B, (Run(None, 1),), 0, 0.1)], 1.1)
+    found.tick(10.0)
+    assert {view.ref: view.trials for view in found.news([0])[0].views}[A] == 3
+    for ref in (B, A):
+        report = BackendReport(ref, (Run("reset", 1, (77,)),), 0, 0.1, trial=ref == A)
+        found.on_reports(0, [report], 10.0)
+    # What it may do is what it could do before, but after a failed trial it waits for an answer.
+    assert [(view.ref, view.trials) for view in found.news([0])[0].views] == [(A, 3)]
+    assert found.news([0]) == {}
 
 
 def test_the_limit_of_a_pool_in_panic_travels_once_each_way() -> None:

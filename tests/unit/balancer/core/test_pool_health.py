@@ -182,6 +182,21 @@ def test_a_trial_that_fails_by_the_fault_of_its_request_proves_nothing() -> None
     assert sum(each["a"].trials for each in (world.views(0), world.views(1))) == 3
 
 
+def test_requests_of_a_worker_are_not_taken_for_those_of_the_one_before_it() -> None:
+    world = World()
+
+    def fails(name: str, *, trial: bool = False) -> None:
+        report = BackendReport(BackendRef("web", name), (Run("reset", 1, (1,)),), 1, 0.01, trial)
+        world.took(world.pool.on_reports(0, [report], world.now))
+
+    world.kill("a", "bcd")
+    world.until_half_open("a")
+    fails("b")
+    world.pool.on_worker_gone(0)
+    fails("a", trial=True)  # also the first request of its worker, but another one
+    assert world.states()["a"] == "open"
+
+
 def test_late_outcomes_of_ordinary_requests_do_not_decide_a_trial() -> None:
     world = World()
     world.kill("a", "bcd")
