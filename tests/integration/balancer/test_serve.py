@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from holdfast.balancer.core.settings import BackendSettings, HealthSettings, PoolSettings, RouteSettings
+import pytest
+
+from holdfast.balancer.core.settings import BackendSettings, HealthSettings, PoolSettings, RetrySettings, RouteSettings
+from holdfast.balancer.shell.crew import SILENT_LIMIT
 from holdfast.balancer.shell.workers import COMMAND
 from holdfast.kernel import Duration
 from tests.integration.balancer.harness import ask, backend, settings
@@ -31,6 +36,49 @@ def test_requests_pass_and_are_counted(start: Callable[..., Any]) -> None:
                 assert generation == {"generation": 2}
                 assert (await ask(running.front, "GET", "/")).status == 200
             assert running.task.result() == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_that_drains_by_itself_answers_the_master_all_along(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM to a worker: it finishes what is in flight, however often the master asks meanwhile."""
+    monkeypatch.setattr("holdfast.balancer.shell.crew.ASK_DEADLINE_S", 0.2)
+
+    async def scenario() -> None:
+        arrived, go = asyncio.Event(), asyncio.Event()
+
+        async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            arrived.set()
+            await go.wait()
+            writer.write(b"HTTP/1.1 200 X\r\ncontent-length: 0\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(slowly, "127.0.0.1", 0)
+        async with server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            pool = PoolSettings(
+                backends=(BackendSettings(id="x", url=url),),
+                health=HealthSettings(enabled=False),
+                retry=RetrySettings(per_try_timeout=Duration(10)),
+            )
+            first = settings(pools={"web": pool}, workers=1, drain_timeout=Duration(10))
+            async with start(first, command=COMMAND) as running:
+                asked = asyncio.create_task(ask(running.front, "GET", "/"))
+                await arrived.wait()
+                (pid,) = [slot.pid for slot in running.master._crew._slots.values()]
+                os.kill(pid, signal.SIGTERM)
+                for _ in range(SILENT_LIMIT + 1):
+                    await running.master.metrics()
+                assert await running.master.reload() == 2
+                go.set()
+                assert (await asked).status == 200
+                ended = await running.until(
+                    lambda: [e for e in running.master.events.since(None) if e.kind == "worker"]
+                )
+                assert [event.data["ended"] for event in ended] == [0]
 
     asyncio.run(scenario())
 

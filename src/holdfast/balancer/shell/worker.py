@@ -91,11 +91,16 @@ class Worker:
         gc.set_threshold(50_000, 20, 20)
         listening = loop.create_task(self._listen())
         stopping = loop.create_task(self._stop.wait())
-        await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        listening.cancel()
+        await asyncio.wait({listening, stopping, reports}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        for task in (listening, reports):
+            if task.done() and (bug := task.exception()) is not None:
+                # Deaf or mute, this worker is better replaced; what is in flight may finish.
+                _log.error("the worker drains", exc_info=bug, extra={"action": "worker_failed"})
         self._report()
+        # Goes on listening: after SIGTERM the master knows nothing of the drain, and kills who does not answer.
         cut = await engine.drain(self._drain_s)
+        listening.cancel()
         reports.cancel()
         self._report()
         self._post(worker_stats(0, engine, self._pool_set.gone))
