@@ -132,10 +132,10 @@ class AccessLog:
             )
         )
 
-    def close(self) -> None:
-        """Write what is queued and stop; waits two seconds at most."""
+    def close(self, wait_s: float = 2.0) -> None:
+        """Write what is queued and stop; waits so long at most. A loop that serves traffic must not wait."""
         self._stop.set()
-        self._thread.join(2.0)
+        self._thread.join(wait_s)
 
     def _now(self, utc: float) -> str:
         second = int(utc)

@@ -58,6 +58,8 @@ class Engine:
         self.clock = clock
         self.utc = utc
         self.access_log = log
+        self.log_lines_dropped = 0
+        """By access logs that were replaced."""
         self.log_sample = edge.log_sample if log is not None else None
         self.pools: dict[str, Pool] = {}
         self.route: Callable[[str, str], Routed | None] = lambda host, target: None  # noqa: ARG005
@@ -85,6 +87,13 @@ class Engine:
         self.pools = pools
         self.route = route
         self.epoch = object()
+
+    def log_to(self, log: AccessLog | None) -> None:
+        """Use another access log, from the next :meth:`reconfigure` on; the present one writes what it holds."""
+        before, self.access_log = self.access_log, log
+        if before is not None:
+            self.log_lines_dropped += before.dropped
+            before.close(wait_s=0.0)
 
     def forget_plans(self) -> None:
         """Make every kept plan void (after a strategy was switched)."""

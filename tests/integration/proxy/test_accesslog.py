@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from holdfast.balancer.shell.stats import worker_stats
 from holdfast.proxy import AccessLog, EdgePolicy
 from holdfast.testing import ScriptedUpstream, Visit, always, answer, proxied, replies
 
@@ -115,3 +116,20 @@ async def test_a_reader_of_the_log_that_stops_makes_lines_drop_and_says_so() -> 
         written = [json.loads(line) for line in stream]
     assert {"action": "access_log_dropped", "lines": 7} in written
     assert len(written) == 3
+
+
+async def test_a_log_is_replaced_without_waiting_for_its_reader() -> None:
+    reading, writing = os.pipe()
+    log = AccessLog(writing)
+    os.set_blocking(writing, True)
+    async with ScriptedUpstream() as backend, proxied(backend, log=log) as proxy, await proxy.connect() as client:
+        log._lines.append(b"x" * 1_000_000)  # more than a pipe holds: its thread hangs in a write
+        log.dropped += 7
+        await client.ask(GET)
+        began = proxy.engine.loop.time()
+        proxy.engine.log_to(None)
+        assert proxy.engine.loop.time() - began < 1.0
+        assert worker_stats(1, proxy.engine).counters["holdfast_access_log_dropped_total"] == {"": 7.0}
+    with os.fdopen(reading, "rb") as stream:
+        assert b'"status":200' in stream.read()
+    log.close()

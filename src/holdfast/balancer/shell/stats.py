@@ -65,6 +65,6 @@ def worker_stats(number: int, engine: Engine, gone: Iterable[Pool] = ()) -> Stat
         "tunnel": float(tunnels),
         "idle": float(max(0, len(engine.clients) - busy - tunnels)),
     }
-    if engine.access_log is not None:
-        count("holdfast_access_log_dropped_total", engine.access_log.dropped)
+    dropped = engine.log_lines_dropped + (engine.access_log.dropped if engine.access_log is not None else 0)
+    count("holdfast_access_log_dropped_total", dropped)
     return Stats(number=number, counters=counters, gauges=gauges)

@@ -149,9 +149,7 @@ class Worker:
                 log.close()
             raise
         # The file is opened anew each time, so that a reload is also what log rotation needs.
-        before, engine.access_log = engine.access_log, log
-        if before is not None:
-            before.close()
+        engine.log_to(log)
         engine.reconfigure(edge=edge_policy(settings), pools=pools, route=router.match)
         self._settings = settings
         self._drain_s = settings.drain_timeout
