@@ -166,6 +166,14 @@ class Backend(Target):
         self.trials = 0
         self.close_idle()
 
+    def absorb(self, predecessor: Backend) -> None:
+        """Count on from where another backend of this name ended, so that no counter goes back."""
+        self.cut += predecessor.cut
+        for status, answers in predecessor.codes.items():
+            self.codes[status] = self.codes.get(status, 0) + answers
+        for failure, attempts in predecessor.failures.items():
+            self.failures[failure] = self.failures.get(failure, 0) + attempts
+
     def close_idle(self, before: float = float("inf")) -> None:
         """Close the kept connections that have been idle since before that time."""
         kept = [connection for connection in self.idle if connection.idle_since >= before]

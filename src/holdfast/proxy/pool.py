@@ -71,7 +71,7 @@ class Pool:
         self._by_id: dict[str, Backend] = {}
         self.backends: tuple[Backend, ...] = ()
         self.retired: list[Backend] = []
-        """Backends that were removed; their counters still count. The latest few hundred are kept."""
+        """Backends that were removed; their counters still count. The latest few hundred names are kept."""
         self.policy = policy
         self.strategy = strategy(strategy_name)
         self.budget = RetryBudget(percent=policy.budget_percent, floor_per_s=policy.budget_floor_per_s)
@@ -115,13 +115,22 @@ class Pool:
         members = tuple(backends)
         for name, backend in self._by_id.items():
             if backend not in members:
-                backend.retire()
-                self.retired = [*self.retired, backend][-_RETIRED_KEPT:]
+                self._retire(backend)
                 self.gradients.pop(name, None)
         self._by_id = {backend.id: backend for backend in members}
         self.backends = members
         for backend in members:
             self._bound(backend)
+
+    def _retire(self, backend: Backend) -> None:
+        backend.retire()
+        others: list[Backend] = []
+        for other in self.retired:
+            if other.id == backend.id and not other.in_flight:
+                backend.absorb(other)
+            else:
+                others.append(other)
+        self.retired = [*others, backend][-_RETIRED_KEPT:]
 
     def switch(self, strategy_name: str) -> None:
         """Use another strategy from the next attempt on; backends keep all they know."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from holdfast.http1 import Limits
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
         StrategyName,
         UpstreamTlsSettings,
     )
+
+
+_GONE_KEPT: Final = 256
 
 
 def edge_policy(settings: BalancerSettings) -> EdgePolicy:
@@ -85,8 +88,8 @@ class PoolSet:
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self.pools: dict[str, Pool] = {}
-        self.gone: list[Pool] = []
-        """Pools that a reload removed; their counters are still counted."""
+        self.gone: dict[str, Pool] = {}
+        """Pools that a reload removed; their counters are still counted, and go on should they come back."""
         self._contexts: dict[UpstreamTlsSettings, ssl.SSLContext] = {}
         self._stamps: dict[UpstreamTlsSettings, tuple[float, ...]] = {}
 
@@ -112,7 +115,7 @@ class PoolSet:
         for name, pool_settings in settings.pools.items():
             policy = pool_policy(pool_settings, workers)
             strategy = strategies.get(name, pool_settings.strategy)
-            pool = previous.pop(name, None) or Pool(name, policy, strategy, self._rng)
+            pool = previous.pop(name, None) or self.gone.pop(name, None) or Pool(name, policy, strategy, self._rng)
             listed = [(backend.id, backend.url, backend.weight) for backend in pool_settings.backends]
             server_name = pool_settings.tls.server_name
             members = [
@@ -122,9 +125,11 @@ class PoolSet:
             pool.reconfigure(policy, members)
             pool.switch(strategy)
             self.pools[name] = pool
-        for pool in previous.values():
+        for name, pool in previous.items():
             pool.reconfigure(pool.policy, ())
-            self.gone.append(pool)
+            self.gone[name] = pool
+        for name in list(self.gone)[:-_GONE_KEPT]:
+            del self.gone[name]
         return self.pools
 
     def _context(self, settings: UpstreamTlsSettings) -> ssl.SSLContext:
@@ -133,8 +138,9 @@ class PoolSet:
         present = self._contexts.get(settings)
         if present is not None and self._stamps.get(settings) == stamps:
             return present
+        context = client_context(verify=settings.verify, ca=settings.ca, cert=settings.cert, key=settings.key)
         self._stamps[settings] = stamps
-        return client_context(verify=settings.verify, ca=settings.ca, cert=settings.cert, key=settings.key)
+        return context
 
     def _backend(
         self,

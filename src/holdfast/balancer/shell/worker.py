@@ -103,7 +103,7 @@ class Worker:
         listening.cancel()
         reports.cancel()
         self._report()
-        self._post(worker_stats(0, engine, self._pool_set.gone))
+        self._post(worker_stats(0, engine, self._pool_set.gone.values()))
         self._post(Drained(cut=cut))
         try:
             await self._channel.flush(1.0)
@@ -151,6 +151,8 @@ class Worker:
         # The file is opened anew each time, so that a reload is also what log rotation needs.
         engine.log_to(log)
         engine.reconfigure(edge=edge_policy(settings), pools=pools, route=router.match)
+        live = {(name, backend.id) for name, pool in pools.items() for backend in pool.backends}
+        self._told = {key: load for key, load in self._told.items() if key in live}
         self._settings = settings
         self._drain_s = settings.drain_timeout
 
@@ -180,7 +182,7 @@ class Worker:
             case Views():
                 self._see(message)
             case Ask():
-                self._post(worker_stats(message.number, engine, self._pool_set.gone))
+                self._post(worker_stats(message.number, engine, self._pool_set.gone.values()))
             case Configure():
                 error = None
                 try:
