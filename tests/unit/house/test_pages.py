@@ -73,8 +73,8 @@ def faults(folder: str, *names: str) -> set[Fault]:
 
 def failed_attempts() -> set[Fault]:
     """How the proxy answers for each class of failed attempts."""
-    tree = ast.parse((SOURCE / "proxy" / "exchange.py").read_text())
-    table = next(n for n in tree.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "_MESSAGES")
+    tree = ast.parse((SOURCE / "proxy" / "answers.py").read_text())
+    table = next(n for n in tree.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "FAILURES")
     assert table.value is not None
     return {Fault(status, reason) for status, reason, _ in ast.literal_eval(table.value).values()}
 
