@@ -47,8 +47,11 @@ _WITH_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
 # of parsing.
 _REPEAT_BYTES: Final = 1024
 _REPEAT_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"DELETE"))
-# Strictly fewer lines than llhttp and _target() accept; everything else takes the long way.
-_REPEAT_LINE: Final = re.compile(rb"(GET|HEAD|OPTIONS|DELETE) (/[A-Za-z0-9/_~%?&=+:;,@!$'()*-]*) HTTP/1\.1")
+# Strictly fewer lines than llhttp and _target() accept; everything else takes the long way, so
+# that a dot, encoded or not, is looked at there.
+_REPEAT_LINE: Final = re.compile(
+    rb"(GET|HEAD|OPTIONS|DELETE) (?!\S*%2[eE])(/[A-Za-z0-9/_~%?&=+:;,@!$'()*-]*) HTTP/1\.1"
+)
 
 
 class RequestHead:

@@ -161,6 +161,30 @@ def test_a_path_that_climbs_is_refused_however_it_is_written(target: bytes) -> N
     assert refused(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n") == (400, "dot_segment")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET /%2e%2e/b HTTP/1.1",
+        b"GET /a/%2E%2E HTTP/1.1",
+        b"GET /a/..%2fb HTTP/1.1",
+        b"GET /a/../b HTTP/1.1",
+        b"GET /a#b HTTP/1.1",
+        b"GET /\xe9 HTTP/1.1",
+        b"GET * HTTP/1.1",
+        b"GET http://u@b/ HTTP/1.1",
+        b"GET /  HTTP/1.1",
+        b"GET / HTTP/2.0",
+        b"TRACE / HTTP/1.1",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1",
+    ],
+)
+def test_known_fields_vouch_for_no_request_line(line: bytes) -> None:
+    fields = b"\r\nHost: a\r\nAccept: */*\r\n\r\n"
+    alone = refused(line + fields)
+    assert refused(b"GET / HTTP/1.1" + fields, line + fields) == alone
+    assert refused(b"GET / HTTP/1.1" + fields, b"GET /b HTTP/1.1" + fields, line + fields) == alone
+
+
 @pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9"])
 def test_another_version_is_refused_first_or_pipelined(version: bytes) -> None:
     other = b"GET / " + version + b"\r\nHost: a\r\n\r\n"
