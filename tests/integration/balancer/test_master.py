@@ -385,6 +385,31 @@ def test_discovered_backends_reach_the_workers_and_outlive_the_name(start: Start
     run(scenario)
 
 
+def test_discovered_backends_that_were_refused_are_tried_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers refuse a configuration for reasons of their own; the addresses are not forgotten over it."""
+    monkeypatch.setenv("STUB_MODE", "refuse")
+    monkeypatch.setattr("holdfast.balancer.shell.master.DISCOVERY_RETRY_S", 0.05)
+
+    async def scenario() -> None:
+        resolver = ScriptedResolver()
+        resolver.addresses = ("127.0.0.1",)
+        found = DiscoverySettings(dns="backends.test:9", min_interval=Duration(0.01))
+        pools = {"dyn": PoolSettings(discovery=found, health=HealthSettings(enabled=False))}
+        first = settings(pools=pools, workers=1, drain_timeout=Duration(13))
+        async with start(first, resolver=resolver) as running:
+            resolver.addresses = ("127.0.0.2",)
+            await running.until(lambda: len(running.heard("configure")) >= 3)
+            assert [backend.id for backend in running.master.snapshot()["dyn"].backends] == [
+                "backends.test-127.0.0.1-9"
+            ]
+            running.next_settings(settings(pools=pools, workers=1))
+            await running.master.reload()
+            await running.until(lambda: running.heard("configure")[-1]["discovered"] == ["backends.test-127.0.0.2-9"])
+            await running.until(lambda: running.master.snapshot()["dyn"].backends[0].url == "http://127.0.0.2:9")
+
+    run(scenario)
+
+
 def test_a_switched_strategy_reaches_workers_and_outlives_reload_and_restart(start: Start) -> None:
     """Workers that start later are configured with it."""
 

@@ -64,6 +64,7 @@ TICK_S: Final = 0.1
 ASK_EVERY_S: Final = 2.0
 """How much of its counting a worker that dies takes with it, at most."""
 READ_DEADLINE_S: Final = 10.0
+DISCOVERY_RETRY_S: Final = 5.0
 FIRST_DISCOVERY_S: Final = 2.0
 """How long the start waits for names to resolve, so that the first requests find their backends."""
 
@@ -348,13 +349,21 @@ class Master:
 
     async def _watch(self, pool: str, discovery: DnsDiscovery) -> None:
         async for endpoints in discovery.watch():
-            async with self._reloading:
-                try:
-                    await self._put_in_force(self._settings, {**self._discovered, pool: endpoints})
-                except BalancerError as refused:
-                    log.warning("discovery refused", extra={"action": "discovery", "pool": pool, "why": str(refused)})
-                else:
-                    self._event("discovery", {"pool": pool, "backends": [e.backend for e in endpoints]})
+            # Tried again until it is taken: the name is told only when it changes, and what workers refuse (a
+            # certificate that is just being replaced) has nothing to do with it.
+            while not await self._take(pool, endpoints):  # noqa: ASYNC110 - nobody tells when they would
+                await asyncio.sleep(DISCOVERY_RETRY_S)
+
+    async def _take(self, pool: str, endpoints: tuple[Endpoint, ...]) -> bool:
+        """Put what was found in force; false if workers refused it."""
+        async with self._reloading:
+            try:
+                await self._put_in_force(self._settings, {**self._discovered, pool: endpoints})
+            except BalancerError as refused:
+                log.warning("discovery refused", extra={"action": "discovery", "pool": pool, "why": str(refused)})
+                return not isinstance(refused, ReloadError)
+            self._event("discovery", {"pool": pool, "backends": [endpoint.backend for endpoint in endpoints]})
+            return True
 
     async def _ask_regularly(self) -> None:
         while True:
