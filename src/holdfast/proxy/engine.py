@@ -184,7 +184,7 @@ class Engine:
         ticking = self._sweeps % _TICKS == 0
         for exchange in tuple(self.active):
             if exchange.expires <= now:
-                exchange.expired(now)
+                self._expire(exchange, now)
             elif ticking and exchange.phase == WAITING and exchange.request_sent and exchange.backend is not None:
                 age_s = now - exchange.attempt_began
                 exchange.backend.oldest_s = max(exchange.backend.oldest_s, age_s)
@@ -197,6 +197,15 @@ class Engine:
                     pool.wake(now)
         if self._sweeps % _RARE == 1:
             self._rarely(now)
+
+    def _expire(self, exchange: Exchange, now: float) -> None:
+        try:
+            exchange.expired(now)
+        except Exception as bug:
+            # It would be met again in every sweep, before the others had their turn.
+            self.active.discard(exchange)
+            exchange.client.abort()
+            self.loop.call_exception_handler({"message": "an exchange could not be expired", "exception": bug})
 
     def _rarely(self, now: float) -> None:
         self.http_date = formatdate(self.utc(), usegmt=True).encode("ascii")

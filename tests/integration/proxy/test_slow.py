@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.proxy import EdgePolicy, PoolPolicy
+from holdfast.proxy.exchange import Exchange
 from holdfast.testing import Answer, ScriptedUpstream, Visit, always, answer, eventually, proxied
 
 if TYPE_CHECKING:
+    import pytest
+
     from holdfast.testing import ProxyUnderTest
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -375,3 +378,26 @@ async def test_a_client_slower_than_the_stall_timeout_blames_no_backend() -> Non
             assert (await client.answer()).body == body
         [target] = proxy.pool.backends
         assert target.failures == {}
+
+
+async def test_an_exchange_that_breaks_does_not_stop_the_clock_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    expired = Exchange.expired
+
+    def breaks(exchange: Exchange, now: float) -> None:
+        if exchange.number == 1:
+            raise ZeroDivisionError
+        expired(exchange, now)
+
+    monkeypatch.setattr(Exchange, "expired", breaks)
+    policy = PoolPolicy(timeout_s=0.1, attempts=1)
+    async with (
+        ScriptedUpstream(Visit.hang) as backend,
+        proxied(backend, policy=policy) as proxy,
+        await proxy.connect() as first,
+        await proxy.connect() as second,
+    ):
+        await first.send(GET)
+        await eventually(lambda: proxy.engine.requests == 1)
+        assert (await second.ask(GET)).status == 504
+        assert [type(error) for error in proxy.errors] == [ZeroDivisionError]
+        proxy.errors.clear()
