@@ -201,7 +201,7 @@ class Engine:
     def _expire(self, exchange: Exchange, now: float) -> None:
         try:
             exchange.expired(now)
-        except Exception as bug:
+        except Exception as bug:  # noqa: BLE001 - it is handed to the loop, which logs it
             # It would be met again in every sweep, before the others had their turn.
             self.active.discard(exchange)
             exchange.client.abort()
