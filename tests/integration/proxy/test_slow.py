@@ -16,8 +16,6 @@ from holdfast.proxy.exchange import Exchange
 from holdfast.testing import Answer, ScriptedUpstream, Visit, always, answer, eventually, proxied
 
 if TYPE_CHECKING:
-    import pytest
-
     from holdfast.testing import ProxyUnderTest
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
