@@ -260,7 +260,8 @@ def test_a_backend_that_fails_traffic_leaves_and_returns_and_no_client_notices(t
 
 def test_a_wrong_file_starts_nothing(tmp_path: Path) -> None:
     file = tmp_path / "holdfast.yaml"
-    file.write_text("balancer: {pools: {}}\n")
+    port = free_pair()
+    file.write_text(f"balancer: {{listen: ['127.0.0.1:{port}'], admin: '127.0.0.1:{port + 1}', pools: {{}}}}\n")
     with holdfast(tmp_path, "up", "-c", str(file)) as process:
         _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 2

@@ -70,6 +70,8 @@ def test_any_tree_is_a_configuration_or_a_list_of_problems(
         refused = error
     if refused is None:
         file.write_text(render(loaded))
+        if loaded.config.balancer is not None and loaded.config.balancer.admin_token is not None:
+            return  # shown as a mask, on purpose
         assert load(file, environ={}, ports=False).config == loaded.config
     else:
         lines = str(refused).splitlines()

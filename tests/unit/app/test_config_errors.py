@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -270,9 +272,14 @@ def test_a_directory_is_not_a_file(refused: Refused) -> None:
     assert refused(None, ".") == [".: cannot be read: is a directory; check the path and its permissions"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_says_so(refused: Refused, tmp_path: Path) -> None:
+def test_an_unreadable_file_says_so(refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret.yaml").touch(mode=0o000)
+    if os.geteuid() == 0:  # root reads everything, so the refusal of the kernel has to be played
+
+        def forbidden(*_: object) -> NoReturn:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(Path, "open", forbidden)
     assert refused(None, "secret.yaml") == [
         "secret.yaml: cannot be read: permission denied; check the path and its permissions"
     ]
