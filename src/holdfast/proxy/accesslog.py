@@ -33,6 +33,8 @@ class AccessRecord(msgspec.Struct, omit_defaults=True):
     host: str
     target: str
     status: int
+    route: str
+    """Host pattern and path prefix that matched; empty if none did."""
     pool: str
     backend: str | None
     attempts: int
@@ -89,6 +91,7 @@ class AccessLog:
                     head.host.decode("latin-1"),
                     head.target.decode("ascii"),
                     exchange.answer_status,
+                    exchange.plan.route,
                     exchange.pool.name,
                     exchange.answered_by,
                     exchange.attempts,
@@ -121,6 +124,7 @@ class AccessLog:
                     host="" if head is None else head.host.decode("latin-1"),
                     target="" if head is None else head.target.decode("ascii"),
                     status=status,
+                    route="",
                     pool="",
                     backend=None,
                     attempts=0,

@@ -18,6 +18,11 @@ class Routed(Protocol):
     """The pool of a request, and the target that it has there."""
 
     @property
+    def name(self) -> str:
+        """What the access log calls the route."""
+        ...
+
+    @property
     def pool(self) -> str:
         """Name of the pool."""
         ...
@@ -33,11 +38,12 @@ class Plan:
     ``epoch`` is the configuration that it was made under; another one makes it void.
     """
 
-    __slots__ = ("epoch", "has_body", "head", "host", "host_line", "key", "line", "pool", "rest")
+    __slots__ = ("epoch", "has_body", "head", "host", "host_line", "key", "line", "pool", "rest", "route")
 
     def __init__(self, head: RequestHead, client: ClientConnection, routed: Routed, epoch: object) -> None:
         self.epoch = epoch
         self.pool = routed.pool
+        self.route = routed.name
         self.head = head
         self.host = head.host.decode("latin-1")
         self.line = _request_line(head, routed)
@@ -62,6 +68,7 @@ class Plan:
         plan.head = head
         plan.epoch = self.epoch
         plan.pool = routed.pool
+        plan.route = routed.name
         plan.host = self.host
         plan.line = _request_line(head, routed)
         plan.host_line = self.host_line

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Routed:
     pool: str
+    name: str = "*/"
 
     def forwarded(self, target: str) -> str:
         return target

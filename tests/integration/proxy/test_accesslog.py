@@ -46,6 +46,7 @@ async def test_a_line_says_what_happened(tmp_path: Path) -> None:
             "host": "a",
             "target": "/x?y",
             "status": 200,
+            "route": "*/",
             "pool": "web",
             "backend": "b0",
             "attempts": 2,

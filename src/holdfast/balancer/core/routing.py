@@ -40,6 +40,8 @@ class Route(NamedTuple):
     strip_prefix: bool
     path: str
     """The prefix that matched, without its trailing slash; empty for ``/``."""
+    name: str = ""
+    """Host pattern and prefix, for the access log: ``*/api``, ``shop.example/``."""
 
     def forwarded(self, target: str) -> str:
         """The target to send upstream: ``target`` itself, or what follows the prefix.
@@ -72,7 +74,7 @@ class Router:
             siblings = by_host.setdefault(host, {})
             if path in siblings:
                 raise ValueError(f"two routes for host {host!r} and path {path or '/'!r}; remove one of them")
-            siblings[path] = Route(route.pool, route.strip_prefix, path)
+            siblings[path] = Route(route.pool, route.strip_prefix, path, host + (path or "/"))
 
         everything = by_host.pop("*", {})
         wildcards = {host[1:]: paths for host, paths in by_host.items() if host.startswith("*.")}

@@ -91,3 +91,9 @@ def test_the_cache_of_hosts_is_bounded() -> None:
         assert _pool(router, f"h{n}", "/") == "web"
     assert len(router._seen) <= 1024
     assert _pool(router, "a", "/") == "a"
+
+
+def test_a_route_is_named_by_what_it_matches() -> None:
+    router = Router([RouteSettings(pool="a"), RouteSettings(pool="b", host="*.Example.com", path="/app/")])
+    found = [router.match(host, "/app/x") for host in ("h", "www.example.com")]
+    assert [route and route.name for route in found] == ["*/", "*.example.com/app"]
