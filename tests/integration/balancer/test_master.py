@@ -13,7 +13,13 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from holdfast.balancer.core.settings import BackendSettings, DiscoverySettings, HealthSettings, PoolSettings
+from holdfast.balancer.core.settings import (
+    BackendSettings,
+    DiscoverySettings,
+    HealthSettings,
+    PoolSettings,
+    RouteSettings,
+)
 from holdfast.balancer.errors import AddressError, DiscoveryError
 from holdfast.balancer.shell.discovery import Answer
 from holdfast.balancer.shell.workers import RestartPolicy
@@ -381,6 +387,27 @@ def test_discovered_backends_reach_the_workers_and_outlive_the_name(start: Start
             resolver.addresses = ()
             await running.until(lambda: resolver.failures >= 2)
             assert len(running.master.snapshot()["dyn"].backends) == 1
+
+    run(scenario)
+
+
+def test_workers_start_with_the_backends_of_every_name(start: Start) -> None:
+    """The start waits for all names, as their first requests come at once."""
+
+    class OneIsSlow(ScriptedResolver):
+        async def resolve(self, host: str) -> Answer:
+            await asyncio.sleep(0.2 if host == "slow.test" else 0.0)
+            return Answer(("127.0.0.1",), 60.0)
+
+    async def scenario() -> None:
+        pools = {
+            name: PoolSettings(discovery=DiscoverySettings(dns=f"{name}.test:9"), health=HealthSettings(enabled=False))
+            for name in ("quick", "slow")
+        }
+        routes = (RouteSettings(pool="quick"),)
+        async with start(settings(pools=pools, routes=routes, workers=1), resolver=OneIsSlow()) as running:
+            first = running.heard("configure")[0]
+            assert first["discovered"] == ["quick.test-127.0.0.1-9", "slow.test-127.0.0.1-9"]
 
     run(scenario)
 

@@ -66,6 +66,11 @@ class Crew:
             if number >= workers:
                 slot.drain(drain_s)
 
+    @property
+    def started(self) -> bool:
+        """Whether workers were asked for."""
+        return self._wanted > 0
+
     def serving(self) -> list[int]:
         """The numbers of the workers that take requests."""
         return [number for number, slot in self._slots.items() if slot.state == "serving"]

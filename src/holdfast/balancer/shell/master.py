@@ -298,7 +298,8 @@ class Master:
         self._apply(self._board.reconfigure(wanted, self._endpoints(), time.monotonic()))
         self._retarget()
         self._push()
-        self._crew.scale(wanted.workers, wanted.drain_timeout)
+        if self._crew.started:  # else the start waits for other names too
+            self._crew.scale(wanted.workers, wanted.drain_timeout)
         self._crew.look()
         if not await self._crew.until(lambda: self._crew.in_force(self._generation), APPLY_DEADLINE_S):
             raise WorkerError(
