@@ -154,7 +154,7 @@ class PoolSettings(Section, frozen=True):
     hash_on: str = "client"
     """Key of ``consistent_hash``: ``client``, ``path``, ``header:NAME`` or ``cookie:NAME``."""
     timeout: Duration = Duration(10.0)
-    """From the complete request head to the first byte of the answer, over all attempts."""
+    """From the end of the request to the first byte of the answer, over all attempts."""
     connect_timeout: Duration = Duration(1.0)
     stall_timeout: Duration = Duration(60.0)
     """Longest silence of a backend in the middle of an answer."""
