@@ -23,11 +23,11 @@ class GradientMachine(RuleBasedStateMachine):
         self.settled = self.limit.limit
 
     def answers(self, latency_s: float, in_flight: int, failures: int) -> None:
-        for number in range(35):
+        for number in range(30):  # exactly what one adjustment takes, so that no window is mixed
             self.now += 0.01
             self.limit.sample(latency_s, in_flight, self.now, number >= failures)
 
-    @rule(latency_s=st.floats(1e-4, 10.0), load=st.floats(0.0, 3.0), failures=st.integers(0, 35))
+    @rule(latency_s=st.floats(1e-4, 10.0), load=st.floats(0.0, 3.0), failures=st.integers(0, 30))
     def window(self, latency_s: float, load: float, failures: int) -> None:
         self.answers(latency_s, max(1, int(self.limit.limit * load)), failures)
         self.settled = max(self.settled, self.limit.limit)
@@ -41,7 +41,7 @@ class GradientMachine(RuleBasedStateMachine):
     @rule()
     def nothing_but_failures(self) -> None:
         before = self.limit.limit
-        self.answers(0.01, 1000, 35)
+        self.answers(0.01, 1000, 30)
         assert self.limit.limit <= max(before, self.settled)
 
     @rule(seconds=st.floats(0.0, 120.0))
