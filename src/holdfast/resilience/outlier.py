@@ -17,6 +17,9 @@ as the window *before* it does not explain it already. With
 n is 5 for a backend that was healthy, or of which nothing is known (the smoothing is a prior
 belief of 5 % failures worth ten attempts); at 1000/s and 20 % failures n is 15.
 
+A run is over when no failure was added for a whole window: there was no traffic, and what was
+before says little about now.
+
 A run must also have lasted ``sustained_s``. Selection avoids a failing backend within about five
 attempts and comes back to it a quarter of a second after it recovered, without any change of
 state; taking it out costs its whole capacity for seconds. So what fails for less than a second
@@ -245,9 +248,11 @@ class OutlierWindow:
         return Evidence("outlier.success_ratio", now - self._policy.window_s, figures)
 
     def _begin_run(self, now: float) -> None:
-        self._last_failure = now
+        silence_s, self._last_failure = now - self._last_failure, now
         if self._run_failures or self._run_held:
-            return
+            if silence_s <= self._policy.window_s:
+                return
+            self._end_run()
         totals = self.totals(now)
         attempts = totals.successes + totals.failures + totals.held
         self._run_since = now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import hypothesis.strategies as st
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,6 +29,7 @@ class OutlierMachine(RuleBasedStateMachine):
         self.window = OutlierWindow(policy)
         self.now = 0.0
         self.row = 0
+        self.last_failure = -math.inf
         self.attempts: list[list[int | str]] = []
         self.marks: list[tuple[Mark, list[int | str]]] = []
 
@@ -44,13 +47,21 @@ class OutlierMachine(RuleBasedStateMachine):
             self.row += 1
         self.attempts += [[self.bucket(), -1, "success"] for _ in range(count)]
 
+    def fails(self) -> None:
+        silent = self.now - self.last_failure > self.policy.window_s
+        if silent and any(attempt[1] == self.row and attempt[2] in ("failure", "held") for attempt in self.attempts):
+            self.row += 1
+        self.last_failure = self.now
+
     @rule(count=st.integers(1, 5))
     def fail(self, count: int) -> None:
+        self.fails()
         self.window.failed(count, self.now)
         self.attempts += [[self.bucket(), self.row, "failure"] for _ in range(count)]
 
     @rule()
     def hold(self) -> None:
+        self.fails()
         attempt: list[int | str] = [self.bucket(), self.row, "held"]
         self.marks.append((self.window.hold(self.now), attempt))
         self.attempts.append(attempt)
@@ -78,6 +89,7 @@ class OutlierMachine(RuleBasedStateMachine):
         stale = list(self.marks)
         self.attempts, self.marks = [], []
         self.row += 1
+        self.last_failure = -math.inf
         for mark, _ in stale:
             self.window.confirm(mark)
             self.window.retract(mark)

@@ -330,10 +330,8 @@ class BackendHealth:
         if change is None:
             return
         self._note(change)
-        if self.hysteresis.up:
-            self.window.clear()
-            if self.breaker is not None:
-                self.breaker.ramp(now)
+        if self.hysteresis.up and self.breaker is not None:
+            self.breaker.ramp(now)
         self._count_flap(sound, now)
 
     def _count_flap(self, was_sound: bool, now: float) -> None:

@@ -136,6 +136,31 @@ def test_traffic_ejects_a_backend_whose_checks_pass() -> None:
     assert world.weights()["a"] == 0.0
 
 
+def test_checks_that_pass_clear_nothing_that_traffic_saw() -> None:
+    world = World()
+    world.report("a", "connect", 4)
+    world.probe("a", FAIL, FAIL, FAIL, PASS, PASS)
+    world.serve("bcd")
+    world.now += 0.01
+    assert world.states()["a"] == "ramping"
+    world.report("a", "connect")
+    world.now += 0.01
+    world.serve("bcd")
+    assert world.states()["a"] == "open"
+
+
+def test_failures_from_before_a_long_absence_are_no_longer_counted() -> None:
+    world = World()
+    world.report("a", "connect", 4)
+    world.probe("a", FAIL, FAIL, FAIL)
+    world.wait(10.5)
+    world.probe("a", PASS, PASS)
+    world.report("a", "connect")
+    world.now += 0.01
+    world.serve("bcd")
+    assert world.states()["a"] == "ramping"
+
+
 def test_trials_are_shared_out_over_the_workers_and_never_exceed_their_bound() -> None:
     world = World()
     world.kill("a", "bcd")
