@@ -123,7 +123,7 @@ class Backend(Target):
         self.idle: list[UpstreamConnection] = []
         self.connections = 0
         self.cut = 0
-        """Answers below 500 that the backend did not finish."""
+        """Answers below 500 that were not finished, whoever left."""
         self.trials = 0
         self.trials_in_flight = 0
         self.trials_since = math.inf

@@ -226,7 +226,7 @@ class Exchange:
             pool.in_flight -= 1
             self._wait(now)
         else:
-            pool.in_flight -= 1
+            pool.left(now)
             self._refuse(
                 503,
                 "no_backend",
@@ -640,10 +640,16 @@ class Exchange:
         if self.phase == QUEUED:
             self.pool.queue.remove(self)
             self.pool.in_flight += 1  # what _done gives back
+        backend = self.backend
         self._settle()
-        if not self.answer_status:
-            self.answer_status = 499
-            self.pool.codes[499] = self.pool.codes.get(499, 0) + 1
+        if not self.answer_sent:
+            status = self.answer_status = self.answer_status or 499
+            self.pool.codes[status] = self.pool.codes.get(status, 0) + 1
+        elif backend is not None and self.tunnel is None:
+            # Answered, but nobody read it to the end: that is no success, and no failure of the backend.
+            backend.codes[self.answer_status] = backend.codes.get(self.answer_status, 0) + 1
+            if self.answer_status < 500:
+                backend.cut += 1
         self.refusal = reason
         self.keep = False
         self._done(now)
@@ -699,7 +705,8 @@ class Exchange:
         engine = client.engine
         engine.active.discard(self)
         pool = self.pool
-        pool.observe(now - self.started)
+        if self.tunnel is None:  # hours of a WebSocket say nothing about latency
+            pool.observe(now - self.started)
         if engine.log_sample is not None:
             engine.log(self, now)
         pool.left(now)
@@ -718,6 +725,8 @@ class Exchange:
         self.answer_status = 101
         self.answered_by = upstream.backend.id
         self.phase = TUNNEL
+        codes = upstream.backend.codes
+        codes[101] = codes.get(101, 0) + 1
         self._note_success(upstream.backend)
         self.tunnel = Tunnel(self, upstream, head)
         self.client.update_reading()

@@ -32,7 +32,7 @@ from holdfast.balancer.core.explain import BackendSnapshot, Explanation, PoolFac
 from holdfast.balancer.core.health import PARDON_S, BackendHealth, ProbeResult
 from holdfast.balancer.core.messages import BackendRef, BackendReport, Endpoint, View, Views
 from holdfast.balancer.core.policies import Policies
-from holdfast.resilience import Change, Correlation
+from holdfast.resilience import Change, Correlation, capacity_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,6 +63,12 @@ _CAUSES: Final[dict[State, tuple[str, ...]]] = {
 }
 """Whose change explains the entry into a state, when several policies changed at once."""
 
+PEAK_HALF_LIFE_S: Final = 600.0
+"""How fast the pool's best is forgotten: what it carried at noon says little at midnight."""
+PEAK_UNKNOWN: Final = 64.0
+"""Requests in flight that any pool is believed to carry. A pool that was never loaded showed
+nothing of its capacity, and a bound derived from its idleness would shed the first burst."""
+
 
 class PoolHealth:
     """The health of all backends of one pool. Not thread-safe; ``now`` never goes back."""
@@ -83,6 +89,9 @@ class PoolHealth:
         self._panic = False
         self._share_in = 1.0
         self._limit: int | None = None
+        self._peak = 0.0
+        """Most requests in flight while the pool was sound, fading."""
+        self._peak_at = now
         self._removed_flips = 0
         self._set_backends(discovered, now)
         self._refresh(now)
@@ -310,18 +319,26 @@ class PoolHealth:
                 # the share sent falls faster than the share that succeeds.
                 weights[health.id] = health.share * max(RESCUE_LEAVE, health.carries) ** 2
                 carried += health.share * max(RESCUE_LEAVE, health.carries)
-            self._limit = max(len(weights), math.floor(self._settings.admission.max_in_flight * carried / total))
+            self._limit = self._panic_limit(min(1.0, carried / total), len(weights))
             for health in members:
                 if health.breaker is not None:
                     health.breaker.hasten(PANIC_OPEN_S)
         else:
             rescued = []
             self._limit = None
+            in_flight = sum(sum(health.in_flight.values()) for health in members)
+            faded = self._peak * 0.5 ** ((now - self._peak_at) / PEAK_HALF_LIFE_S)
+            self._peak, self._peak_at = max(float(in_flight), faded), now
         transitions = [
             self._enter(health, self._name(health, health in rescued, now), weights.get(health.id, 0.0), now)
             for health in self._backends.values()
         ]
         return [transition for transition in transitions if transition is not None]
+
+    def _panic_limit(self, share: float, backends: int) -> int:
+        """What a pool may have in flight of which only this share of the weight is sound."""
+        carried = capacity_limit(max(self._peak, PEAK_UNKNOWN), share, backends=max(1, backends))
+        return min(carried, max(backends, math.floor(self._settings.admission.max_in_flight * share)))
 
     def _suppress(self, members: list[BackendHealth], total: float, now: float) -> float:
         """Decide which suppressions are enforced; the weight that stays in rotation."""

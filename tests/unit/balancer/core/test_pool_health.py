@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -332,7 +333,7 @@ def test_panic_brings_back_suspects_by_what_they_carry_and_lowers_the_limit() ->
     # Thirty failures after many successes leave an average of exp(-30 / 50), to steps of 0.05.
     assert weights == pytest.approx({"a": 0.55**2, "b": 0.55**2, "c": 0.55**2, "d": 1.0})
     limit = world.pool.in_flight_limit
-    assert limit == int(4096 * (1 + 3 * 0.55) / 4)
+    assert limit == math.ceil(64 * (1 + 3 * 0.55) / 4 * 1.25), "a pool that was never loaded showed no capacity"
     assert world.pool.views((0,))[0].pool_limits == {"web": limit}
 
 
@@ -353,7 +354,29 @@ def test_panic_does_not_bring_back_what_fails_its_checks() -> None:
         world.probe(name, FAIL, FAIL, FAIL)
     assert world.pool.panic
     assert world.weights() == {"a": 0.0, "b": 0.0, "c": 0.0, "d": 1.0}
-    assert world.pool.in_flight_limit == 1024
+    assert world.pool.in_flight_limit == 64 / 4 * 1.25
+
+
+def test_in_panic_the_pool_admits_what_the_sound_part_carried_at_its_best() -> None:
+    world = World("abcd")
+    for name in "abcd":
+        report = BackendReport(BackendRef("web", name), (Run(None, 10),), 100, 0.01)
+        world.took(world.pool.on_reports(0, [report], world.now))
+    for name in "abc":
+        world.probe(name, FAIL, FAIL, FAIL)
+    assert world.pool.in_flight_limit == 400 / 4 * 1.25
+
+
+def test_what_a_pool_carried_is_forgotten_in_time() -> None:
+    world = World("abcd")
+    report = BackendReport(BackendRef("web", "a"), (Run(None, 10),), 1000, 0.01)
+    world.took(world.pool.on_reports(0, [report], world.now))
+    idle = BackendReport(BackendRef("web", "a"), (Run(None, 1),), 0, 0.01)
+    world.took(world.pool.on_reports(0, [idle], world.now))
+    world.wait(600.0)
+    for name in "abc":
+        world.probe(name, FAIL, FAIL, FAIL)
+    assert world.pool.in_flight_limit == math.ceil(500 / 4 * 1.25)
 
 
 def test_when_nothing_else_is_left_even_those_with_failed_checks_are_used() -> None:
