@@ -7,9 +7,10 @@ A floor per second lets a quiet pool retry at all.
 
     available = percent / 100 * requests + floor_per_s * ttl_s - spent      (last ttl_s)
 
-The window moves in ten steps, as in Finagle, so what counts is between 9 and 10 tenths of
-``ttl_s`` old. Retries and hedges of one pool must draw on the same budget: two budgets of
-20 % would allow 40 %.
+The window moves in ten steps, as in Finagle. Unlike there, a step is forgotten only when all of
+it is older than ``ttl_s``, so what counts is between 10 and 11 tenths of it old: forgotten a step
+early, an outage of just ``ttl_s`` would get its reserve twice. Retries and hedges of one pool must
+draw on the same budget: two budgets of 20 % would allow 40 %.
 
 Invariant: whenever an attempt is granted, the attempts granted within the window, that one
 included, are at most ``percent / 100 * requests + floor_per_s * ttl_s`` of the same window.
@@ -66,7 +67,7 @@ class RetryBudget:
         # The step that runs is kept apart from the closed ones, so that a request costs one addition.
         self._requests = 0
         self._spent = 0
-        self._past = [(0, 0)] * (_STEPS - 1)
+        self._past = [(0, 0)] * _STEPS
         self._past_available = self._reserve
 
     def request(self, now: float) -> None:
@@ -91,13 +92,13 @@ class RetryBudget:
     def _advance(self, now: float) -> None:
         """Close the step that ran and drop those that are older than the window."""
         steps = (now - self._step_ends) / self._step_s
-        if steps >= _STEPS:  # also the very first call, whose last step ended infinitely long ago
-            self._past = [(0, 0)] * (_STEPS - 1)
+        if steps >= _STEPS + 1:  # also the very first call, whose last step ended infinitely long ago
+            self._past = [(0, 0)] * _STEPS
             self._step_ends = now + self._step_s
         else:
             passed = int(steps) + 1
             recent = [*self._past, (self._requests, self._spent), *[(0, 0)] * (passed - 1)]
-            self._past = recent[1 - _STEPS :]
+            self._past = recent[-_STEPS:]
             self._step_ends += passed * self._step_s
         requests = sum(step[0] for step in self._past)
         spent = sum(step[1] for step in self._past)

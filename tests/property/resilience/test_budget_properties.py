@@ -49,14 +49,14 @@ class BudgetMachine(RuleBasedStateMachine):
     def is_never_negative(self) -> None:
         assert self.budget.available(self.now) >= 0.0
 
-    # The window moves in ten steps, so what counts is between nine and ten of them old.
+    # The window moves in steps of a tenth, so what counts is between ten and eleven of them old.
     @property
     def _longest(self) -> float:
-        return self.ttl + 1e-6
+        return self.ttl * 1.1 + 1e-6
 
     @property
     def _shortest(self) -> float:
-        return self.ttl * 0.9 - 1e-6
+        return self.ttl - 1e-6
 
     def _windows(self) -> list[float]:
         """Every window that the budget may have looked at and that differs in what it holds."""

@@ -41,7 +41,10 @@ def test_a_free_port_can_be_bound() -> None:
 def test_a_script_is_executable_and_its_shell_can_read_it(script: Path) -> None:
     assert script.stat().st_mode & stat.S_IXUSR
     shell = script.read_text().splitlines()[0].split("/")[-1].split()[-1]
-    subprocess.run([require_tool(shell), "-n", script], check=True, timeout=30)
+    if shell == "python3":
+        compile(script.read_text(), script, "exec")
+    else:
+        subprocess.run([require_tool(shell), "-n", script], check=True, timeout=30)
 
 
 def test_make_without_a_target_lists_every_target() -> None:

@@ -41,7 +41,8 @@ def test_what_was_spent_comes_back_after_the_ttl() -> None:
     budget = RetryBudget(floor_per_s=1.0, ttl_s=10.0)
     assert spend_all(budget, 0.0) == 10
     assert not budget.try_spend(8.9)
-    assert spend_all(budget, 10.0) == 10
+    assert spend_all(budget, 10.9) == 0
+    assert spend_all(budget, 11.0) == 10
 
 
 def test_requests_stop_counting_after_the_ttl() -> None:
@@ -49,7 +50,7 @@ def test_requests_stop_counting_after_the_ttl() -> None:
     for _ in range(50):
         budget.request(0.0)
     assert budget.available(8.9) == pytest.approx(10.0)
-    assert budget.available(10.0) == pytest.approx(0.0, abs=1e-6)
+    assert budget.available(11.0) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_long_pause_forgets_everything_at_once() -> None:
