@@ -184,15 +184,18 @@ class WorkerSlot:
         if self._stop.is_set():
             # Asked to stop while the process was being made: nobody could signal it yet.
             self._signal(signal.SIGKILL)
-        self._channel = await master_end(ours, worker=self.number)
-        try:
+        try:  # from here on: whoever is cancelled while the channel is being made has a process to end, too
+            self._channel = await master_end(ours, worker=self.number)
             await self._converse(self._channel)
         except ControlError as broken:
             log.warning("worker broke", extra={"action": "worker_kill", "worker": self.number, "why": str(broken)})
             self._signal(signal.SIGKILL)
         finally:
-            self._channel.close()
-            self._channel = None
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+            else:
+                ours.close()
             code = await self._reap(process)
             self._process, self.pid = None, None
             self._owner.lost(self, code)
