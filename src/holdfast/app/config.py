@@ -20,8 +20,9 @@ from holdfast.app.decode import Report, decode, display
 from holdfast.app.diagnostics import ConfigError, Diagnostic, Path, shown
 from holdfast.app.document import Document, Mapping, Node, Scalar, Sequence, parse
 from holdfast.app.settings import Config, SupervisorSettings
-from holdfast.balancer.core.validate import Problem, validate
+from holdfast.balancer.core.validate import validate
 from holdfast.kernel import Duration
+from holdfast.kernel.settings import Problem
 from holdfast.telemetry.logs import is_secret_name
 
 MAX_FILE_BYTES: Final = 2**20

@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from holdfast.app.ports import bind_problem
 from holdfast.balancer.core.addresses import parse_listen
 from holdfast.balancer.core.settings import BalancerSettings
-from holdfast.balancer.core.validate import Path, Problem
+from holdfast.kernel.settings import Path, Problem
 
 
 def files(settings: BalancerSettings) -> Iterator[Problem]:

@@ -11,15 +11,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
 from holdfast.kernel import Duration, Size
+from holdfast.kernel.settings import Section
 
 StrategyName = Literal["round_robin", "weighted", "least_connections", "p2c", "consistent_hash"]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every section: immutable, and strict about unknown keys."""
 
 
 class BackendSettings(Section, frozen=True):

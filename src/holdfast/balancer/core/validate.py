@@ -10,8 +10,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from holdfast.balancer.core.addresses import Address, parse_authority, parse_listen, valid_host
 from holdfast.balancer.core.settings import (
@@ -28,28 +27,11 @@ from holdfast.balancer.core.settings import (
     PoolSettings,
     RetrySettings,
     RouteSettings,
-    Section,
     TimeoutSettings,
     UpstreamTlsSettings,
 )
 from holdfast.kernel import Duration, Size
-
-Path: TypeAlias = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One thing that is wrong, and what to do about it."""
-
-    path: Path
-    """Keys and indexes below ``balancer``."""
-    value: object
-    """The offending value; ``None`` when something is absent."""
-    message: str
-    remedy: str
-    related: tuple[Path, ...] = ()
-    """Other settings that the judgement rests on: if one of them was unreadable, it is void."""
-
+from holdfast.kernel.settings import Path, Problem, Section
 
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,62}[A-Za-z0-9])?")
 _FIELD_NAME: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"

@@ -1,0 +1,1 @@
+"""Queue-first execution of untrusted programs: accept, queue fairly, run in sandboxes."""

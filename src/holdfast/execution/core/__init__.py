@@ -1,0 +1,1 @@
+"""Decisions of the code runner: values in, decisions out."""

@@ -1,0 +1,83 @@
+"""One way to talk to SQLite and PostgreSQL.
+
+Work is written as plain functions of a transaction, run in a thread of the driver. Writes that
+arrive together are committed together: each runs in a savepoint of its own, so that one that
+raises undoes only itself, and nobody's future resolves before the commit is on disk.
+
+SQL is written with ``?`` for parameters. What differs between the two is in :attr:`Tx.dialect`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+Dialect: TypeAlias = Literal["sqlite", "postgresql"]
+Row: TypeAlias = tuple[Any, ...]
+T = TypeVar("T")
+
+
+class Tx(Protocol):
+    """A transaction under way. Not to be kept beyond the function that was given it."""
+
+    dialect: Dialect
+
+    def all(self, sql: str, *values: Any) -> list[Row]:
+        """Every row of a query, or of a ``RETURNING`` clause."""
+        ...
+
+    def one(self, sql: str, *values: Any) -> Row | None:
+        """The first row."""
+        ...
+
+    def run(self, sql: str, *values: Any) -> int:
+        """Execute; the number of rows that changed."""
+        ...
+
+    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Execute once per row, in as few round trips as the driver can."""
+        ...
+
+    def notify(self, channel: str, payload: str) -> None:
+        """Tell every listener, in this process and others, after the commit. At most 4000 bytes."""
+        ...
+
+
+class Database(Protocol):
+    """An open store."""
+
+    dialect: Dialect
+
+    async def migrate(self, component: str, versions: Sequence[Sequence[str]]) -> None:
+        """Bring a component's tables up to date: ``versions[n]`` holds the statements of version n + 1.
+
+        Idempotent, and safe when several processes start at once. ``{blob}``, ``{serial}`` and ``{float}`` in a
+        statement stand for the type of each dialect. Raises ``StoreError`` when the database is newer than the code.
+        """
+        ...
+
+    async def write(self, work: Callable[[Tx], T], *, deadline_s: float = 10.0) -> T:
+        """Run and commit. Raises what ``work`` raises (then nothing of it is kept), or ``StoreUnavailable``.
+
+        After ``StoreUnavailable`` it is unknown whether the commit happened; work has to be idempotent.
+        """
+        ...
+
+    async def read(self, work: Callable[[Tx], T], *, deadline_s: float = 10.0) -> T:
+        """Run on a snapshot. Raises as :meth:`write`."""
+        ...
+
+    def listen(self, channel: str) -> AsyncIterator[str]:
+        """Payloads of a channel as they come; an empty one when some may have been missed, so look for yourself.
+
+        A listener that does not keep up gets the empty payload instead of a queue that grows.
+        """
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Room on the file system of the store; ``None`` when that is not ours to know (PostgreSQL)."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun, then close. Writes that come later raise ``StoreUnavailable``."""
+        ...
