@@ -103,6 +103,7 @@ class Backend(Target):
         "connections",
         "cut",
         "failures",
+        "hangs_up",
         "host_line",
         "idle",
         "oldest_s",
@@ -122,6 +123,8 @@ class Backend(Target):
         self.host_line = b"Host: %b\r\n" % address.authority
         self.idle: list[UpstreamConnection] = []
         self.connections = 0
+        self.hangs_up = False
+        """Closes connections soon after an answer without announcing it; until one that was kept is of use again."""
         self.cut = 0
         """Answers below 500 that were not finished, whoever left."""
         self.trials = 0

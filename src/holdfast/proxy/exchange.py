@@ -12,6 +12,8 @@ Rules:
 - Until the first byte of an answer went to the client, a failed attempt may be repeated, if the
   request allows it: always when nothing reached the backend, otherwise only idempotent methods;
   and only while the whole request body is still at hand.
+- After a kept connection failed an exchange, it uses new ones only: the others may be as dead,
+  and one of them after the other would use up its attempts.
 - After that byte nothing is repeated: a backend that fails then takes the client's connection
   with it, so that half an answer never looks like a whole one.
 - Every phase has an ``expires`` time. One sweep over all exchanges enforces them; there are no
@@ -30,7 +32,7 @@ from holdfast.http1 import BadMessage, valid_request_id, valid_traceparent
 from holdfast.proxy.answers import FAILURES, answer_head
 from holdfast.proxy.tunnel import Tunnel
 from holdfast.proxy.upload import Upload
-from holdfast.proxy.upstream import UpstreamConnection
+from holdfast.proxy.upstream import STALE_IDLE_S, UpstreamConnection
 from holdfast.resilience import full_jitter, retry_after_s
 
 if TYPE_CHECKING:
@@ -48,10 +50,6 @@ WAITING: Final = 4
 STREAMING: Final = 5
 TUNNEL: Final = 6
 DONE: Final = 7
-
-_STALE_IDLE_S: Final = 1.0
-"""A kept connection that was idle this long and dies before a byte of answer was most likely
-closed by the backend while the request was under way (RFC 9112 section 9.3.1)."""
 
 _JOIN_BYTES: Final = 2048
 """Answers up to this size are copied behind their head; above, two buffers for one system call are cheaper."""
@@ -95,6 +93,7 @@ class Exchange:
         "tunnel",
         "upload",
         "upstream",
+        "wants_fresh",
     )
 
     def __init__(
@@ -116,6 +115,7 @@ class Exchange:
         self.trail: list[tuple[str, str]] | None = None
         self.backend: Backend | None = None
         self.upstream: UpstreamConnection | None = None
+        self.wants_fresh = False
         self.connecting: asyncio.Task[None] | None = None
         self.trial = False
         self.trials_failed = 0
@@ -206,7 +206,11 @@ class Exchange:
             self.trial = True
             backend.trials_in_flight += 1
         idle = backend.idle
-        if idle and (head.idempotent or now - idle[-1].idle_since < _STALE_IDLE_S):
+        if (
+            idle
+            and not self.wants_fresh
+            and (head.idempotent or (not backend.hangs_up and now - idle[-1].idle_since < STALE_IDLE_S))
+        ):
             self._send(idle.pop(), now)
             return
         self.phase = CONNECTING
@@ -434,6 +438,8 @@ class Exchange:
         now = engine.clock()
         backend = upstream.backend
         self.upstream = None
+        if upstream.uses > 1:
+            backend.hangs_up = False
         if self.counted_failure:
             backend.failed(now, self.first_byte_s)
         else:
@@ -471,13 +477,15 @@ class Exchange:
             self.phase == WAITING
             and upstream.uses > 1
             and not reader.mid_message
-            and self.attempt_began - upstream.idle_since >= _STALE_IDLE_S
+            and (upstream.backend.hangs_up or self.attempt_began - upstream.idle_since >= STALE_IDLE_S)
             and self._is_repeatable()
         ):
             # Says nothing about the backend, so it costs neither budget nor reputation. The other idle
-            # connections of that age are as dead as this one.
+            # connections of that age are as dead as this one. It happens once to an exchange: what comes
+            # next is a new connection, and that speaks for its backend.
             backend = upstream.backend
-            backend.close_idle(self.attempt_began - _STALE_IDLE_S)
+            backend.close_idle(self.attempt_began - STALE_IDLE_S)
+            self.wants_fresh = True
             self._forget_attempt(backend)
             self.attempts -= 1
             self._attempt(self.client.engine.clock())
@@ -541,6 +549,8 @@ class Exchange:
         if self.trail is None:
             self.trail = []
         self.trail.append((backend.id, f"{failure}: {detail}" if detail else failure))
+        if self.upstream is not None and self.upstream.uses > 1 and failure != "status":
+            self.wants_fresh = True
         self._drop_backend(backend)
         self.upstream = None
         self.tried.append(backend)

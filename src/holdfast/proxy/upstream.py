@@ -7,13 +7,17 @@ the connection is closed, because they could only ever be taken for the answer t
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from holdfast.http1 import BadMessage, Limits, ResponseReader
 
 if TYPE_CHECKING:
     from holdfast.proxy.backend import Backend
     from holdfast.proxy.exchange import Exchange
+
+STALE_IDLE_S: Final = 1.0
+"""A kept connection that was idle this long and dies before a byte of answer was most likely
+closed by the backend while the request was under way (RFC 9112 section 9.3.1)."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -56,8 +60,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The backend sends no more; asyncio closes the transport, so nobody may pick it from now on."""
-        if self.exchange is None and self in self.backend.idle:
-            self.backend.idle.remove(self)
+        if self.exchange is None:
+            self._left_idle()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -69,11 +73,19 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is not None:
             exchange.upstream_lost(self, exc)
         else:
-            try:
-                backend.idle.remove(self)
-            except ValueError:
-                pass
+            self._left_idle()
         self.reader.close()
+
+    def _left_idle(self) -> None:
+        """The backend closed this connection while it was kept (one that we close is not among those any more)."""
+        backend = self.backend
+        try:
+            backend.idle.remove(self)
+        except ValueError:
+            return
+        # The clock of an engine and that of its loop are both the monotonic one.
+        if asyncio.get_running_loop().time() - self.idle_since < STALE_IDLE_S:
+            backend.hangs_up = True
 
     def pause_writing(self) -> None:
         """The backend reads slower than the client sends."""

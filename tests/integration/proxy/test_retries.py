@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.proxy import Address, PoolPolicy
+from holdfast.proxy import Address, OutcomeRun, PoolPolicy
 from holdfast.testing import (
     Answer,
     RawClient,
@@ -326,6 +326,84 @@ async def test_a_connection_that_was_idle_too_long_to_be_trusted_costs_no_attemp
             connection.idle_since -= 5.0
         assert (await client.ask(POST)).status == 200
         assert a.visits[-1].connection != a.visits[-2].connection, "a POST is not risked on it"
+
+
+async def test_a_retry_after_a_kept_connection_failed_uses_a_new_one() -> None:
+    """All kept connections of a backend die together; trying one after the other would use up every attempt."""
+    together = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        if visit.number < 5:
+            await together.wait()
+            await visit.send(answer())
+        elif visit.connection < 5:
+            visit.close()
+        else:
+            await visit.send(answer())
+
+    async with ScriptedUpstream(script) as a, proxied(a) as proxy:
+        clients = [await proxy.connect() for _ in range(5)]
+        for client in clients:
+            await client.send(GET)
+        await a.visited(5)
+        together.set()
+        for client in clients:
+            assert (await client.answer()).status == 200
+        assert (await clients[0].ask(GET)).status == 200
+        assert [visit.connection < 5 for visit in a.visits[5:]] == [True, False]
+        assert failures(proxy) == {"reset": 1}, "a young connection that dies may be a backend that died"
+        for client in clients:
+            await client.close()
+
+
+async def test_a_backend_that_is_known_to_hang_up_is_not_blamed_for_it() -> None:
+    """It closes connections after its answers; that one of them was chosen just before says nothing about it."""
+
+    async def script(visit: Visit) -> None:
+        if visit.number == 2:
+            visit.close()
+        else:
+            await visit.send(answer())
+            if visit.number == 0:
+                visit.close()
+
+    policy = PoolPolicy(attempts=1, budget_percent=0.0, budget_floor_per_s=0.0)
+    async with ScriptedUpstream(script) as a, proxied(a, policy=policy) as proxy, await proxy.connect() as client:
+        [target] = proxy.pool.backends
+        assert (await client.ask(GET)).status == 200
+        await eventually(lambda: target.hangs_up)
+        assert (await client.ask(GET)).status == 200
+        assert (await client.ask(GET)).status == 200
+        assert (failures(proxy), target.outcomes.take()) == ({}, (OutcomeRun(None, 3),))
+        assert [visit.connection for visit in a.visits] == [0, 1, 1, 2]
+        assert (await client.ask(POST)).status == 200
+        assert a.visits[-1].connection == 3, "a POST is not risked on a kept one"
+        assert (await client.ask(GET)).status == 200
+        assert not target.hangs_up, "a kept connection was of use"
+        kept = a.visits[-1].connection
+        assert (await client.ask(POST)).status == 200
+        assert a.visits[-1].connection == kept
+
+
+async def test_a_connection_kept_long_and_then_closed_is_no_hanging_up() -> None:
+    async with ScriptedUpstream() as a, proxied(a) as proxy, await proxy.connect() as client:
+        assert (await client.ask(GET)).status == 200
+        [target] = proxy.pool.backends
+        target.idle[0].idle_since -= 5.0
+        await a.stop()
+        await eventually(lambda: not target.idle)
+        assert not target.hangs_up
+
+
+async def test_many_clients_of_a_backend_that_closes_after_each_answer_see_only_answers() -> None:
+    async with ScriptedUpstream(always(answer(), close=True)) as a, proxied(a) as proxy:
+
+        async def one() -> None:
+            async with await proxy.connect() as client:
+                for _ in range(25):
+                    assert (await client.ask(GET)).status == 200
+
+        await asyncio.gather(*(one() for _ in range(24)))
 
 
 async def test_kept_connections_are_bounded_and_closed_when_idle() -> None:
