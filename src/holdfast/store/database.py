@@ -1,8 +1,9 @@
 """One way to talk to SQLite and PostgreSQL.
 
 Work is written as plain functions of a transaction, run in a thread of the driver. Writes that
-arrive together are committed together: each runs in a savepoint of its own, so that one that
-raises undoes only itself, and nobody's future resolves before the commit is on disk.
+arrive together are committed together, one that raises undoes only itself, and nobody's future
+resolves before the commit is on disk. A function may be run more than once (after a deadlock, or
+because another one of its group raised), so it changes nothing outside of its transaction.
 
 SQL is written with ``?`` for parameters. What differs between the two is in :attr:`Tx.dialect`.
 """
@@ -18,7 +19,11 @@ T = TypeVar("T")
 
 
 class Tx(Protocol):
-    """A transaction under way. Not to be kept beyond the function that was given it."""
+    """A transaction under way. Not to be kept beyond the function that was given it.
+
+    A statement that fails spends the transaction: work that goes on after it is undone all the same (PostgreSQL
+    would not keep it). Say ``ON CONFLICT`` where a conflict is expected.
+    """
 
     dialect: Dialect
 
@@ -51,14 +56,16 @@ class Database(Protocol):
     async def migrate(self, component: str, versions: Sequence[Sequence[str]]) -> None:
         """Bring a component's tables up to date: ``versions[n]`` holds the statements of version n + 1.
 
-        Idempotent, and safe when several processes start at once. ``{blob}``, ``{serial}`` and ``{float}`` in a
-        statement stand for the type of each dialect. Raises ``StoreError`` when the database is newer than the code.
+        Idempotent, and safe when several processes start at once. ``{blob}``, ``{serial}``, ``{float}`` and
+        ``{bigint}`` in a statement stand for the type of each dialect (see :mod:`.migrations`). Raises
+        ``StoreError`` when the database is newer than the code.
         """
         ...
 
     async def write(self, work: Callable[[Tx], T], *, deadline_s: float = 10.0) -> T:
         """Run and commit. Raises what ``work`` raises (then nothing of it is kept), or ``StoreUnavailable``.
 
+        ``deadline_s`` bounds the waiting: work that has begun may still be committed when nobody waits any more.
         After ``StoreUnavailable`` it is unknown whether the commit happened; work has to be idempotent.
         """
         ...
@@ -70,6 +77,7 @@ class Database(Protocol):
     def listen(self, channel: str) -> AsyncIterator[str]:
         """Payloads of a channel as they come; an empty one when some may have been missed, so look for yourself.
 
+        The first is empty: from then on nothing goes unsaid.
         A listener that does not keep up gets the empty payload instead of a queue that grows.
         """
         ...
@@ -79,5 +87,5 @@ class Database(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish what was begun, then close. Writes that come later raise ``StoreUnavailable``."""
+        """Finish what was begun and what waits, then close. Writes that come later raise ``StoreUnavailable``."""
         ...
