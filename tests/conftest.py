@@ -12,16 +12,19 @@ import hypothesis
 import pytest
 import uvloop
 
+from tests.databases import database, postgresql_server, store_settings
 from tests.leaks import Watch, pending_tasks_noted
 from tests.machine import free_port, require_tool
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["free_port", "require_tool"]
+__all__ = ["database", "free_port", "postgresql_server", "require_tool", "store_settings"]
 
 ROOT = Path(__file__).parents[1]
-_WITH_PROCESSES = ("integration", "e2e")  # directories of tests whose subjects are processes and sockets
+# Directories of tests whose subjects are processes and sockets, and the xdist group of each. Conformance is apart:
+# its PostgreSQL is started once per xdist worker, and it would double the time of the others.
+_WITH_PROCESSES = {"integration": "processes", "e2e": "processes", "conformance": "stores"}
 _FAILED = pytest.StashKey[bool]()
 
 # A shared machine makes deadlines of single examples a matter of luck; `timeout` in pyproject bounds the whole test.
@@ -32,10 +35,10 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that load the machine off each other: one xdist worker runs them all, one after the other."""
+    """Keep tests that load the machine off each other: one xdist worker runs all of a group, one after the other."""
     for item in items:
-        if _has_processes(item):
-            item.add_marker(pytest.mark.xdist_group("processes"))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -69,7 +72,7 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
     After a test that failed anyway only its processes are ended: its traceback keeps its sockets alive.
     """
-    watch = Watch(orphans=_has_processes(request.node))
+    watch = Watch(orphans=_group(request.node) is not None)
     with pending_tasks_noted(watch.tasks):
         yield
     if request.node.stash.get(_FAILED, False):
@@ -78,5 +81,5 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail("left behind:\n  " + "\n  ".join(leaks), pytrace=False)
 
 
-def _has_processes(item: pytest.Item) -> bool:
-    return item.path.relative_to(ROOT / "tests").parts[0] in _WITH_PROCESSES
+def _group(item: pytest.Item) -> str | None:
+    return _WITH_PROCESSES.get(item.path.relative_to(ROOT / "tests").parts[0])

@@ -27,6 +27,10 @@ GRACE_S = 3.0
 MARK = "HOLDFAST_TEST_MARK"
 """Environment variable that tells whose process it is, even after its parent has died."""
 
+KEPT: set[int] = set()
+"""Processes that fixtures of the session keep for all tests, and end themselves."""
+
+_RUNNER = "TestRunner._run_tests_and_fixtures"  # anyio's own, which runs the tests marked so and their fixtures
 _TRACKER = "multiprocessing.resource_tracker"  # one per interpreter, kept by the standard library on purpose
 _CANCEL_ALL: Callable[[asyncio.AbstractEventLoop], None] = vars(asyncio.runners)["_cancel_all_tasks"]
 _T = TypeVar("_T")
@@ -66,7 +70,7 @@ class Watch:
                 os.waitpid(pid, 0)
 
     def _processes(self) -> set[int]:
-        left = {pid for pid in _children() - self._children if _TRACKER not in _command(pid)}
+        left = {pid for pid in _children() - self._children - KEPT if _TRACKER not in _command(pid)}
         return left | _marked(self._mark) if self._mark else left
 
 
@@ -78,7 +82,8 @@ def pending_tasks_noted(into: list[str]) -> Iterator[None]:
     """
 
     def noting(loop: asyncio.AbstractEventLoop) -> None:
-        into.extend(f"{task.get_name()}: {task.get_coro()!r}" for task in asyncio.all_tasks(loop))
+        tasks = [task for task in asyncio.all_tasks(loop) if _RUNNER not in repr(task.get_coro())]
+        into.extend(f"{task.get_name()}: {task.get_coro()!r}" for task in tasks)
         _CANCEL_ALL(loop)
 
     runners = vars(asyncio.runners)

@@ -16,6 +16,8 @@ import os
 import socket
 import sys
 
+import pytest
+
 from tests import leaks
 
 KEPT = []
@@ -45,6 +47,16 @@ def test_is_clean_and_runs_on_uvloop():
     assert asyncio.run(main()).startswith("uvloop")
 
 
+@pytest.mark.anyio
+async def test_is_clean_and_runs_on_anyio():
+    await asyncio.sleep(0)
+
+
+@pytest.mark.anyio
+async def test_forgets_a_task_on_anyio():
+    KEPT.append(asyncio.create_task(asyncio.Event().wait()))
+
+
 def test_fails_and_keeps_a_socket():
     with_reference = socket.socket()
     KEPT.append(with_reference)
@@ -55,7 +67,7 @@ def test_fails_and_keeps_a_socket():
 def test_each_leak_fails_its_test_and_no_failure_is_buried_under_leaks(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "tests" / "integration").mkdir(parents=True)
-    for name in ("__init__.py", "conftest.py", "leaks.py", "machine.py"):
+    for name in ("__init__.py", "conftest.py", "databases.py", "leaks.py", "machine.py"):
         shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
     (tmp_path / "tests" / "integration" / "test_planted.py").write_text(PLANTED)
 
@@ -74,6 +86,7 @@ def test_each_leak_fails_its_test_and_no_failure_is_buried_under_leaks(tmp_path:
     verdicts = {line for line in result.stdout.splitlines() if line.startswith(("ERROR", "FAILED"))}
     assert {line.split("::")[1].split(" ")[0] for line in verdicts if line.startswith("ERROR")} == {
         "test_forgets_a_task",
+        "test_forgets_a_task_on_anyio",
         "test_keeps_a_socket",
         "test_leaves_a_process",
     }, result.stdout
