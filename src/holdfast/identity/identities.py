@@ -23,15 +23,16 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any, Final
 
-from holdfast.identity import keys
+from holdfast.identity import callback_secrets, keys
 from holdfast.identity.audit import AuditEntry, AuditTrail
 from holdfast.identity.batching import Batcher
+from holdfast.identity.callback_secrets import CallbackSecret
 from holdfast.identity.errors import IdentityError
 from holdfast.identity.key import PresentedKey, new_key, parse
 from holdfast.identity.keys import ApiKey
 from holdfast.identity.principal import Principal
 from holdfast.identity.schema import COMPONENT, VERSIONS
-from holdfast.store import Database, Row, StoreError
+from holdfast.store import Database, Row, StoreError, Tx
 
 log = logging.getLogger(__name__)
 
@@ -201,11 +202,10 @@ class Identities:
         key, or it is not the ``tenant``'s. Raises :class:`IdentityError` when the key has ended or was rotated before:
         of two successors one would be a key that nobody uses and nobody misses.
         """
-        if not 0.0 <= overlap_s < float("inf"):
-            raise IdentityError(f"an overlap of {overlap_s} s will not do; give 0 or more")
         text, presented = _drawn()
+        lasts = _overlap(overlap_s)
         new = await self._database.write(
-            lambda tx: keys.rotate(tx, key_id, presented, overlap_s=overlap_s, tenant=tenant, now=now, actor=actor)
+            lambda tx: keys.rotate(tx, key_id, presented, overlap_s=lasts, tenant=tenant, now=now, actor=actor)
         )
         self._forget(key_id)
         return None if new is None else (new, text)
@@ -236,6 +236,31 @@ class Identities:
     async def trim_audit(self, *, older_than: float, limit: int = 1000) -> int:
         """Remove the oldest entries from before a time, at most ``limit``; how many it were."""
         return await self._trail.trim(older_than=older_than, limit=limit)
+
+    # ------------------------------------------------------------ callback secrets
+
+    async def callback_secrets(self, tenant: str, *, now: float) -> list[CallbackSecret]:
+        """What the tenant's callbacks are signed with, newest first; the first one is drawn on the first call."""
+        found = await self._database.read(lambda tx: callback_secrets.good(tx, tenant, now=now))
+        if any(secret.expires is None for secret in found):
+            return found
+
+        def work(tx: Tx) -> list[CallbackSecret]:
+            callback_secrets.draw(tx, tenant, now=now)
+            return callback_secrets.good(tx, tenant, now=now)
+
+        return await self._database.write(work)
+
+    async def rotate_callback_secret(
+        self, tenant: str, *, overlap_s: float, now: float, actor: str = "cli"
+    ) -> list[CallbackSecret]:
+        """Put a fresh secret in force; callbacks are signed with the old one too for ``overlap_s`` more."""
+
+        def work(tx: Tx) -> list[CallbackSecret]:
+            callback_secrets.rotate(tx, tenant, overlap_s=_overlap(overlap_s), now=now, actor=actor)
+            return callback_secrets.good(tx, tenant, now=now)
+
+        return await self._database.write(work)
 
     # ------------------------------------------------------------ in the background
 
@@ -272,6 +297,12 @@ class Identities:
             self._known.clear()
         else:
             self._known.pop(key_id, None)
+
+
+def _overlap(overlap_s: float) -> float:
+    if not 0.0 <= overlap_s < float("inf"):
+        raise IdentityError(f"an overlap of {overlap_s} s will not do; give 0 or more")
+    return overlap_s
 
 
 def _drawn() -> tuple[str, PresentedKey]:

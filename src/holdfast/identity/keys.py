@@ -21,7 +21,7 @@ from holdfast.identity.key import PresentedKey
 from holdfast.identity.principal import ROLES, Principal, Scope
 from holdfast.store import Tx
 
-CHANNEL: Final = "identity.keys"
+CHANNEL: Final = "identity_keys"
 """Carries the id of a key that changed."""
 COLUMNS: Final = "id, tenant, name, role, scopes, created, expires, revoked, last_used, replaced_by"
 _NAME_LIMIT: Final = 100
@@ -99,9 +99,9 @@ def revoke(tx: Tx, key_id: str, *, tenant: str | None, now: float, actor: str) -
     key = find(tx, key_id, tenant)
     if key is None or key.revoked is not None:
         return key
-    tx.run("UPDATE identity_keys SET revoked = ? WHERE id = ? AND revoked IS NULL", now, key_id)
-    record(tx, _entry(key, "key.revoke", actor, now, name=key.name))
-    tx.notify(CHANNEL, key_id)
+    if tx.run("UPDATE identity_keys SET revoked = ? WHERE id = ? AND revoked IS NULL", now, key_id):
+        record(tx, _entry(key, "key.revoke", actor, now, name=key.name))
+        tx.notify(CHANNEL, key_id)
     return find(tx, key_id, tenant)
 
 

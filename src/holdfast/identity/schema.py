@@ -39,13 +39,14 @@ VERSIONS: Final = (
         # Keys that sign sessions, and secrets that sign callbacks: both have to be readable to be of use.
         "CREATE TABLE identity_session_keys (id TEXT PRIMARY KEY, secret {blob} NOT NULL, created {float} NOT NULL)",
         """CREATE TABLE identity_callback_secrets (
+            seq {serial},
             tenant TEXT NOT NULL,
             secret TEXT NOT NULL,
             created {float} NOT NULL,
-            expires {float},
-            PRIMARY KEY (tenant, secret)
+            expires {float}
         )""",
-        # The secret in force is the one without an end, and there is one at most.
+        "CREATE INDEX identity_callback_secrets_by_tenant ON identity_callback_secrets (tenant)",
+        # The secret in force is the one without an end; two processes that draw the first one get the same.
         """CREATE UNIQUE INDEX identity_callback_secret_in_force ON identity_callback_secrets (tenant)
             WHERE expires IS NULL""",
     ),

@@ -18,10 +18,12 @@ class Store:
         self.calls: list[list[int]] = []
         self.under_way = 0
         self.most = 0
+        self.called = asyncio.Event()
         self.go = asyncio.Event()
 
     async def call(self, items: Sequence[int]) -> Sequence[int]:
         self.calls.append(list(items))
+        self.called.set()
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         try:
@@ -39,8 +41,7 @@ def test_what_arrives_during_a_call_is_the_next_call() -> None:
         batcher = Batcher(store.call, largest=3, waiting=10, what="questions")
         async with asyncio.TaskGroup() as group:
             first = group.create_task(batcher(1))
-            while not store.calls:
-                await asyncio.sleep(0)
+            await store.called.wait()
             others = [group.create_task(batcher(n)) for n in range(2, 7)]
             await asyncio.sleep(0)
             store.go.set()
@@ -57,8 +58,7 @@ def test_more_than_may_wait_are_refused_at_once() -> None:
         batcher = Batcher(store.call, largest=1, waiting=2, what="questions")
         async with asyncio.TaskGroup() as group:
             group.create_task(batcher(1))
-            while not store.calls:
-                await asyncio.sleep(0)
+            await store.called.wait()
             for n in (2, 3):
                 group.create_task(batcher(n))
             await asyncio.sleep(0)
@@ -91,8 +91,7 @@ def test_one_who_leaves_takes_nobody_along() -> None:
         store = Store()
         batcher = Batcher(store.call, largest=5, waiting=10, what="questions")
         leaver, stayer = asyncio.create_task(batcher(1)), asyncio.create_task(batcher(2))
-        while not store.calls:
-            await asyncio.sleep(0)
+        await store.called.wait()
         leaver.cancel()
         await asyncio.gather(leaver, return_exceptions=True)
         store.go.set()
