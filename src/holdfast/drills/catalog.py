@@ -55,7 +55,7 @@ def run_drill(name: str, *, quick: bool, seed: int | None, out: Path, progress: 
         known = ", ".join(one.name for one in _DRILLS)
         raise UnknownDrillError(f"there is no drill {name!r}; there are {known}")
     _allow_open_files()
-    origin = Origin.now()
+    origin = Origin.now(drill.packages)
     clock = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"holdfast-{name}-") as directory:
         setting = Setting(

@@ -13,7 +13,7 @@ from holdfast.drills import ledgers
 from holdfast.drills.contender import Contender
 from holdfast.drills.contenders import field_of
 from holdfast.drills.faults import BackendSpec, Fault, FleetSpec
-from holdfast.drills.findings import Findings, Setting
+from holdfast.drills.findings import DATA_PLANE, Findings, Setting
 from holdfast.drills.fleet import Fleet
 from holdfast.drills.load import Plan, run_plan
 
@@ -40,6 +40,7 @@ class DeadBackend:
 
     name = "dead-backend"
     title = "When one backend dies, does any GET fail, and does any POST reach a backend twice?"
+    packages = DATA_PLANE
 
     async def run(self, setting: Setting) -> Findings:
         """Run all contenders, then compare."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,9 +15,22 @@ from holdfast.evidence import Better, Claim, Comparison, Control, Histogram, Mac
 
 _MANY: Final = 200
 """Longer series are kept as histograms."""
-_CODE: Final = ("app", "balancer", "drills", "evidence", "http1", "kernel", "proxy", "resilience", "telemetry")
-_DISTRIBUTIONS: Final = ("holdfast", "httptools", "msgspec", "uvloop", "uvicorn", "litestar")
-_PROGRAMS: Final = ("haproxy", "nginx", "wrk")
+DATA_PLANE: Final = ("app", "balancer", "drills", "evidence", "http1", "kernel", "proxy", "resilience", "telemetry")
+"""Packages that a drill of the balancer runs."""
+CODE_RUNNER: Final = (
+    "app",
+    "drills",
+    "evidence",
+    "execution",
+    "identity",
+    "kernel",
+    "resilience",
+    "store",
+    "telemetry",
+)
+"""Packages that a drill of code execution runs."""
+_DISTRIBUTIONS: Final = ("holdfast", "httptools", "msgspec", "uvloop", "uvicorn", "litestar", "psycopg", "aiohttp")
+_PROGRAMS: Final = ("haproxy", "nginx", "wrk", "bwrap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +58,11 @@ class Origin:
     inputs: dict[str, str]
 
     @classmethod
-    def now(cls) -> Origin:
-        """The code and the moment."""
+    def now(cls, packages: Sequence[str]) -> Origin:
+        """The code of these packages and the moment."""
         root = evidence.project_root()
         commit, dirty = evidence.commit_of(root)
-        inputs = evidence.digest_files(_inputs(root), root)
+        inputs = evidence.digest_files(_inputs(root, packages), root)
         return cls(started=dt.datetime.now(dt.UTC), commit=commit, dirty=dirty, inputs=inputs)
 
 
@@ -170,14 +183,19 @@ class Drill(Protocol):
         """The question, in a sentence."""
         ...
 
+    @property
+    def packages(self) -> Sequence[str]:
+        """Packages of the project that the result depends on; a change of one makes the record stale."""
+        ...
+
     async def run(self, setting: Setting) -> Findings:
         """Carry it out. Raises :class:`~holdfast.drills.errors.DrillError` if that is impossible."""
         ...
 
 
-def _inputs(root: Path) -> list[Path]:
+def _inputs(root: Path, packages: Sequence[str]) -> list[Path]:
     """The code and configuration that the result depends on."""
-    found = [path for package in _CODE for path in (root / "src" / "holdfast" / package).rglob("*.py")]
+    found = [path for package in packages for path in (root / "src" / "holdfast" / package).rglob("*.py")]
     found += (root / "benchmarks" / "peers").glob("*.cfg")
     found += (root / "requirements").glob("*.txt")
     return found

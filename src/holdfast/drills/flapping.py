@@ -23,7 +23,7 @@ from holdfast.drills import ledgers
 from holdfast.drills.contender import Contender
 from holdfast.drills.contenders import CONTROL, UNPROTECTED, field_of
 from holdfast.drills.faults import BackendSpec, Fault, FleetSpec
-from holdfast.drills.findings import Findings, Setting
+from holdfast.drills.findings import DATA_PLANE, Findings, Setting
 from holdfast.drills.fleet import Fleet
 from holdfast.drills.load import Plan, run_plan
 
@@ -72,6 +72,7 @@ class Flapping:
 
     name = "flapping"
     title = "Do clients notice backends that flap, reset, lie and hang, and what does hiding them cost?"
+    packages = DATA_PLANE
 
     async def run(self, setting: Setting) -> Findings:
         """Run all contenders, then compare."""

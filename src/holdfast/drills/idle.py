@@ -17,7 +17,7 @@ from holdfast.drills.contender import Contender
 from holdfast.drills.contenders import field_of
 from holdfast.drills.errors import DrillError
 from holdfast.drills.faults import BackendSpec, FleetSpec
-from holdfast.drills.findings import Findings, Setting
+from holdfast.drills.findings import DATA_PLANE, Findings, Setting
 from holdfast.drills.fleet import Fleet
 from holdfast.drills.load import Plan, run_plan
 from holdfast.drills.peers import HAProxy
@@ -37,6 +37,7 @@ class Idle:
 
     name = "idle"
     title = "How much memory does an idle keep-alive client cost?"
+    packages = DATA_PLANE
 
     async def run(self, setting: Setting) -> Findings:
         """Measure all contenders, one after another."""

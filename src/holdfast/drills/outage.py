@@ -15,7 +15,7 @@ from holdfast.drills import ledgers
 from holdfast.drills.contender import Contender
 from holdfast.drills.contenders import UNPROTECTED, field_of
 from holdfast.drills.faults import BackendSpec, Fault, FleetSpec
-from holdfast.drills.findings import Findings, Setting
+from holdfast.drills.findings import DATA_PLANE, Findings, Setting
 from holdfast.drills.fleet import Fleet
 from holdfast.drills.load import Outcome, Plan, run_plan
 
@@ -45,6 +45,7 @@ class Outage:
 
     name = "outage"
     title = "Does a total outage stay bounded, and end when the first backend returns?"
+    packages = DATA_PLANE
 
     async def run(self, setting: Setting) -> Findings:
         """Run all contenders, then compare."""

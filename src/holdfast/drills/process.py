@@ -108,6 +108,11 @@ class Child:
         lines = self._log.read_text(errors="replace").splitlines()[-8:]
         return f"{' '.join(self.argv)} {what}; its last words: " + " | ".join(lines)
 
+    def kill(self) -> int:
+        """SIGKILL to the process alone, and reap it; whatever it started has to notice by itself."""
+        self._process.kill()
+        return self._process.wait()
+
     def stop(self, *, timeout_s: float = 40.0) -> int:
         """SIGTERM, and SIGKILL after the time. Returns the exit code (negative: a signal).
 

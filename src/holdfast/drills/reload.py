@@ -17,7 +17,7 @@ from typing import Final
 from holdfast.drills.contender import POOL
 from holdfast.drills.contenders import CONTROL
 from holdfast.drills.faults import BackendSpec, FleetSpec
-from holdfast.drills.findings import Findings, Setting
+from holdfast.drills.findings import DATA_PLANE, Findings, Setting
 from holdfast.drills.fleet import Fleet
 from holdfast.drills.load import LoadResult, OpenLoop, Plan, run_plan
 from holdfast.drills.ours import Holdfast
@@ -37,6 +37,7 @@ class Reload:
 
     name = "reload"
     title = "Does a thousandfold change of configuration under load fail a request or cut a WebSocket?"
+    packages = DATA_PLANE
 
     async def run(self, setting: Setting) -> Findings:
         """Only the balancer and its control: the peers have no comparable admin plane."""

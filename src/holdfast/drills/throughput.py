@@ -23,7 +23,7 @@ from typing import Final
 from holdfast.drills.contender import Contender
 from holdfast.drills.contenders import CONTROL, field_of
 from holdfast.drills.errors import DrillError, ToolMissingError
-from holdfast.drills.findings import Findings, Setting
+from holdfast.drills.findings import DATA_PLANE, Findings, Setting
 from holdfast.drills.peers import Nginx
 from holdfast.drills.process import Child, cpu_s, free_port
 
@@ -82,6 +82,7 @@ class Throughput:
 
     name = "throughput"
     title = "How much CPU time does one proxied request cost, beside HAProxy and nginx?"
+    packages = DATA_PLANE
 
     async def run(self, setting: Setting) -> Findings:
         """Run rounds over all contenders. Needs wrk, and nginx as the backend."""

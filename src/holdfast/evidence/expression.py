@@ -8,7 +8,7 @@
     series     = ( "samples" | "control" ) 1*( "." name )
 
 ``samples`` are those of the record, ``control`` those of its negative control. Functions
-turn a series into a number: ``count sum mean min max median p50 p90 p99 p999`` and
+turn a series into a number: ``count sum mean min max median p50 p90 p95 p99 p999`` and
 ``ratio(a, b)`` = sum(a) / sum(b); ``ratio(a)`` is the share of a's numbers that are not 0.
 Arithmetic on two equally long lists works element by element; a comparison gives 1 or 0.
 
@@ -63,6 +63,7 @@ _REDUCTIONS: Final[dict[str, Callable[[Samples], float | None]]] = {
     "median": _quantile(0.5),
     "p50": _quantile(0.5),
     "p90": _quantile(0.9),
+    "p95": _quantile(0.95),
     "p99": _quantile(0.99),
     "p999": _quantile(0.999),
     "ratio": _share_of_nonzero,
