@@ -1,0 +1,232 @@
+"""Whether a job is queued or refused: by the time that the queue takes to drain, not by its length. Pure.
+
+==================  ======  ==========================================================================
+reason              status  refused when
+==================  ======  ==========================================================================
+``submit_rate``     429     the tenant's :class:`RateLimit` is used up
+``storage``         503     the store's file system has less than ``min_free`` left
+``daily_cpu``       429     what the tenant used today and has queued is ``daily_cpu`` or more
+``tenant_backlog``  429     its queue takes longer than ``tenant_backlog`` at its share of the drain rate
+``total_backlog``   503     all queues take longer than ``total_backlog`` at the drain rate
+==================  ======  ==========================================================================
+
+Rules:
+
+- What is in front of a job decides, not the job itself. So where nothing is queued one job is always
+  accepted, however long it takes.
+- ``Retry-After`` is the time in which the queue drains to its bound, stretched by up to half at random: never
+  earlier than it could help to come back, and not all at once.
+- A tenant is told of its own backlog, which it can do something about, before that of all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from holdfast.execution.core.ports import Refused
+from holdfast.execution.core.settings import AdmissionSettings
+from holdfast.resilience import retry_after_s
+
+if TYPE_CHECKING:
+    from random import Random
+
+_DAY_S: Final = 86_400
+_LONGEST_S: Final = 3_600
+"""Longest ``Retry-After`` of a backlog: after an hour the figures are others anyway."""
+_STORAGE_S: Final = 60
+"""Room comes back when results expire or somebody makes some; nobody can compute when."""
+_NEW_DAY_S: Final = 300
+"""Those who used up their day come back spread over so long after midnight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What the decision about a tenant's next job rests on."""
+
+    tenant_backlog_us: int
+    """Estimated CPU time of its queued jobs, those accepted earlier in the same submission included."""
+    total_backlog_us: int
+    """The same of all tenants."""
+    drain_us_per_s: float
+    """From :class:`DrainRate`; more than 0."""
+    weight: float
+    other_weights: float = 0.0
+    """Sum over the other tenants that have jobs queued or running."""
+    used_today_us: int = 0
+    """Charged to the tenant since midnight (UTC)."""
+    free_bytes: int | None = None
+    """Room in the store's file system; ``None`` when it is not on this machine."""
+
+
+def admit(load: Load, *, now: float, rng: Random, settings: AdmissionSettings) -> Refused | None:
+    """``None`` when one more job may be queued; else why not, with the figures, and when to come back.
+
+    Args:
+        load: The figures.
+        now: Seconds since the epoch, which tell how long the day still is.
+        rng: Source of chance.
+        settings: The bounds.
+    """
+    if load.free_bytes is not None and load.free_bytes < settings.min_free:
+        room = f"{load.free_bytes / 2**20:.0f} MiB"
+        return Refused(
+            reason="storage",
+            detail=f"the store has {room} of room left; jobs are accepted from {settings.min_free} on",
+            retry_after_s=_STORAGE_S * (1.0 + rng.random() / 2),
+        )
+    if settings.daily_cpu and load.used_today_us + load.tenant_backlog_us >= settings.daily_cpu * 1e6:
+        return Refused(
+            reason="daily_cpu",
+            detail=f"{load.used_today_us / 1e6:.1f} s of CPU time used today (UTC) and "
+            f"{load.tenant_backlog_us / 1e6:.1f} s queued; {settings.daily_cpu:.0f} s are allowed",
+            retry_after_s=_DAY_S - now % _DAY_S + _NEW_DAY_S * rng.random(),
+        )
+    share = load.weight / (load.weight + load.other_weights)
+    return _too_long(
+        "tenant_backlog", load.tenant_backlog_us, load.drain_us_per_s * share, settings.tenant_backlog, rng
+    ) or _too_long("total_backlog", load.total_backlog_us, load.drain_us_per_s, settings.total_backlog, rng)
+
+
+def _too_long(
+    reason: Literal["tenant_backlog", "total_backlog"], backlog_us: int, us_per_s: float, bound_s: float, rng: Random
+) -> Refused | None:
+    excess_us = backlog_us - bound_s * us_per_s
+    if backlog_us <= 0 or excess_us <= 0:
+        return None
+    whose, rate = ("your queue", "your share of it") if reason == "tenant_backlog" else ("the queue", "all of it")
+    return Refused(
+        reason=reason,
+        detail=f"{whose} holds {backlog_us / 1e6:.1f} s of CPU time, which takes {backlog_us / us_per_s:.0f} s "
+        f"at {us_per_s / 1e6:.2f} s per second ({rate}); the bound is {bound_s:.0f} s",
+        retry_after_s=retry_after_s(math.ceil(excess_us), us_per_s, rng, longest_s=_LONGEST_S),
+    )
+
+
+_WINDOW_S: Final = 60
+_PRIOR_S: Final = 10.0
+"""For how long a measurement must have lasted to weigh as much as the assumption. Jobs are charged when they
+end, so the first seconds of a burst of long ones show nothing, and a rate of nothing would refuse everybody."""
+
+
+def drain_us_per_s(charged_us: int, busy_s: float, slots: int) -> float:
+    """How much queued CPU time is worked off per second.
+
+    Args:
+        charged_us: Charged during the last minute, while jobs were waiting.
+        busy_s: For how long of that minute jobs were waiting.
+        slots: Slots of live workers. Each is taken for one CPU until the measurement says otherwise; with none,
+            one is assumed, because a queue without workers has to take jobs for workers to be started.
+    """
+    capacity = max(1, slots) * 1e6
+    return (charged_us + capacity * _PRIOR_S) / (busy_s + _PRIOR_S)
+
+
+class DrainRate:
+    """:func:`drain_us_per_s` over a sliding minute, measured only while jobs waited.
+
+    A queue that is idle most of the time charges little, which says nothing of how fast it could be.
+    """
+
+    __slots__ = ("_busy_s", "_charged_us", "_last", "_seconds", "_waiting")
+
+    def __init__(self) -> None:
+        self._seconds: deque[tuple[float, float, int]] = deque()
+        """(until, busy seconds, charged), at most one per second."""
+        self._busy_s = 0.0
+        self._charged_us = 0
+        self._last = math.inf
+        self._waiting = False
+
+    def observe(self, now: float, *, charged_us: int = 0, waiting: bool) -> None:
+        """Take in that jobs ended, or that the queue became empty or was no longer.
+
+        Args:
+            now: Monotonic seconds; not earlier than the last time.
+            charged_us: CPU time of jobs that ended since then.
+            waiting: Whether jobs wait now that could be started if there were a slot.
+        """
+        if self._waiting and now >= self._last:
+            busy_s = now - self._last
+            if self._seconds and now - self._seconds[-1][0] < 1.0 and self._seconds[-1][1] < 1.0:
+                until, busy_before_s, charged_before_us = self._seconds.pop()
+                self._seconds.append((until, busy_before_s + busy_s, charged_before_us + charged_us))
+            else:
+                self._seconds.append((now, busy_s, charged_us))
+            self._busy_s += busy_s
+            self._charged_us += charged_us
+        self._last = now
+        self._waiting = waiting
+        while self._seconds and self._seconds[0][0] <= now - _WINDOW_S:
+            _, busy_s, charged_us = self._seconds.popleft()
+            self._busy_s -= busy_s
+            self._charged_us -= charged_us
+
+    def us_per_s(self, slots: int) -> float:
+        """The rate as of the last observation."""
+        return drain_us_per_s(self._charged_us, max(0.0, self._busy_s), slots)
+
+
+_ROUNDING: Final = 1e-9
+"""Slack for who comes back exactly when told to: 0.1 s at 10 per second is 0.9999999999999996 of a token."""
+
+
+class RateLimit:
+    """Token bucket: ``per_s`` in the long run, ``burst`` at once.
+
+    Args:
+        per_s: Tokens that come back per second; 0 switches the limit off.
+        burst: Tokens of a full bucket, 1 or more. It starts full.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    __slots__ = ("_at", "_burst", "_per_s", "_tokens")
+
+    def __init__(self, per_s: float, burst: float) -> None:
+        if not per_s >= 0 or not burst >= 1:
+            raise ValueError(f"a rate limit needs per_s >= 0 and burst >= 1; got {per_s=}, {burst=}")
+        self._per_s = per_s
+        self._burst = burst
+        self._tokens = burst
+        self._at = -math.inf
+
+    def take(self, now: float, count: int = 1) -> float:
+        """Take ``count`` tokens, or none.
+
+        A request for more than the bucket holds is granted from a full one and leaves it overdrawn: it could not be
+        granted otherwise, and the long run is kept.
+
+        Returns:
+            0 when they were taken, else the seconds after which they could be. ``now`` is monotonic.
+        """
+        if self._per_s == 0:
+            return 0.0
+        self._refill(now)
+        missing = min(count, self._burst) - self._tokens
+        if missing > _ROUNDING:
+            return missing / self._per_s
+        self._tokens -= count
+        return 0.0
+
+    def full(self, now: float) -> bool:
+        """Whether it may be forgotten: a new one would be the same."""
+        self._refill(now)
+        return self._tokens >= self._burst
+
+    def _refill(self, now: float) -> None:
+        if now > self._at:
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)
+            self._at = now
+
+
+def too_fast(wait_s: float, rng: Random, settings: AdmissionSettings) -> Refused:
+    """The refusal for a tenant whose :class:`RateLimit` of submissions said ``wait_s``."""
+    return Refused(
+        reason="submit_rate",
+        detail=f"more than {settings.submits_per_s:g} jobs per second after {settings.submit_burst} at once",
+        retry_after_s=wait_s * (1.0 + rng.random() / 2),
+    )

@@ -1,0 +1,175 @@
+"""Whether a job is queued, how fast the queue drains, and how fast a tenant may ask."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from holdfast.execution.core.admission import DrainRate, Load, RateLimit, admit, drain_us_per_s, too_fast
+from holdfast.execution.core.ports import Refused
+from holdfast.execution.core.settings import AdmissionSettings
+from holdfast.kernel import Duration, Size
+
+S = 1_000_000
+NOON = 20_000 * 86_400 + 43_200.0
+BOUNDS = AdmissionSettings()
+
+
+def ask(settings: AdmissionSettings = BOUNDS, seed: int = 1, **figures: Any) -> Refused | None:
+    defaults: dict[str, Any] = {"tenant_backlog_us": 0, "total_backlog_us": 0, "drain_us_per_s": 4.0 * S, "weight": 1.0}
+    return admit(Load(**{**defaults, **figures}), now=NOON, rng=Random(seed), settings=settings)
+
+
+def refused(**figures: Any) -> Refused:
+    outcome = ask(**figures)
+    assert outcome is not None
+    return outcome
+
+
+def test_an_idle_system_accepts_a_job() -> None:
+    assert ask() is None
+    assert ask(drain_us_per_s=1e-9) is None
+
+
+def test_a_tenant_is_refused_when_its_queue_takes_more_than_a_minute() -> None:
+    assert ask(tenant_backlog_us=240 * S, total_backlog_us=240 * S) is None
+    assert refused(tenant_backlog_us=240 * S + 1, total_backlog_us=240 * S).reason == "tenant_backlog"
+
+
+def test_the_share_of_a_tenant_shrinks_with_the_weights_of_others() -> None:
+    assert refused(tenant_backlog_us=61 * S, other_weights=3.0).reason == "tenant_backlog"
+    assert ask(tenant_backlog_us=61 * S, other_weights=3.0, weight=2.0) is None
+
+
+def test_all_are_refused_when_the_whole_queue_takes_more_than_two_minutes() -> None:
+    assert ask(total_backlog_us=480 * S) is None
+    assert refused(total_backlog_us=481 * S).reason == "total_backlog"
+
+
+def test_a_refusal_names_the_figures() -> None:
+    outcome = refused(tenant_backlog_us=500 * S, other_weights=1.0)
+    assert "500.0 s of CPU time" in outcome.detail
+    assert "takes 250 s at 2.00 s per second" in outcome.detail
+    assert "the bound is 60 s" in outcome.detail
+
+
+def test_nobody_is_told_to_come_back_before_it_helps_or_all_at_once() -> None:
+    waits = {refused(seed=seed, total_backlog_us=880 * S).retry_after_s for seed in range(200)}
+    assert min(filter(None, waits)) >= 100
+    assert max(filter(None, waits)) <= 151
+    assert len(waits) > 30
+
+
+def test_a_short_queue_is_told_one_second_at_least() -> None:
+    assert refused(total_backlog_us=480 * S + 1).retry_after_s == 1
+
+
+def test_storage_running_short_refuses_everybody() -> None:
+    outcome = refused(free_bytes=511 * 2**20)
+    assert outcome.reason == "storage"
+    assert outcome.detail == "the store has 511 MiB of room left; jobs are accepted from 512MiB on"
+    assert ask(free_bytes=512 * 2**20) is None
+    assert ask(AdmissionSettings(min_free=Size(0)), free_bytes=0) is None
+
+
+def test_the_daily_quota_counts_what_is_queued_and_ends_at_midnight() -> None:
+    outcome = refused(used_today_us=86_400 * S - 5, tenant_backlog_us=5)
+    assert outcome.reason == "daily_cpu"
+    assert outcome.retry_after_s is not None
+    assert 43_200 <= outcome.retry_after_s <= 43_500
+    assert ask(used_today_us=86_400 * S - 6, tenant_backlog_us=5) is None
+
+
+def test_a_daily_quota_of_nothing_is_none() -> None:
+    assert ask(AdmissionSettings(daily_cpu=Duration(0.0)), used_today_us=10**15) is None
+
+
+def test_the_drain_rate_is_the_capacity_while_nothing_was_measured() -> None:
+    assert DrainRate().us_per_s(4) == 4 * S
+    assert drain_us_per_s(0, 0.0, 0) == 1 * S
+
+
+def test_the_drain_rate_comes_from_what_was_charged_while_jobs_waited() -> None:
+    rate = DrainRate()
+    for second in range(61):
+        rate.observe(float(second), charged_us=2 * S, waiting=True)
+    assert rate.us_per_s(4) == pytest.approx((60 * 2 + 10 * 4) / 70 * S, rel=0.02)
+
+
+def test_an_idle_queue_says_nothing_of_its_speed() -> None:
+    rate = DrainRate()
+    for second in range(120):
+        rate.observe(float(second), charged_us=5_000, waiting=False)
+    assert rate.us_per_s(4) == 4 * S
+
+
+def test_a_burst_of_long_jobs_is_not_taken_for_standstill() -> None:
+    rate = DrainRate()
+    rate.observe(0.0, waiting=True)
+    rate.observe(50.0, waiting=True)
+    assert rate.us_per_s(4) > 0.6 * S
+
+
+def test_the_drain_rate_forgets_after_a_minute() -> None:
+    rate = DrainRate()
+    for tick in range(100):
+        rate.observe(tick / 10, charged_us=10 * S, waiting=True)
+    rate.observe(10.0, waiting=False)
+    assert rate.us_per_s(1) > 40 * S
+    rate.observe(75.0, waiting=False)
+    assert rate.us_per_s(1) == pytest.approx(1 * S)
+
+
+def test_the_memory_of_a_drain_rate_is_bounded() -> None:
+    rate = DrainRate()
+    for tick in range(20_000):
+        rate.observe(tick / 100, charged_us=1, waiting=True)
+    assert len(rate._seconds) <= 62
+
+
+def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
+    limit = RateLimit(10.0, 3)
+    assert [limit.take(5.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.1]
+    assert limit.take(5.1) == 0.0
+    assert limit.take(5.1) > 0
+
+
+def test_a_batch_larger_than_the_bucket_is_granted_from_a_full_one_and_paid_afterwards() -> None:
+    limit = RateLimit(10.0, 5)
+    assert limit.take(0.0, 25) == 0.0
+    assert limit.take(0.0, 25) == 2.5
+    assert limit.take(2.5, 25) == 0.0
+
+
+def test_a_rate_of_nothing_is_no_limit() -> None:
+    limit = RateLimit(0.0, 1)
+    assert all(limit.take(0.0) == 0.0 for _ in range(1000))
+
+
+def test_a_full_bucket_may_be_forgotten() -> None:
+    limit = RateLimit(1.0, 2)
+    assert limit.full(0.0)
+    limit.take(0.0)
+    assert not limit.full(0.9)
+    assert limit.full(1.0)
+
+
+@pytest.mark.parametrize(("per_s", "burst"), [(-1.0, 1), (float("nan"), 1), (1.0, 0), (1.0, 0.5)])
+def test_a_bucket_that_makes_no_sense_is_refused(per_s: float, burst: float) -> None:
+    with pytest.raises(ValueError, match="a rate limit needs"):
+        RateLimit(per_s, burst)
+
+
+def test_a_clock_that_stands_still_gives_nothing() -> None:
+    limit = RateLimit(10.0, 1)
+    limit.take(5.0)
+    assert limit.take(4.0) == pytest.approx(0.1)
+
+
+def test_submitting_too_fast_is_a_refusal_with_the_wait() -> None:
+    outcome = too_fast(2.0, Random(1), BOUNDS)
+    assert outcome.reason == "submit_rate"
+    assert outcome.retry_after_s is not None
+    assert 2.0 <= outcome.retry_after_s <= 3.0
