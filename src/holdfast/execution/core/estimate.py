@@ -1,15 +1,16 @@
-"""What a job will probably cost: moving mean and deviation of CPU time, per tenant and language. Pure.
+"""What a job will probably cost: moving mean and high-water mark of CPU time, per tenant and language. Pure.
 
-Kept as TCP keeps round-trip times (Jacobson and Karels; RFC 6298, section 2)::
+::
 
-    mean      += 1/8 * (actual - mean)
-    deviation += 1/4 * (abs(actual - mean) - deviation)          with the mean from before
+    mean += 1/8 * (actual - mean)
+    high  = max(actual, high * (1 - 1/128))
 
-The mean is what is reserved. Whether a job is heavy is judged by ``mean + 2 * deviation``: a tenant of whose
-jobs one in five takes 3 s has a mean of 0.6 s, and would fill the slots that are for light jobs only.
+The mean is what is reserved. The high-water mark tells whether a job is heavy. A tenant of whose jobs one in five
+takes 3 s has a mean of 0.6 s, and by that its long jobs would fill the slots that are for light ones. It is the
+rare long job that holds a slot: one of 3 s among two hundred of 5 ms is three quarters of their time.
 
-A tenant that has not run this language yet is judged by everybody's figures for it, and a language that nobody
-has run by :data:`UNKNOWN`. No estimate is above the job's own CPU limit, because there it is killed; so a job that
+A tenant that has not run this language yet is judged by everybody's figures for it, and a language that nobody has
+run by :data:`UNKNOWN`. No estimate is above the job's own CPU limit, because there it is killed; so a job that
 asks for little is light from the start.
 
 A flood that is submitted at once is judged before its first job has run. So what is queued is to be judged again
@@ -23,35 +24,29 @@ from typing import Final
 
 from holdfast.execution.core.settings import FairnessSettings
 
-_MEAN_GAIN: Final = 1 / 8
-_DEVIATION_GAIN: Final = 1 / 4
-_DEVIATIONS: Final = 2.0
-"""For costs that scatter evenly this is above nearly all of them. RFC 6298 takes 4, as too low costs a retransmission;
-too high only costs a job the slots that are set aside for light ones."""
+_GAIN: Final = 1 / 8
+"""As of TCP's round-trip times (RFC 6298, section 2): half of the mean is from the last five jobs."""
+_FALL: Final = 1 / 128
+"""A job of 3 s keeps a tenant heavy for 52 short ones, one of 10 s for 206. Being heavy too long costs a tenant a
+quarter of the slots, being light too long costs the others the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What is known of the cost of jobs of one kind."""
+    """What is known of the CPU time of jobs of one kind."""
 
     mean_us: float
-    deviation_us: float
+    high_us: float
 
     def observe(self, actual_us: int) -> Estimate:
         """With one more job that has ended."""
-        error = actual_us - self.mean_us
         return Estimate(
-            mean_us=self.mean_us + _MEAN_GAIN * error,
-            deviation_us=self.deviation_us + _DEVIATION_GAIN * (abs(error) - self.deviation_us),
+            mean_us=self.mean_us + _GAIN * (actual_us - self.mean_us),
+            high_us=max(actual_us, self.high_us * (1 - _FALL)),
         )
 
-    @property
-    def upper_us(self) -> float:
-        """What a job of this kind hardly exceeds."""
-        return self.mean_us + _DEVIATIONS * self.deviation_us
 
-
-UNKNOWN: Final = Estimate(mean_us=1_000_000.0, deviation_us=1_000_000.0)
+UNKNOWN: Final = Estimate(mean_us=1_000_000.0, high_us=3_000_000.0)
 """For a language that nobody has run: 1 s, more than nearly all scripts take, and heavy by the default of
 ``heavy_over``. The first job that ends replaces it."""
 
@@ -66,10 +61,8 @@ class Expected:
 
 
 def learn(known: Estimate | None, actual_us: int) -> Estimate:
-    """The figures after a job has ended; the first one counts in full (RFC 6298, 2.2)."""
-    if known is None:
-        return Estimate(mean_us=float(actual_us), deviation_us=actual_us / 2)
-    return known.observe(actual_us)
+    """The figures after a job has ended; the first one counts in full."""
+    return Estimate(mean_us=actual_us, high_us=actual_us) if known is None else known.observe(actual_us)
 
 
 def expect(
@@ -93,10 +86,10 @@ def expect(
     limit_us = cpu_limit_s * 1e6
     return Expected(
         cost_us=max(1, round(min(estimate.mean_us, limit_us))),
-        heavy=is_heavy(round(min(estimate.upper_us, limit_us)), compiled=compiled, settings=settings),
+        heavy=is_heavy(round(min(estimate.high_us, limit_us)), compiled=compiled, settings=settings),
     )
 
 
 def is_heavy(estimate_us: int, *, compiled: bool, settings: FairnessSettings) -> bool:
-    """Whether a job must leave some slots to light ones. ``estimate_us`` is what it hardly exceeds."""
+    """Whether a job must leave some slots to light ones. ``estimate_us`` is what it may well take."""
     return compiled or estimate_us > settings.heavy_over * 1e6
