@@ -159,7 +159,7 @@ class PostgresqlServer:
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=(self._home / "log").open("wb"),
+            stderr=subprocess.DEVNULL,
             cwd="/",
             env=_plain_environment(),
             timeout=60,

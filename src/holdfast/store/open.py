@@ -22,8 +22,11 @@ async def open_database(settings: StoreSettings) -> ThreadedDatabase:
         address = parse(settings.url)
     except StoreError as error:
         raise StoreError(f"store.url {redacted(settings.url)!r} {error}") from None
-    if not isinstance(address, SqliteFile):
-        raise StoreError("postgresql is not there yet")
-    database = sqlite_database(settings, address.path)
+    if isinstance(address, SqliteFile):
+        database = sqlite_database(settings, address.path)
+    else:
+        from holdfast.store.postgresql import postgresql_database  # libpq takes 50 ms to load; most need none
+
+        database = postgresql_database(settings, address)
     await database.open()
     return database

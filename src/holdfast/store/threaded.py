@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
 from holdfast.store.migrations import bring_up_to_date
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from holdfast.store.database import Dialect, Tx
     from holdfast.store.listeners import Listeners
@@ -18,6 +18,18 @@ T = TypeVar("T")
 
 _MIGRATION_S: Final = 60.0
 """Another process may be at it, and an index on a large table takes its time."""
+
+
+class Beside(Protocol):
+    """What a driver runs beside its threads."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def close(self) -> None:
+        """End; also when it was never started."""
+        ...
 
 
 class ThreadedDatabase:
@@ -32,7 +44,7 @@ class ThreadedDatabase:
         listeners: Listeners,
         deadline_s: float,
         free_bytes: Callable[[], int | None],
-        ending: Callable[[], Awaitable[None]] | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.dialect: Dialect = dialect
         self._writes = writes
@@ -40,7 +52,7 @@ class ThreadedDatabase:
         self._listeners = listeners
         self._deadline_s = deadline_s
         self._free_bytes = free_bytes
-        self._ending = ending
+        self._beside = beside
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,6 +87,8 @@ class ThreadedDatabase:
         try:
             await self._writes.start()  # first: it makes the file that the others read
             await self._reads.start()
+            if self._beside is not None:
+                self._beside.start()
         except BaseException:
             await self.close()
             raise
@@ -83,6 +97,6 @@ class ThreadedDatabase:
         """See :class:`~holdfast.store.Database`."""
         await self._reads.close(self._deadline_s)
         await self._writes.close(self._deadline_s)
-        if self._ending is not None:
-            await self._ending()
+        if self._beside is not None:
+            await self._beside.close()
         self._listeners.end()
