@@ -46,6 +46,8 @@ class JobView:
     status: Status
     language: str
     priority: Priority
+    verdict: Verdict | None = None
+    """Of a job that has ended; stays when the result has been removed."""
     submitted: float
     started: float | None = None
     """Of the latest attempt."""
@@ -117,7 +119,10 @@ class Given:
 
     claims: tuple[Claim, ...] = ()
     kill: tuple[Lease, ...] = ()
+    """Repeated until the job has ended."""
     lost: tuple[Lease, ...] = ()
+    seen: int = 0
+    """For :meth:`Queue.wait_for_work`: what comes up after this answer was decided ends that wait at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,8 +270,11 @@ class Queue(Protocol):
         """Take what a worker did. Stale tokens come back in ``lost`` and change nothing."""
         ...
 
-    async def wait_for_work(self, *, deadline_s: float) -> None:
-        """Return when there may be work or a cancellation, or after ``deadline_s``."""
+    async def wait_for_work(self, *, deadline_s: float, seen: int | None = None) -> None:
+        """Return when there may be work or a cancellation, or after ``deadline_s``.
+
+        With :attr:`Given.seen`, at once when something came up since; without it, only what comes from now on counts.
+        """
         ...
 
     async def state(self, *, now: float) -> QueueState:
