@@ -1,0 +1,1 @@
+"""The code runner's sockets, processes and SQL."""

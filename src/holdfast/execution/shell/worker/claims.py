@@ -1,0 +1,104 @@
+"""One claimed job from start to end in a sandbox of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from holdfast.execution.core.job import Verdict
+from holdfast.execution.core.protocol import WireResult
+from holdfast.execution.shell.languages import plan
+from holdfast.execution.shell.worker import outcome as outcomes
+
+if TYPE_CHECKING:
+    from holdfast.execution.core.protocol import WireJob
+    from holdfast.execution.core.task import OnOutput, Sandbox, Sandboxes
+    from holdfast.execution.shell.languages import Installed
+    from holdfast.execution.shell.worker.cache import Cache
+
+Stop: TypeAlias = Literal["cancelled", "expired", "lost", "shutdown"]
+"""Why a job is killed; the first reason counts."""
+
+
+_ENDED: Final[Mapping[Stop | None, Verdict]] = {"cancelled": Verdict.CANCELLED, "expired": Verdict.EXPIRED}
+"""Those that end the job, and not only our holding it."""
+
+
+class Claim:
+    """A job that this worker holds, and the means to stop it."""
+
+    def __init__(self, job: WireJob) -> None:
+        self.job = job
+        self.key = (job.id, job.token)
+        self.stopped: Stop | None = None
+        self.over = False
+        """What came of it waits for a receipt."""
+        self._sandbox: Sandbox | None = None
+
+    def stop(self, why: Stop) -> None:
+        """Kill what runs, now or as soon as it would start."""
+        if self.stopped is None or why == "lost":
+            self.stopped = why
+        if self._sandbox is not None:
+            self._sandbox.kill()
+
+    def runs_in(self, sandbox: Sandbox) -> None:
+        """From here on :meth:`stop` reaches it."""
+        self._sandbox = sandbox
+
+
+class GiveBack(Exception):
+    """The job was not brought to an end through no fault of its own."""
+
+    def __init__(self, reason: str, *, counts: bool = True) -> None:
+        super().__init__(reason)
+        self.reason, self.counts = reason, counts
+
+
+class Runner:
+    """Runs claims: the plan for the language, the cache of compiled programs, a sandbox."""
+
+    def __init__(
+        self,
+        sandboxes: Sandboxes,
+        installed: Mapping[str, Installed],
+        cache: Cache | None,
+        *,
+        utc: Callable[[], float],
+    ) -> None:
+        """``utc`` gives seconds since the epoch, for deadlines; without a ``cache`` everything is compiled."""
+        self._sandboxes = sandboxes
+        self._installed = installed
+        self._cache = cache
+        self._utc = utc
+
+    async def run(self, claim: Claim, on_output: OnOutput | None) -> WireResult:
+        """The result. Raises :class:`GiveBack` when there is none; nothing of the job is left in either case."""
+        job = claim.job
+        if job.deadline is not None and job.deadline <= self._utc():
+            return outcomes.unstarted(job, Verdict.EXPIRED, "its deadline had passed when it was to start")
+        installed = self._installed.get(job.language)
+        if installed is None:
+            raise GiveBack(f"this worker does not offer {job.language}")
+        planned = plan(job, installed)
+        task, key, cached = planned.task, None, None
+        if task.compile is not None and self._cache is not None:
+            key = self._cache.key(job.tenant, job.language, planned.version, task)
+            cached = await self._cache.get(key)
+            if cached is not None:
+                task = planned.warm(cached)
+        sandbox = await self._sandboxes.take()
+        claim.runs_in(sandbox)
+        if claim.stopped is not None:
+            sandbox.kill()
+        outcome = await sandbox.run(task, on_output)
+        verdict = outcomes.verdict(outcome)
+        if outcomes.was_killed(outcome):
+            if claim.stopped not in _ENDED:
+                raise GiveBack("the worker was shut down while it ran", counts=False)
+            verdict = _ENDED[claim.stopped]
+        if (reason := outcomes.failure(outcome)) is not None:
+            raise GiveBack(reason)
+        if key is not None and cached is None and outcome.kept and self._cache is not None:
+            await self._cache.put(key, outcome.kept)
+        return outcomes.result(job, outcome, verdict, cached=cached is not None)
