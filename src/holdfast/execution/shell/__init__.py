@@ -1,1 +1,1 @@
-"""The code runner's sockets, processes and SQL."""
+"""Sockets, SQL and processes of the code runner."""

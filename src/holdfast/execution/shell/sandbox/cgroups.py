@@ -1,0 +1,245 @@
+"""Limits and meters of a slot: one control group in each hierarchy that counts.
+
+Layouts that are found in the field, all handled by the same two classes:
+
+- version 2 alone (systemd since 2019): one directory has memory, pids, cpu and ``cgroup.kill``;
+- version 1 with an empty version 2 hierarchy beside it ("hybrid"): limits from version 1, ``cgroup.kill``
+  and CPU time from version 2, which has both without any controller;
+- version 1 alone.
+
+Groups are made once per slot and used again; what is counted is a difference, what is a peak is reset.
+They are named ``holdfast.PID.START.SLOT``, so that those of a worker that crashed can be told and removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from holdfast.execution.shell.sandbox.errors import SandboxUnavailable
+
+PREFIX: Final = "holdfast"
+_PERIOD_US: Final = 100_000
+"""The kernel's default; a job that wants more than its cores waits at most this long."""
+_PAGE: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where groups can be made. ``None`` and absent keys: not on this machine."""
+
+    v1: Mapping[str, Path] = field(default_factory=dict)
+    """Controller -> directory of the version 1 hierarchy."""
+    v2: Path | None = None
+    v2_controllers: frozenset[str] = frozenset()
+    """What groups made in ``v2`` can limit."""
+
+    def has(self, controller: str) -> bool:
+        """Whether there is a group to limit this with."""
+        return controller in self.v1 or controller in self.v2_controllers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the meters show."""
+
+    cpu_s: float = 0.0
+    oom_kills: int = 0
+    memory_peak_bytes: int = 0
+
+
+class Group:
+    """The control groups of one slot, seen as one."""
+
+    def __init__(self, layout: Layout, name: str, *, cores: float = 1.0) -> None:
+        """Make them. Raises ``OSError``."""
+        self._memory = self._make(layout, "memory", name)
+        self._pids = self._make(layout, "pids", name)
+        self._cpu = self._make(layout, "cpu", name)
+        self._v2 = layout.v2 / name if layout.v2 is not None else None
+        if self._v2 is not None:
+            self._v2.mkdir(exist_ok=True)
+        acct = None if self._v2 is not None else self._make(layout, "cpuacct", name)
+        self._memory_v1 = "memory" in layout.v1
+        found = (self._memory, self._pids, self._cpu, acct, self._v2)
+        self.paths = tuple(dict.fromkeys(path for path in found if path is not None))
+        self._limits: tuple[int, int] | None = None
+        self._descriptors: dict[Path, int] = {}
+        if self._cpu is not None:
+            self._quota(cores, v1="cpu" in layout.v1)
+        if self._v2 is not None:
+            self._usage, self._usage_field, self._usage_unit = self._v2 / "cpu.stat", b"usage_usec ", 1e-6
+        elif acct is not None:
+            self._usage, self._usage_field, self._usage_unit = acct / "cpuacct.usage", b"", 1e-9
+        else:
+            self._usage, self._usage_field, self._usage_unit = None, b"", 0.0
+
+    @property
+    def limits_memory(self) -> bool:
+        """Whether memory is limited and measured here."""
+        return self._memory is not None
+
+    @property
+    def measures_cpu(self) -> bool:
+        """Whether CPU time is measured here."""
+        return self._usage is not None
+
+    def open_procs(self) -> list[int]:
+        """Descriptors to which a process writes ``0`` to join; the caller closes them."""
+        return [os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for path in self.paths]
+
+    def limit(self, *, memory_bytes: int, processes: int) -> None:
+        """Set the limits and start the peak anew. Raises ``OSError`` if what is there already is more."""
+        wanted = (memory_bytes, processes)
+        if wanted != self._limits:
+            self._limits = None
+            if self._memory is not None:
+                self._limit_memory(memory_bytes)
+            if self._pids is not None:
+                self._write(self._pids / "pids.max", processes)
+            self._limits = wanted
+        if self._memory is not None:
+            self._reset_peak()
+
+    def read(self) -> Reading:
+        """Read all meters."""
+        if self._memory is None:
+            return Reading(cpu_s=self.cpu_s())
+        if self._memory_v1:
+            peak, events = self._memory / "memory.max_usage_in_bytes", self._memory / "memory.oom_control"
+        else:
+            peak, events = self._memory / "memory.peak", self._memory / "memory.events"
+        return Reading(
+            cpu_s=self.cpu_s(),
+            memory_peak_bytes=int(self._read(peak)),
+            oom_kills=_field(self._read(events), b"oom_kill "),
+        )
+
+    def cpu_s(self) -> float:
+        """CPU time of everything that ever ran in here."""
+        if self._usage is None:
+            return 0.0
+        return _field(self._read(self._usage), self._usage_field) * self._usage_unit
+
+    def kill(self) -> bool:
+        """SIGKILL to everything in the group at once; whether the kernel can (Linux 5.14, version 2)."""
+        if self._v2 is None:
+            return False
+        try:
+            self._write(self._v2 / "cgroup.kill", 1)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def empty(self) -> bool:
+        """Whether no process is left, not even a zombie that nobody has reaped."""
+        return not any(self._read(path / "cgroup.procs").strip() for path in self.paths)
+
+    def remove(self) -> bool:
+        """Remove the groups; whether they are gone. With a process left in them they are not."""
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()
+        return all([_remove(path) for path in self.paths])
+
+    @staticmethod
+    def _make(layout: Layout, controller: str, name: str) -> Path | None:
+        if controller in layout.v1:
+            path = layout.v1[controller] / name
+        elif layout.v2 is not None and controller in layout.v2_controllers:
+            path = layout.v2 / name
+        else:
+            return None
+        path.mkdir(exist_ok=True)
+        return path
+
+    def _quota(self, cores: float, *, v1: bool) -> None:
+        assert self._cpu is not None
+        quota = int(cores * _PERIOD_US)
+        if v1:
+            self._write(self._cpu / "cpu.cfs_period_us", _PERIOD_US)
+            self._write(self._cpu / "cpu.cfs_quota_us", quota)
+        else:
+            self._write(self._cpu / "cpu.max", f"{quota} {_PERIOD_US}")
+
+    def _limit_memory(self, size: int) -> None:
+        assert self._memory is not None
+        if not self._memory_v1:
+            self._write(self._memory / "memory.max", size)
+            with contextlib.suppress(FileNotFoundError):  # a kernel without swap
+                self._write(self._memory / "memory.swap.max", 0)
+            return
+        # Memory alone may never be more than memory and swap together, so the order depends on the direction.
+        plain, with_swap = self._memory / "memory.limit_in_bytes", self._memory / "memory.memsw.limit_in_bytes"
+        if not with_swap.exists():
+            self._write(self._memory / "memory.swappiness", 0)
+            self._write(plain, size)
+            return
+        growing = size > int(self._read(plain))
+        for path in (with_swap, plain) if growing else (plain, with_swap):
+            self._write(path, size)
+
+    def _reset_peak(self) -> None:
+        assert self._memory is not None
+        path = self._memory / ("memory.max_usage_in_bytes" if self._memory_v1 else "memory.peak")
+        descriptor = self._open(path)
+        with contextlib.suppress(OSError):  # before Linux 6.12 the peak of version 2 only grows
+            os.pwrite(descriptor, b"0", 0)
+
+    def _open(self, path: Path) -> int:
+        descriptor = self._descriptors.get(path)
+        if descriptor is None:
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except PermissionError:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptors[path] = descriptor
+        return descriptor
+
+    def _read(self, path: Path) -> bytes:
+        # The meters are read several times for each job; an open descriptor halves that.
+        return os.pread(self._open(path), _PAGE, 0)
+
+    @staticmethod
+    def _write(path: Path, value: object) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, str(value).encode())
+        finally:
+            os.close(descriptor)
+
+
+def _field(text: bytes, name: bytes) -> int:
+    for line in text.splitlines():
+        if line.startswith(name):
+            return int(line[len(name) :])
+    return 0
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
+# ---------------------------------------------------------------- finding a place
+
+
+def locate() -> Layout:
+    """Where this process can make groups."""
+    return Layout(
+        v1={name: Path("/sys/fs/cgroup", name) for name in ("memory", "pids", "cpu", "cpuacct")},
+        v2=Path("/sys/fs/cgroup/unified"),
+    )

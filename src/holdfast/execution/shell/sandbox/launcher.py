@@ -1,0 +1,406 @@
+"""Runs inside the sandbox: makes one fresh job sandbox after the other. A script, never imported.
+
+    python3 -I -B launcher.py CONTROL FILTER CLONE_FLAGS MOUNTS [CGROUP[,CGROUP...]]
+
+All but CLONE_FLAGS are descriptors: the socket, two memory files, and open ``cgroup.procs``.
+
+Three kinds of processes, each with less than the one before it:
+
+=========  ==============================================================================================
+launcher   The warm interpreter, child of bubblewrap. Holds CAP_SYS_ADMIN and CAP_SETPCAP *in the sandbox's
+           user namespace only*, no secret, and never runs code of a job.
+init       Its clone in new namespaces, process 1 of the job's. Trusted: mounts the private file systems,
+           installs the system call filter, starts programs, reaps, reads results back. Non-dumpable, and
+           richer in capabilities than the job, so the job can neither trace it nor look into its ``/proc``.
+job        What was asked for: no capability, no descriptor but 0 to 2, no way to gain either.
+=========  ==============================================================================================
+
+States of the launcher, with the messages on the control socket (one datagram each) that move it::
+
+    idle --"build"--> cloned --(init lives: it alone reads the socket)--> reaped --"gone STATUS"--> idle
+      +--end of file--> exit
+
+States of init::
+
+    joining, mounting, filtering --"ready" + its pidfd--> waiting
+    waiting --"step" + body, stdin, stdout, stderr--> running --"done HOW N CPU_US RSS_KB"--> waiting, or exit if last
+    waiting --"keep" + body, pipe--> reading --"kept" | "unkept WHY"--> waiting, or exit if last
+    anything that goes wrong on our side --"failed WHY"--> exit
+
+Invariants:
+
+- Init has joined the job's cgroups before it says ``ready``: nothing of a job was ever outside them.
+- Between ``done`` and the next message no process of the job exists; init killed and reaped all of them.
+- When init ends, however it ends, the kernel kills every process in its pid namespace and waits for
+  them before the launcher can reap it. So ``gone`` means: nothing is left.
+- What comes from the worker is trusted (:mod:`marshal`); what goes to the worker is plain text, and
+  the worker believes none of its lengths.
+
+What jobs of one launcher share, besides read-only files: the layout of the address space and the hash
+seed of the warm interpreter (both are as old as the launcher, which is replaced after some hundred jobs),
+and an empty network namespace without any interface that is up, in which they live one after the other,
+never two at a time.
+"""
+
+import _signal as signal  # `signal` and `socket` load `enum` and more; every page here is copied for each job
+import _socket as socket
+import array
+import builtins
+import ctypes
+import errno
+import gc
+import marshal
+import os
+import resource
+import stat
+import struct
+import sys
+
+libc = ctypes.CDLL(None, use_errno=True)
+SYS_CLONE = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+SYS_CLOSE_RANGE = 436
+SIGCHLD = 17
+CLONE_NEWCGROUP = 0x02000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS = 4, 22, 24, 28, 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, SECCOMP_MODE_FILTER = 47, 4, 2
+SECUREBITS = 0xEF  # all of them, each with its lock: user 0 means nothing, no set is kept or raised (capabilities(7))
+LAST_CAPABILITY = 63
+CAPABILITY_HEADER = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+NO_CAPABILITIES = bytes(24)
+OPEN_UNTRUSTED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+DATAGRAM_BYTES = 4096
+DESCRIPTORS = 4
+
+
+class Failure(Exception):
+    """Something on our side; the text goes to the worker."""
+
+
+def check(result, what):
+    """Raise if a C call failed."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise Failure(f"{what}: {os.strerror(number)}")
+    return result
+
+
+def receive(control):
+    """One message and its descriptors; ``None`` at the end of the conversation."""
+    data, ancillary, _flags, _peer = control.recvmsg(DATAGRAM_BYTES, socket.CMSG_SPACE(4 * DESCRIPTORS), 0x40000000)
+    descriptors = array.array("i")
+    for _level, _kind, payload in ancillary:
+        descriptors.frombytes(payload)
+    return (data or None), list(descriptors)
+
+
+def read_all(descriptor):
+    """The content of a memory file, from its start."""
+    size = os.fstat(descriptor).st_size
+    data = os.pread(descriptor, size, 0)
+    os.close(descriptor)
+    return data
+
+
+# ---------------------------------------------------------------- launcher
+
+
+def launch(control, flags, mounts, filter_bytes, cgroups):
+    """Serve until the worker hangs up."""
+    while True:
+        message, descriptors = receive(control)
+        for descriptor in descriptors:  # a step for an init that had just died
+            os.close(descriptor)
+        if message is None:
+            return
+        if message != b"build":
+            continue
+        # A raw clone, because fork knows no namespaces and unshare would change this process too. The C library
+        # does not notice; it matters only to init, which is single-threaded and forks the job the ordinary way.
+        pid = check(libc.syscall(SYS_CLONE, flags | SIGCHLD, None, None, None, None), "clone")
+        if pid == 0:
+            ctypes.pythonapi.PyOS_AfterFork_Child()  # new seeds for `random`, among others
+            status = 1
+            try:
+                init(control, mounts, filter_bytes, cgroups)
+                status = 0
+            except Failure as failure:
+                control.send(f"failed {failure}"[:DATAGRAM_BYTES].encode())
+            except BaseException as error:  # the worker has to know, whatever it was
+                control.send(f"failed {error!r}"[:DATAGRAM_BYTES].encode())
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(pid, 0)
+        control.send(b"gone %d" % status)
+
+
+# ---------------------------------------------------------------- init
+
+
+def init(control, mounts, filter_bytes, cgroups):
+    """Process 1 of a job."""
+    for descriptor in cgroups:
+        os.write(descriptor, b"0")
+        os.close(descriptor)
+    check(libc.unshare(CLONE_NEWCGROUP), "unshare cgroup namespace")  # from inside: /proc/self/cgroup says "/"
+    for kind, target, flags, options in mounts:
+        check(libc.mount(kind, target, kind, flags, options), f"mount {target.decode()}")
+    program = ctypes.create_string_buffer(filter_bytes, len(filter_bytes))
+    filter_program = struct.pack("HxxxxxxP", len(filter_bytes) // 8, ctypes.addressof(program))
+    check(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter_program, 0, 0), "seccomp")
+    os.chdir("/work")
+    own = os.pidfd_open(os.getpid())
+    control.sendmsg([b"ready"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [own]))])
+    os.close(own)
+    last = False
+    while not last:
+        message, descriptors = receive(control)
+        if message is None:
+            return
+        body = marshal.loads(read_all(descriptors[0]))
+        last = body["last"]
+        if message == b"step":
+            control.send(step(body, descriptors[1:]))
+        elif message == b"keep":
+            control.send(keep(body, descriptors[1]))
+        else:
+            raise Failure(f"unknown message {message!r}")
+
+
+def step(body, streams):
+    """Place files, run a program, and leave no process of it."""
+    for path, data, mode in body["files"]:
+        place(path, data, mode)
+    broken, breaks = os.pipe()  # closed by a successful setup, so that a failed one can never pass for the job's exit
+    main = os.fork()
+    if main == 0:
+        try:
+            become_job(body, streams)
+        except BaseException as error:
+            os.write(breaks, f"{error!r}"[: DATAGRAM_BYTES // 2].encode())
+            os._exit(1)
+        if body["warm"]:
+            run_python(body["argv"], body["env"])
+        else:
+            execute(body["argv"], body["env"])
+    for descriptor in (*streams, breaks):
+        os.close(descriptor)
+    why = os.read(broken, DATAGRAM_BYTES)
+    os.close(broken)
+    while True:  # orphans of the job are ours to reap
+        pid, status = os.waitpid(-1, 0)
+        if pid == main:
+            break
+    try:
+        os.kill(-1, signal.SIGKILL)  # everything in the namespace but ourselves; nothing can fork past it
+        while True:
+            os.waitpid(-1, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+    if why:
+        raise Failure(why.decode(errors="replace"))
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    how = b"signal %d" % os.WTERMSIG(status) if os.WIFSIGNALED(status) else b"exit %d" % os.WEXITSTATUS(status)
+    return b"done %s %d %d" % (how, (usage.ru_utime + usage.ru_stime) * 1e6, usage.ru_maxrss)
+
+
+def place(path, data, mode):
+    """Write one file below the work directory, in which nothing has run yet."""
+    directory = os.path.dirname(path)
+    if directory:
+        os.makedirs(directory, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
+
+
+def keep(body, pipe):
+    """Send files that the job made: header (path length, mode, size), path, data, for each."""
+    left = [body["bytes"], body["files"]]
+    try:
+        for path in body["paths"]:
+            keep_entry(path, None, path, pipe, left)
+    except Failure as failure:
+        return f"unkept {failure}".encode()
+    except BrokenPipeError:
+        return b"unkept the worker stopped reading"
+    finally:
+        os.close(pipe)
+    return b"kept"
+
+
+def keep_entry(name, parent, path, pipe, left):
+    """Send a regular file, or a directory with everything in it. Whatever else a program put there is passed over."""
+    try:
+        descriptor = os.open(name, OPEN_UNTRUSTED, dir_fd=parent)
+    except OSError as error:
+        if parent is None and error.errno == errno.ENOENT:
+            return
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.ENOENT):
+            return
+        raise Failure(f"{path!r}: {error.strerror}") from None
+    try:
+        about = os.fstat(descriptor)
+        if stat.S_ISDIR(about.st_mode):
+            for entry in sorted(os.listdir(descriptor)):
+                keep_entry(entry, descriptor, os.path.join(path, entry), pipe, left)
+        elif stat.S_ISREG(about.st_mode):
+            encoded = os.fsencode(path)
+            left[0] -= about.st_size
+            left[1] -= 1
+            if min(left) < 0:
+                raise Failure(f"more than {body_limit(left)} to keep")
+            os.write(pipe, struct.pack("=IIQ", len(encoded), about.st_mode & 0o777, about.st_size) + encoded)
+            offset = 0
+            while offset < about.st_size:
+                sent = os.sendfile(pipe, descriptor, offset, about.st_size - offset)
+                if not sent:
+                    raise Failure(f"{path!r} became shorter")
+                offset += sent
+    finally:
+        os.close(descriptor)
+
+
+def body_limit(left):
+    """Which of the two bounds it was."""
+    return "the allowed bytes" if left[0] < 0 else "the allowed files"
+
+
+# ---------------------------------------------------------------- job
+
+
+def become_job(body, streams):
+    """Give up everything, in an order in which each thing can still be given up."""
+    os.setsid()
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+    for kind, soft, hard in body["rlimits"]:
+        ceiling = resource.getrlimit(kind)[1]
+        if ceiling != resource.RLIM_INFINITY:
+            soft, hard = min(soft, ceiling), min(hard, ceiling)
+        resource.setrlimit(kind, (soft, hard))
+    check(libc.capset(CAPABILITY_HEADER, NO_CAPABILITIES), "capset")
+    check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "dumpable")  # or /proc/self would be root's, and empty for the job
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)  # the kernel takes the job before init
+    os.write(descriptor, b"1000")
+    check(libc.syscall(SYS_CLOSE_RANGE, 3, 0xFFFFFFFF, 0), "close_range")  # `breaks` too: that is the sign of success
+
+
+def execute(argv, env):
+    """Replace this process; like a shell, 127 or 126 and a line on standard error when that cannot be."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores these two
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    try:
+        os.execve(argv[0], argv, env)
+    except (OSError, ValueError) as error:
+        os.write(2, b"%s: %s\n" % (os.fsencode(argv[0]), str(getattr(error, "strerror", error)).encode()))
+        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+def run_python(argv, env):
+    """Run a script in this interpreter as ``python3 script`` would, and end as it would."""
+    path = argv[0]
+    os.environ.clear()
+    os.environ.update(env)
+    main = type(sys)("__main__")
+    main.__dict__.update(__file__=path, __builtins__=builtins, __annotations__={})
+    sys.modules["__main__"] = main
+    sys.argv[:] = argv
+    sys.orig_argv[:] = ["python3", *argv]
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stderr = sys.__stderr__ = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1)
+    status = 1
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+        exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
+        status = 0
+    except SystemExit as leaving:
+        status = exit_status(leaving.code)
+    except BaseException as error:
+        status = report(error)
+    os._exit(finish(status, main))
+
+
+def exit_status(code):
+    """What ``sys.exit(code)`` ends a process with."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def report(error):
+    """Print an exception that nobody caught, without our own frames."""
+    trace = error.__traceback__.tb_next
+    if isinstance(error, SyntaxError) and trace is None:
+        error.__traceback__ = None
+    try:
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+    except SystemExit as leaving:
+        return exit_status(leaving.code)
+    except BaseException:
+        sys.__excepthook__(*sys.exc_info())
+    if isinstance(error, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGINT)
+    return 1
+
+
+def finish(status, main):
+    """What an interpreter does on its way out, as far as a program can tell.
+
+    Threads are waited for, exit handlers run, and the globals go, so that open files are flushed. The
+    rest of finalization frees memory, which the end of the process does a hundred times faster.
+    """
+    try:
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            threading._shutdown()
+        import atexit
+
+        atexit._run_exitfuncs()
+        main.__dict__.clear()
+        gc.collect()
+    except BaseException:
+        sys.__excepthook__(*sys.exc_info())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            status = status or 120  # as CPython does
+    return status
+
+
+def main():
+    """Give up what neither this process nor init needs, then serve."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    filter_descriptor = int(sys.argv[2])
+    flags = int(sys.argv[3])
+    settings_descriptor = int(sys.argv[4])
+    cgroups = [int(word) for word in sys.argv[5].split(",") if word]
+    filter_bytes = read_all(filter_descriptor)
+    mounts = marshal.loads(read_all(settings_descriptor))
+    check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
+    check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    check(libc.prctl(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0), "securebits")
+    check(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "ambient set")
+    for capability in range(LAST_CAPABILITY + 1):
+        if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 and ctypes.get_errno() != errno.EINVAL:
+            check(-1, "bounding set")
+    gc.collect()
+    gc.freeze()  # a collection in a job would touch, and so copy, every object that we share with it
+    launch(control, flags, mounts, filter_bytes, cgroups)
+
+
+if __name__ == "__main__":
+    main()
