@@ -335,7 +335,7 @@ async def _fair(setting: Setting) -> AsyncIterator[Runner]:
 
 @asynccontextmanager
 async def _fifo(setting: Setting) -> AsyncIterator[Runner]:
-    async with _service(setting, CONTROL, {"order": "fifo"}) as runner:
+    async with _service(setting, CONTROL, {"scheduling": "fifo"}) as runner:
         yield runner
 
 

@@ -30,7 +30,11 @@ Caps, over all workers:
   slot nothing can be set aside: the rounds alone decide, or a flood of light jobs would starve the heavy ones.
 - A tenant holds at most ``tenant_share`` of the slots, at least one, while another tenant below its own cap has a
   job that may start. Nobody is interrupted, and with nobody waiting it may have them all.
+- Of every four slots one is left to tenants that hold none (``reserve``), so that who comes rarely finds a slot free
+  however many others want it. There are more slots than cores, so the cores are busy all the same.
 - Beyond that no slot stays free while there is a job that may start: a heavy job that may not is passed over.
+
+``scheduling: fifo`` switches all of this off: the first in order goes next, whoever's it is.
 
 Sources: Shreedhar and Varghese, "Efficient Fair Queuing Using Deficit Round Robin", IEEE/ACM ToN 4(3), 1996; Adiseshu,
 Parulkar and Varghese, "A Reliable and Scalable Striping Protocol", SIGCOMM 1996 (surplus round robin); Goyal, Vin and
@@ -42,7 +46,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, nsmallest
 from typing import Final
 
 from holdfast.execution.core.job import Priority
@@ -124,6 +128,7 @@ def schedule(
     running_heavy: int,
     turn: int,
     settings: FairnessSettings,
+    running: int = 0,
 ) -> Schedule:
     """Choose jobs for ``free`` of ``slots`` slots.
 
@@ -131,7 +136,8 @@ def schedule(
         tenants: Every tenant with queued jobs, each once, in any order.
         free: Slots to fill: those of the worker that asks. 0 or less picks nothing.
         slots: Slots of all live workers, the asking one included.
-        running_heavy: Heavy jobs that run now, of all tenants.
+        running: Jobs that run now, of all tenants, also of those without queued ones.
+        running_heavy: Heavy jobs among them.
         turn: ``Schedule.turn`` of the last decision; 0 at first.
         settings: Weights are taken from ``tenants``, everything else from here.
 
@@ -139,9 +145,13 @@ def schedule(
         At most ``free`` picks, in the order in which they were chosen; the same for the same arguments.
         Takes ``O((tenants + free) * log tenants)``.
     """
+    if settings.scheduling == "fifo":
+        return _first_in_first_out(tenants, free, turn)
     turn = max(turn, 1)  # so that a tenant not heard of yet, with nothing left in round 0, has credit
     heavy_left = heavy_cap(slots, settings) - running_heavy
     tenant_cap = max(1, math.floor(settings.tenant_share * slots))
+    open_left = slots - math.floor(settings.reserve_share * slots) - running
+    """Slots that anybody may have."""
     contenders = [(entry.key(turn), entry) for entry in (_Entry(queue, settings) for queue in tenants)]
     over_cap: list[tuple[tuple[bool, float, str], _Entry]] = []
     heapify(contenders)
@@ -156,6 +166,8 @@ def schedule(
             contenders, spare = over_cap, True
             heapify(contenders)
         key, entry = heappop(contenders)
+        if open_left <= 0 and entry.holds:
+            continue  # what is left is for tenants that hold none, and this one will not hold fewer
         if not spare and entry.holds >= tenant_cap:
             over_cap.append((key, entry))
             continue
@@ -164,6 +176,7 @@ def schedule(
             continue  # heavy jobs only: the cap does not rise again during this decision, so it is out of it
         candidate, heavy = chosen
         heavy_left -= heavy
+        open_left -= 1
         turn = entry.charge(candidate.cost_us, turn)
         why = "spare" if spare else "turn" if key[0] else "fresh"
         tenant = entry.queue.tenant
@@ -171,6 +184,21 @@ def schedule(
         served[tenant] = entry
         heappush(contenders, (entry.key(turn), entry))
     return Schedule(picks=tuple(picks), tenants=tuple(entry.state() for entry in served.values()), turn=turn)
+
+
+def _first_in_first_out(tenants: Sequence[TenantQueue], free: int, turn: int) -> Schedule:
+    """Nobody's share, nobody's cap."""
+    waiting = [
+        (candidate.order, candidate.id, heavy, candidate.cost_us, queue.tenant)
+        for queue in tenants
+        for heavy, lane in ((False, queue.light), (True, queue.heavy))
+        for candidate in lane
+    ]
+    picks = tuple(
+        Pick(id=id, tenant=tenant, heavy=heavy, cost_us=cost_us, why="turn")
+        for _, id, heavy, cost_us, tenant in nsmallest(free, waiting)
+    )
+    return Schedule(picks=picks, tenants=(), turn=turn)
 
 
 def heavy_cap(slots: int, settings: FairnessSettings) -> int:

@@ -59,12 +59,16 @@ class PayloadSettings(Section, frozen=True):
 class FairnessSettings(Section, frozen=True):
     """Who goes next."""
 
+    scheduling: Literal["fair", "fifo"] = "fair"
+    """``fifo`` is there to compare with: first in, first out, without shares and caps."""
     weights: dict[str, float] = msgspec.field(default_factory=dict)
     """Share of a tenant relative to the others; 1 when not listed."""
     tenant_share: float = 0.5
     """Part of all slots that one tenant may hold while others wait."""
     heavy_share: float = 0.75
     """Part of all slots that heavy jobs may hold; at least one slot is always left to light ones."""
+    reserve_share: float = 0.25
+    """Part of all slots, rounded down, that only tenants that hold none may have."""
     heavy_over: Duration = Duration(2.0)
     """A job whose estimated CPU time is longer is heavy, as is every job that has to be compiled."""
     quantum: Duration = Duration(0.25)
@@ -143,7 +147,7 @@ class WorkerSettings(Section, frozen=True):
 
     api: str | None = None
     """``http://HOST:PORT`` of the execution API; the one of this file when absent."""
-    key: str | None = None
+    api_key: str | None = None
     """API key with the scope ``worker``; ``holdfast up`` makes one per run."""
     name: str | None = None
     """Host name and process id when absent."""

@@ -23,7 +23,8 @@ from holdfast.execution.core.scheduler import (
 from holdfast.execution.core.settings import FairnessSettings
 from holdfast.kernel import Duration
 
-FAIR = FairnessSettings()
+FAIR = FairnessSettings(reserve_share=0.0)
+RESERVED = FairnessSettings(reserve_share=0.25)
 MS = 1000
 
 
@@ -194,3 +195,27 @@ def test_one_class_of_priority_is_worth_one_ageing_time() -> None:
     high, normal, low = (order(100.0, priority, 30.0) for priority in (Priority.HIGH, Priority.NORMAL, Priority.LOW))
     assert (high, normal, low) == (70.0, 100.0, 130.0)
     assert order(39.0, Priority.LOW, 30.0) < high
+
+
+@pytest.mark.parametrize(("slots", "taken"), [(1, 1), (3, 3), (4, 3), (7, 6), (8, 6)])
+def test_of_every_four_slots_one_is_left_to_tenants_that_hold_none(slots: int, taken: int) -> None:
+    flood = tenant("a", light=20)
+    outcome = schedule([flood], free=slots, slots=slots, running_heavy=0, turn=1, settings=RESERVED)
+    assert len(outcome.picks) == taken
+
+
+def test_the_slot_that_is_left_goes_to_a_tenant_that_holds_none() -> None:
+    tenants = [tenant("a", light=9, running=3), tenant("b", light=9)]
+    outcome = schedule(tenants, free=1, slots=4, running=3, running_heavy=0, turn=1, settings=RESERVED)
+    assert names(outcome) == ["b"]
+    tenants = [tenant("a", light=9, running=2), tenant("b", light=9, running=1)]
+    assert names(schedule(tenants, free=1, slots=4, running=3, running_heavy=0, turn=1, settings=RESERVED)) == []
+
+
+def test_first_in_first_out_knows_no_tenants() -> None:
+    fifo = FairnessSettings(scheduling="fifo")
+    tenants = [tenant("late", light=1), tenant("early", light=3, heavy=3)]
+    tenants[0] = replace(tenants[0], light=jobs("late-", 1, first=9.0))
+    outcome = schedule(tenants, free=6, slots=4, running_heavy=4, turn=7, settings=fifo)
+    assert [pick.id for pick in outcome.picks] == ["early+0", "early-0", "early+1", "early-1", "early+2", "early-2"]
+    assert (outcome.tenants, outcome.turn) == ((), 7)
