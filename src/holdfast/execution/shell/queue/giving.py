@@ -1,0 +1,176 @@
+"""Giving work to a worker that says it is there: presence, leases, the claim."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from holdfast.execution.core.job import Claim
+from holdfast.execution.core.ports import Given, Lease
+from holdfast.execution.core.scheduler import Candidate, Schedule, TenantQueue, schedule
+from holdfast.execution.shell.queue import figures, sql, transitions
+from holdfast.execution.shell.queue.book import Book
+from holdfast.execution.shell.queue.record import Record, decode_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from random import Random
+
+    from holdfast.execution.core.ports import Presence
+    from holdfast.execution.core.settings import ExecutionSettings
+    from holdfast.store import Row, Tx
+
+
+def give(tx: Tx, *, presence: Presence, settings: ExecutionSettings, rng: Random, now: float) -> Given:
+    """One transaction."""
+    if not _note_presence(tx, presence, now):
+        return Given(lost=presence.held)
+    room = min(presence.free, presence.slots)
+    turn = None
+    if room > 0 and presence.languages:
+        tx.run(sql.RIPEN, now)
+        if tx.one(sql.ANY_QUEUED) is not None:
+            turn = tx.one(sql.of(tx.dialect, sql.LOCK_TURN))
+    book = Book(tx, settings, now)
+    held = {row[0]: Record(*row) for row in tx.all(sql.of(tx.dialect, sql.LOCK_HELD), presence.worker)}
+    for job in list(held.values()):
+        if job.epoch != presence.epoch:
+            transitions.fail(book, held.pop(job.id), f"the worker {presence.worker} was started anew", rng)
+    lost = renew(book, presence.worker, presence.held, held)
+    claims: tuple[Claim, ...] = ()
+    if turn is not None:
+        # What the worker holds by our books takes slots too: it may not have heard of a claim yet.
+        claims = _claim(book, presence, min(room, presence.slots - len(held)), turn=turn[0])
+    book.write()
+    return Given(claims=claims, kill=to_kill(held.values(), now), lost=lost)
+
+
+def renew(book: Book, worker: str, leases: Sequence[Lease], held: dict[str, Record]) -> tuple[Lease, ...]:
+    """Renew leases that are current; those that are not. A claim whose end was just taken is neither."""
+    elsewhere = book.lock(lease.id for lease in leases if lease.id not in held)
+    lost = []
+    for lease in leases:
+        job = held.get(lease.id) or elsewhere.get(lease.id)
+        if job is not None and job.holds(worker, lease.token):
+            book.renew(job)
+        elif job is None or not job.has_settled(lease.token):
+            lost.append(lease)
+    return tuple(lost)
+
+
+def to_kill(held: Iterable[Record], now: float) -> tuple[Lease, ...]:
+    """Running jobs that were cancelled, or whose deadline is over."""
+    return tuple(
+        Lease(id=job.id, token=job.token)
+        for job in held
+        if job.stop is not None or (job.deadline is not None and job.deadline <= now)
+    )
+
+
+def _note_presence(tx: Tx, presence: Presence, now: float) -> bool:
+    """False for a process that another one of the same name has replaced.
+
+    A request of the old one may still be waiting here when it is dead and the new one has asked already; it must not
+    take the name back.
+    """
+    known: dict[str, int] = dict(tx.all(sql.EPOCHS, presence.worker))
+    if known.get(presence.epoch):
+        return False
+    tx.run(
+        sql.STORE_WORKER,
+        presence.worker,
+        presence.epoch,
+        presence.slots,
+        presence.free,
+        msgspec.json.encode(presence.languages).decode(),
+        presence.tier,
+        now,
+    )
+    if presence.epoch not in known and known:
+        tx.run(sql.SUPERSEDE, presence.worker, presence.epoch)
+    return True
+
+
+def _claim(book: Book, presence: Presence, room: int, *, turn: int) -> tuple[Claim, ...]:
+    tx, settings = book.tx, book.settings
+    if room <= 0:
+        return ()
+    dialect = tx.dialect
+    contenders = tx.all(sql.of(dialect, sql.CONTENDERS))
+    heads = tx.all(
+        sql.of(dialect, sql.HEADS[dialect]), book.now, room, sql.several(dialect, sorted(presence.languages))
+    )
+    _, slots = figures.live_slots(tx, settings, book.now)
+    heavy = tx.one(sql.RUNNING_HEAVY)
+    gone: set[str] = set()
+    while True:
+        decision = schedule(
+            _queues(contenders, heads, gone, settings),
+            free=room,
+            slots=slots,
+            running_heavy=0 if heavy is None else heavy[0],
+            turn=turn,
+            settings=settings.fairness,
+        )
+        if not decision.picks:
+            return ()
+        picked = [pick.id for pick in decision.picks]
+        rows = tx.all(sql.of(dialect, sql.TAKE_QUEUED), sql.several(dialect, picked))
+        taken = {row[0]: Record(*row) for row in rows}
+        if len(taken) == len(picked):
+            break
+        gone.update(set(picked) - taken.keys())  # cancelled this moment by somebody who holds its row: without it, then
+    return _started(book, presence, decision, [taken[id] for id in picked], turn=turn)
+
+
+def _started(
+    book: Book, presence: Presence, decision: Schedule, jobs: Sequence[Record], *, turn: int
+) -> tuple[Claim, ...]:
+    tx = book.tx
+    for job in jobs:
+        transitions.start(book, job, presence)
+    tx.many(sql.TOOK_TURN, [(one.deficit_us, one.turn, one.tenant) for one in decision.tenants])
+    if decision.turn != turn:
+        tx.run(sql.SET_TURN, decision.turn)
+    programs: dict[str, bytes] = dict(
+        tx.all(sql.of(tx.dialect, sql.PROGRAMS), sql.several(tx.dialect, [job.id for job in jobs]))
+    )
+    return tuple(
+        Claim(
+            id=job.id,
+            tenant=job.tenant,
+            token=job.token,
+            attempt=job.attempts,
+            program=decode_program(programs[job.id]),
+            deadline=job.deadline,
+            queued_ms=job.queued_ms or 0.0,
+        )
+        for job in jobs
+    )
+
+
+def _queues(
+    contenders: Sequence[Row], heads: Sequence[Row], gone: set[str], settings: ExecutionSettings
+) -> list[TenantQueue]:
+    lanes: dict[tuple[str, int], list[Candidate]] = {}
+    for id, tenant, heavy, cost_us, place in heads:
+        if id not in gone:
+            lanes.setdefault((tenant, heavy), []).append(Candidate(id=id, cost_us=cost_us, order=place))
+    for lane in lanes.values():
+        lane.sort(key=lambda one: (one.order, one.id))
+    return [
+        TenantQueue(
+            tenant=tenant,
+            weight=settings.fairness.weights.get(tenant, 1.0),
+            deficit_us=deficit_us,
+            turn=turn,
+            fresh=bool(fresh),
+            running=running,
+            light=lanes.get((tenant, 0), ()),
+            heavy=lanes.get((tenant, 1), ()),
+            idle_s=idle_s,
+        )
+        for tenant, deficit_us, turn, fresh, running, idle_s in contenders
+        if (tenant, 0) in lanes or (tenant, 1) in lanes
+    ]

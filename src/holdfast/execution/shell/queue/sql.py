@@ -1,0 +1,251 @@
+"""Every statement of the queue, by name.
+
+Both stores run the same text, except for the words in braces, which :func:`of` fills in:
+
+- ``{among}`` takes one parameter made by :func:`several` and matches any of its values;
+- ``{lock}`` holds rows until the commit, ``{take}`` does so and leaves out rows that others hold. SQLite has one
+  writer at a time and needs neither.
+
+Rows are locked in the order turn, jobs, tenants, and by key within a table, so that transactions of several API
+processes queue up instead of locking each other out.
+"""
+
+# ruff: noqa: S608 - what is put together here are our own words; values are always parameters
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from holdfast.store import Dialect
+
+_WORDS: Final[dict[Dialect, dict[str, str]]] = {
+    "sqlite": {"among": "IN (SELECT value FROM json_each(?))", "lock": "", "take": ""},
+    "postgresql": {"among": "= ANY(?)", "lock": "FOR UPDATE", "take": "FOR UPDATE SKIP LOCKED"},
+}
+
+
+@functools.cache
+def of(dialect: Dialect, statement: str) -> str:
+    """The statement as a store wants it."""
+    for word, text in _WORDS[dialect].items():
+        statement = statement.replace(f"{{{word}}}", text)
+    return statement
+
+
+def several(dialect: Dialect, values: Iterable[str]) -> Any:
+    """A parameter for ``{among}``."""
+    return json.dumps(list(values)) if dialect == "sqlite" else list(values)
+
+
+# ---------------------------------------------------------------- jobs
+
+# In the order of `record.Record`.
+JOB_COLUMNS = """id, tenant, language, priority, heavy, submitted, deadline, callback_url, metadata, key_id,
+    fingerprint, estimate_us, output_limit, idempotency_key, status, queued_at, order_key, not_before, attempts,
+    token, settled, worker, epoch, started, lease_until, stop, verdict, finished, sweep, expired, dead_reason,
+    queued_ms, cost_us, seq, pieces, output_left"""
+
+INSERT_JOB = f"INSERT INTO queue_jobs ({JOB_COLUMNS}) VALUES ({', '.join('?' * 36)})"
+
+# What a transition may change; the rest of a job is as it was submitted.
+UPDATE_JOB = """
+    UPDATE queue_jobs SET idempotency_key = ?, status = ?, queued_at = ?, order_key = ?, not_before = ?, attempts = ?,
+        token = ?, settled = ?, worker = ?, epoch = ?, started = ?, lease_until = ?, stop = ?, verdict = ?,
+        finished = ?, sweep = ?, expired = ?, dead_reason = ?, queued_ms = ?, cost_us = ?, seq = ?, pieces = ?,
+        output_left = ?
+    WHERE id = ?"""
+
+# Two small changes that are made far more often than transitions and touch no index.
+RENEW = "UPDATE queue_jobs SET lease_until = ? WHERE id = ? AND token = ? AND status = 'running'"
+NOTE_OUTPUT = "UPDATE queue_jobs SET seq = ?, pieces = ?, output_left = ? WHERE id = ?"
+
+LOCK_JOBS = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id {{among}} ORDER BY id {{lock}}"
+TAKE_QUEUED = f"""
+    SELECT {JOB_COLUMNS} FROM queue_jobs
+    WHERE id {{among}} AND status = 'queued' AND not_before = 0 ORDER BY id {{take}}"""
+LOCK_HELD = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE worker = ? AND status = 'running' ORDER BY id {{lock}}"
+LOCK_OWN = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id = ? AND tenant = ? {{lock}}"
+JOB = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id = ? AND tenant = ?"
+RUNNING = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id {{among}} AND status = 'running'"
+
+# One index range per status; together they are a page of all, without sorting what is not on it.
+LIST_STATUS = f"""
+    SELECT {JOB_COLUMNS} FROM queue_jobs WHERE tenant = ? AND status = ? AND id < ? ORDER BY id DESC LIMIT ?"""
+LIST_VERDICT = f"""
+    SELECT {JOB_COLUMNS} FROM queue_jobs
+    WHERE tenant = ? AND status = ? AND id < ? AND verdict = ? ORDER BY id DESC LIMIT ?"""
+
+POSTED_BEFORE = """
+    SELECT idempotency_key, id, fingerprint FROM queue_jobs WHERE tenant = ? AND idempotency_key {among}"""
+
+INSERT_PROGRAM = "INSERT INTO queue_programs (job, data) VALUES (?, ?)"
+PROGRAMS = "SELECT job, data FROM queue_programs WHERE job {among}"
+PROGRAM = """
+    SELECT p.data FROM queue_jobs j JOIN queue_programs p ON p.job = j.id WHERE j.id = ? AND j.tenant = ?"""
+
+STORE_RESULT = """
+    INSERT INTO queue_results (job, data) VALUES (?, ?) ON CONFLICT (job) DO UPDATE SET data = excluded.data"""
+RESULT = "SELECT data FROM queue_results WHERE job = ?"
+
+INSERT_EVENT = "INSERT INTO queue_events (job, seq, kind, at, data) VALUES (?, ?, ?, ?, ?)"
+EVENTS = "SELECT seq, kind, at, data FROM queue_events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?"
+
+# ---------------------------------------------------------------- sums: lanes, tenants, turn
+
+# One statement for both signs; a lane is made when it is first used.
+ADD_TO_LANE = """
+    INSERT INTO queue_lanes (tenant, language, heavy, queued, backlog_us) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (tenant, language, heavy) DO UPDATE SET
+        queued = queue_lanes.queued + excluded.queued, backlog_us = queue_lanes.backlog_us + excluded.backlog_us"""
+ADD_TO_TENANT = """
+    UPDATE queue_tenants SET running = running + ?, deficit_us = deficit_us + ?, active = ? WHERE tenant = ?"""
+MAKE_TENANT = """
+    INSERT INTO queue_tenants (tenant, running, deficit_us, turn, fresh, idle_s, active) VALUES (?, 0, 0, 0, 0, 0, ?)
+    ON CONFLICT (tenant) DO NOTHING"""
+LOCK_TENANTS = "SELECT tenant, running, active FROM queue_tenants WHERE tenant {among} ORDER BY tenant {lock}"
+MARK_FRESH = "UPDATE queue_tenants SET fresh = 1, idle_s = ? WHERE tenant = ?"
+TOOK_TURN = "UPDATE queue_tenants SET deficit_us = ?, turn = ?, fresh = 0 WHERE tenant = ?"
+
+LOCK_TURN = "SELECT turn FROM queue_turn WHERE one = 1 {lock}"
+SET_TURN = "UPDATE queue_turn SET turn = ? WHERE one = 1"
+
+BACKLOG_BY_TENANT = """
+    SELECT tenant, SUM(queued), SUM(backlog_us) FROM queue_lanes WHERE queued > 0 GROUP BY tenant"""
+ANY_QUEUED = "SELECT 1 FROM queue_lanes WHERE queued > 0 LIMIT 1"
+CONTENDERS = """
+    SELECT tenant, deficit_us, turn, fresh, running, idle_s FROM queue_tenants
+    WHERE tenant IN (SELECT tenant FROM queue_lanes WHERE queued > 0) ORDER BY tenant {lock}"""
+RUNNING_HEAVY = "SELECT COUNT(*) FROM queue_jobs WHERE status = 'running' AND heavy = 1"
+RUNNING_BY_TENANT = "SELECT tenant, running FROM queue_tenants WHERE running > 0"
+
+# The first jobs of every lane in a language that the worker has. `HEADS` by dialect: SQLite has no LATERAL, and
+# PostgreSQL would evaluate a correlated IN once per row of the table.
+_LANES = "queue_lanes l JOIN"
+_FIRST = """
+    FROM queue_jobs q
+    WHERE q.status = 'queued' AND q.not_before = 0
+        AND q.tenant = l.tenant AND q.language = l.language AND q.heavy = l.heavy
+        AND (q.deadline IS NULL OR q.deadline > ?)
+    ORDER BY q.order_key, q.id LIMIT ?"""
+HEADS: Final[dict[Dialect, str]] = {
+    "sqlite": f"""
+        SELECT j.id, j.tenant, j.heavy, j.estimate_us, j.order_key
+        FROM {_LANES} queue_jobs j ON j.rowid IN (SELECT q.rowid {_FIRST})
+        WHERE l.queued > 0 AND l.language {{among}}""",
+    "postgresql": f"""
+        SELECT j.id, j.tenant, j.heavy, j.estimate_us, j.order_key
+        FROM {_LANES} LATERAL (SELECT q.id, q.tenant, q.heavy, q.estimate_us, q.order_key {_FIRST}) j ON TRUE
+        WHERE l.queued > 0 AND l.language {{among}}""",
+}
+
+# Retries whose backoff is over may be claimed.
+RIPEN = """
+    UPDATE queue_jobs SET not_before = 0 WHERE status = 'queued' AND not_before > 0 AND not_before <= ?"""
+
+# The oldest queued job of each tenant is its smallest id.
+OLDEST = """
+    SELECT MIN(j.queued_at) FROM queue_jobs j WHERE j.id IN (
+        SELECT (SELECT MIN(q.id) FROM queue_jobs q WHERE q.tenant = t.tenant AND q.status = 'queued')
+        FROM (SELECT DISTINCT tenant FROM queue_lanes WHERE queued > 0) t)"""
+
+# ---------------------------------------------------------------- measured: drain, estimates, costs
+
+ADD_DRAIN = """
+    INSERT INTO queue_drain (span, cpu_us, busy_us, jobs) VALUES (?, ?, ?, ?)
+    ON CONFLICT (span) DO UPDATE SET cpu_us = queue_drain.cpu_us + excluded.cpu_us,
+        busy_us = queue_drain.busy_us + excluded.busy_us, jobs = queue_drain.jobs + excluded.jobs"""
+DRAINED = "SELECT COALESCE(SUM(cpu_us), 0), COALESCE(SUM(busy_us), 0) FROM queue_drain WHERE span > ?"
+FORGET_DRAIN = "DELETE FROM queue_drain WHERE span <= ?"
+
+ESTIMATES = "SELECT tenant, language, mean_us, deviation_us FROM queue_estimates WHERE tenant {among}"
+STORE_ESTIMATE = """
+    INSERT INTO queue_estimates (tenant, language, mean_us, deviation_us) VALUES (?, ?, ?, ?)
+    ON CONFLICT (tenant, language) DO UPDATE SET mean_us = excluded.mean_us, deviation_us = excluded.deviation_us"""
+
+ADD_COST = """
+    INSERT INTO queue_costs (day, tenant, language, jobs, cpu_us) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (tenant, day, language) DO UPDATE SET
+        jobs = queue_costs.jobs + excluded.jobs, cpu_us = queue_costs.cpu_us + excluded.cpu_us"""
+USED_ON_DAY = "SELECT tenant, SUM(cpu_us) FROM queue_costs WHERE tenant {among} AND day = ? GROUP BY tenant"
+COSTS = """
+    SELECT day, language, jobs, cpu_us FROM queue_costs WHERE tenant = ? AND day > ? ORDER BY day, language"""
+FORGET_COSTS = "DELETE FROM queue_costs WHERE day < ?"
+
+# ---------------------------------------------------------------- workers
+
+EPOCHS = "SELECT epoch, superseded FROM queue_workers WHERE name = ?"
+SUPERSEDE = "UPDATE queue_workers SET superseded = 1 WHERE name = ? AND epoch <> ?"
+STORE_WORKER = """
+    INSERT INTO queue_workers (name, epoch, slots, free, languages, tier, seen, superseded)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 0)
+    ON CONFLICT (name, epoch) DO UPDATE SET slots = excluded.slots, free = excluded.free,
+        languages = excluded.languages, tier = excluded.tier, seen = excluded.seen"""
+SEEN = "UPDATE queue_workers SET seen = ? WHERE name = ? AND superseded = 0 AND seen < ?"
+LIVE_SLOTS = "SELECT COUNT(*), COALESCE(SUM(slots), 0) FROM queue_workers WHERE superseded = 0 AND seen > ?"
+LIVE_LANGUAGES = "SELECT languages FROM queue_workers WHERE superseded = 0 AND seen > ? ORDER BY name"
+FORGET_WORKERS = "DELETE FROM queue_workers WHERE superseded = 0 AND seen <= ?"
+FORGET_SUPERSEDED = "DELETE FROM queue_workers WHERE superseded = 1 AND seen <= ?"
+
+# ---------------------------------------------------------------- maintenance: ids first, then the rows under lock
+
+LEASES_OVER = "SELECT id FROM queue_jobs WHERE status = 'running' AND lease_until <= ? ORDER BY id LIMIT ?"
+DEADLINES_OVER = """
+    SELECT id FROM queue_jobs
+    WHERE deadline IS NOT NULL AND status IN ('queued', 'running') AND deadline <= ?
+        AND (status = 'queued' OR stop IS NULL)
+    ORDER BY deadline LIMIT ?"""
+SWEEP = "SELECT id FROM queue_jobs WHERE sweep IS NOT NULL AND sweep <= ? ORDER BY sweep LIMIT ?"
+
+# What hangs on a job's id.
+REMOVE = (
+    "DELETE FROM queue_programs WHERE job = ?",
+    "DELETE FROM queue_results WHERE job = ?",
+    "DELETE FROM queue_events WHERE job = ?",
+    "DELETE FROM queue_dead_letters WHERE job = ?",
+    "DELETE FROM queue_callbacks WHERE job = ?",
+)
+REMOVE_JOB = "DELETE FROM queue_jobs WHERE id = ?"
+
+# ---------------------------------------------------------------- dead letters
+
+STORE_LETTER = """
+    INSERT INTO queue_dead_letters (job, tenant, language, died, reason, attempts, replayed)
+    VALUES (?, ?, ?, ?, ?, ?, NULL)
+    ON CONFLICT (job) DO UPDATE SET died = excluded.died, reason = excluded.reason, attempts = excluded.attempts,
+        replayed = NULL"""
+LETTERS = """
+    SELECT job, language, died, reason, attempts, replayed FROM queue_dead_letters
+    WHERE tenant = ? AND job < ? ORDER BY job DESC LIMIT ?"""
+LETTERS_TO_REPLAY = """
+    SELECT job, reason, language FROM queue_dead_letters WHERE tenant = ? AND replayed IS NULL ORDER BY job"""
+MARK_REPLAYED = "UPDATE queue_dead_letters SET replayed = ? WHERE job = ?"
+
+# ---------------------------------------------------------------- callbacks
+
+STORE_CALLBACK = """
+    INSERT INTO queue_callbacks (job, tenant, url, state, attempts, due, last_error)
+    VALUES (?, ?, ?, 'pending', 0, ?, NULL)
+    ON CONFLICT (job) DO UPDATE SET state = 'pending', attempts = 0, due = excluded.due, last_error = NULL"""
+CALLBACKS_DUE = """
+    SELECT job, tenant, url, attempts FROM queue_callbacks
+    WHERE state = 'pending' AND due <= ? ORDER BY due LIMIT ? {take}"""
+NEXT_CALLBACK = "SELECT MIN(due) FROM queue_callbacks WHERE state = 'pending'"
+LEASE_CALLBACK = "UPDATE queue_callbacks SET due = ?, attempts = ? WHERE job = ?"
+CALLBACK_DELIVERED = """
+    UPDATE queue_callbacks SET state = 'delivered', last_error = NULL
+    WHERE job = ? AND state = 'pending' AND attempts = ?"""
+CALLBACK_FAILED = """
+    UPDATE queue_callbacks SET due = ?, last_error = ? WHERE job = ? AND state = 'pending' AND attempts = ?"""
+CALLBACK_DEAD = """
+    UPDATE queue_callbacks SET state = 'dead', last_error = ? WHERE job = ? AND state = 'pending' AND attempts = ?"""
+DEAD_CALLBACKS = """
+    SELECT job, url, attempts, COALESCE(last_error, '') FROM queue_callbacks
+    WHERE tenant = ? AND state = 'dead' AND job < ? ORDER BY job DESC LIMIT ?"""
+REPLAY_CALLBACKS = """
+    UPDATE queue_callbacks SET state = 'pending', attempts = 0, due = ?
+    WHERE tenant = ? AND state = 'dead' AND job {among}"""
+REPLAY_ALL_CALLBACKS = """
+    UPDATE queue_callbacks SET state = 'pending', attempts = 0, due = ? WHERE tenant = ? AND state = 'dead'"""

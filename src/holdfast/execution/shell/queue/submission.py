@@ -1,0 +1,177 @@
+"""Taking jobs in: repeated posts, admission, the rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.execution.core.admission import Load, admit
+from holdfast.execution.core.estimate import expect
+from holdfast.execution.core.job import Status
+from holdfast.execution.core.ports import Accepted, Refused
+from holdfast.execution.core.scheduler import order
+from holdfast.execution.shell.queue import figures, sql
+from holdfast.execution.shell.queue.book import EVERYBODY, Book, estimates
+from holdfast.execution.shell.queue.figures import Backlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from random import Random
+
+    from holdfast.execution.core.job import NewJob
+    from holdfast.execution.core.ports import SubmitOutcome
+    from holdfast.execution.core.settings import ExecutionSettings
+    from holdfast.store import Tx
+
+
+class Admission:
+    """Decides over jobs one after the other, each with those before it counted in."""
+
+    def __init__(
+        self,
+        tx: Tx,
+        tenants: Sequence[str],
+        *,
+        settings: ExecutionSettings,
+        free_bytes: int | None,
+        rng: Random,
+        now: float,
+    ) -> None:
+        """Locks the tenants, so that what is decided holds until the commit."""
+        tx.many(sql.MAKE_TENANT, [(tenant, now) for tenant in tenants])
+        held = tx.all(sql.of(tx.dialect, sql.LOCK_TENANTS), sql.several(tx.dialect, tenants))
+        self.active: dict[str, float] = {tenant: active for tenant, _, active in held}
+        """When each tenant had a job last."""
+        self.backlogs = figures.backlogs(tx)
+        self._settings = settings
+        self._free_bytes = free_bytes
+        self._rng = rng
+        self._now = now
+        _, slots = figures.live_slots(tx, settings, now)
+        self._drain = figures.drain(tx, slots, now)
+        self._used = figures.used_today(tx, tenants, now) if settings.admission.daily_cpu else {}
+        self._total_us = sum(one.backlog_us for one in self.backlogs.values())
+        self._weights = sum(map(self._weight, self.backlogs))
+
+    def admit(self, tenant: str, cost_us: int) -> Refused | None:
+        """Count a job in, or say why not."""
+        own = self.backlogs.get(tenant)
+        refused = admit(
+            Load(
+                tenant_backlog_us=own.backlog_us if own else 0,
+                total_backlog_us=self._total_us,
+                drain_us_per_s=self._drain,
+                weight=self._weight(tenant),
+                other_weights=self._weights - (self._weight(tenant) if own else 0.0),
+                used_today_us=self._used.get(tenant, 0),
+                free_bytes=self._free_bytes,
+            ),
+            now=self._now,
+            rng=self._rng,
+            settings=self._settings.admission,
+        )
+        if refused is not None:
+            return refused
+        if own is None:
+            own = self.backlogs[tenant] = Backlog()
+            self._weights += self._weight(tenant)
+        own.queued += 1
+        own.backlog_us += cost_us
+        self._total_us += cost_us
+        return None
+
+    def before(self, tenant: str) -> int:
+        """Jobs that probably start before the tenant's last one: its own, and as many of each other tenant."""
+        own = self.backlogs[tenant].queued if tenant in self.backlogs else 0
+        return sum(min(one.queued, own) for one in self.backlogs.values()) - min(own, 1)
+
+    def _weight(self, tenant: str) -> float:
+        return self._settings.fairness.weights.get(tenant, 1.0)
+
+
+def submit(
+    tx: Tx,
+    *,
+    jobs: Sequence[NewJob],
+    programs: Sequence[bytes],
+    together: bool,
+    settings: ExecutionSettings,
+    free_bytes: int | None,
+    rng: Random,
+    now: float,
+) -> list[SubmitOutcome]:
+    """One transaction; ``programs`` are those of the jobs, encoded."""
+    book = Book(tx, settings, now)
+    tenants = sorted({job.tenant for job in jobs})
+    admission = Admission(tx, tenants, settings=settings, free_bytes=free_bytes, rng=rng, now=now)
+    posted = _posted_before(tx, jobs)
+    known = estimates(tx, tenants)
+    idle = [tenant for tenant in tenants if tenant not in admission.backlogs]
+    outcomes: list[SubmitOutcome] = []
+    for job, program in zip(jobs, programs, strict=True):
+        key = (job.tenant, job.idempotency_key)
+        if key in posted:
+            id, fingerprint = posted[key]
+            outcomes.append(
+                Accepted(id=id, position=admission.before(job.tenant), repeated=True)
+                if fingerprint == job.fingerprint
+                else Refused(
+                    reason="idempotency_conflict",
+                    detail=f"the idempotency key {job.idempotency_key!r} came with another request before; "
+                    "send the same request, or another key",
+                )
+            )
+            continue
+        cost_us, heavy = job.cost_estimate_us, job.heavy
+        if not cost_us:
+            expected = expect(
+                known.get((job.tenant, job.program.language)),
+                known.get((EVERYBODY, job.program.language)),
+                cpu_limit_s=job.program.limits.cpu_s + (settings.compile_limits.cpu if job.heavy else 0.0),
+                compiled=job.heavy,
+                settings=settings.fairness,
+            )
+            cost_us, heavy = expected.cost_us, expected.heavy
+        refused = admission.admit(job.tenant, cost_us)
+        if refused is not None:
+            outcomes.append(refused)
+            continue
+        if job.idempotency_key is not None:
+            posted[key] = job.id, job.fingerprint
+        book.insert(_row(job, cost_us, heavy, settings), program)
+        book.queued(job.tenant, job.program.language, int(heavy), cost_us)
+        outcomes.append(Accepted(id=job.id, position=admission.before(job.tenant)))
+    if together and (refused := next((one for one in outcomes if isinstance(one, Refused)), None)) is not None:
+        return [one if isinstance(one, Accepted) and one.repeated else refused for one in outcomes]
+    if any(isinstance(one, Accepted) and not one.repeated for one in outcomes):
+        tx.many(
+            sql.MARK_FRESH,
+            [(now - admission.active.get(tenant, now), tenant) for tenant in idle if tenant in admission.backlogs],
+        )
+        book.work = True
+        book.write()
+    return outcomes
+
+
+def _posted_before(tx: Tx, jobs: Iterable[NewJob]) -> dict[tuple[str, str | None], tuple[str, bytes]]:
+    keys: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.idempotency_key is not None:
+            keys.setdefault(job.tenant, []).append(job.idempotency_key)
+    return {
+        (tenant, key): (id, bytes(fingerprint))
+        for tenant, wanted in keys.items()
+        for key, id, fingerprint in tx.all(
+            sql.of(tx.dialect, sql.POSTED_BEFORE), tenant, sql.several(tx.dialect, wanted)
+        )
+    }
+
+
+def _row(job: NewJob, cost_us: int, heavy: bool, settings: ExecutionSettings) -> tuple[object, ...]:
+    """A queued job's row, in the order of ``record.Record``; its first event is told from the row."""
+    limit = job.program.limits.output_bytes
+    return (
+        job.id, job.tenant, job.program.language, job.priority, int(heavy), job.submitted, job.deadline,
+        job.callback_url, job.metadata, job.key_id, job.fingerprint, cost_us, limit, job.idempotency_key,
+        Status.QUEUED, job.submitted, order(job.submitted, job.priority, settings.fairness.ageing), 0.0, 0, 0, 0,
+        None, None, None, None, None, None, None, None, 0, None, None, 0, 1, 0, limit,
+    )  # fmt: skip

@@ -1,0 +1,23 @@
+"""A queue on a fresh store of each kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conformance.execution.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from holdfast.store import Database
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[World]:
+    """An open queue with the default settings."""
+    made = World(database)
+    await made.queue.open(made.now)
+    yield made
+    await made.queue.close()
