@@ -1,0 +1,117 @@
+"""The application: the web framework's routes, and the front before them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final, cast
+
+from litestar import Litestar, Request, Response
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp
+
+from holdfast import __version__
+from holdfast.execution.shell.api import events, jobs, operations
+from holdfast.execution.shell.api.front import Front, Hot, store_problem
+from holdfast.execution.shell.api.problems import MEDIA_TYPE, Problem, ProblemError
+from holdfast.execution.shell.api.service import Service
+from holdfast.execution.shell.api.workers import REPORT_BYTES, SYNC_BYTES, ReportEndpoint, SyncEndpoint
+from holdfast.store import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+_BY_STATUS: Final = {401: "unauthenticated", 403: "forbidden", 404: "not-found", 405: "method-not-allowed"}
+_DESCRIPTION: Final = """Programs come in, wait in a durable queue, run in sandboxes, and leave a result.
+
+An answer to a submission means that the job is on disk. Errors are problem details (RFC 9457); a GET of
+`type` explains it. `Retry-After` on 429 and 503 is computed from how fast the queue drains."""
+
+
+def application(service: Service) -> Front:
+    """The ASGI application over a service."""
+    app = Litestar(
+        route_handlers=[
+            jobs.submit_job,
+            jobs.submit_batch,
+            jobs.read_job,
+            jobs.list_jobs,
+            jobs.cancel_job,
+            events.job_events,
+            operations.read_runtimes,
+            operations.read_quotas,
+            operations.read_costs,
+            operations.read_audit,
+            operations.read_dead_letters,
+            operations.replay_dead_letters,
+            operations.read_scaling,
+            operations.read_queue,
+            operations.healthz,
+            operations.readyz,
+            operations.read_metrics,
+            operations.read_problem,
+        ],
+        dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
+        exception_handlers={
+            ProblemError: _problem,
+            StoreUnavailable: _unavailable,
+            HTTPException: _http_problem,
+            Exception: _bug,
+        },
+        openapi_config=OpenAPIConfig(
+            title="Holdfast execution",
+            version=__version__,
+            description=_DESCRIPTION,
+            # The document alone: the usual viewers fetch their scripts from elsewhere.
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+            security=[{"bearer": []}, {"header": []}],
+            components=Components(
+                security_schemes={
+                    "bearer": SecurityScheme(type="http", scheme="bearer", description="An API key: `hf_...`."),
+                    "header": SecurityScheme(type="apiKey", security_scheme_in="header", name="X-API-Key"),
+                }
+            ),
+        ),
+        request_max_body_size=None,  # the front has read it, and counted
+        logging_config=None,
+    )
+    hot = {
+        ("POST", "/v1/jobs"): Hot(jobs.Submit(service), int(service.settings.payload.body), json=True),
+        ("POST", "/internal/v1/sync"): Hot(SyncEndpoint(service), SYNC_BYTES, json=False),
+        ("POST", "/internal/v1/report"): Hot(ReportEndpoint(service), REPORT_BYTES, json=False),
+    }
+    return Front(service, cast("ASGIApp", app), hot)
+
+
+def _response(problem: ProblemError) -> Response[Problem]:
+    return Response(
+        cast("Any", problem.body()), status_code=problem.status, headers=problem.headers(), media_type=MEDIA_TYPE
+    )
+
+
+def _problem(_: Request[Any, Any, Any], problem: ProblemError) -> Response[Problem]:
+    return _response(problem)
+
+
+def _unavailable(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response[Problem]:
+    return _response(store_problem(error))
+
+
+def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """What the framework itself refuses: paths, methods, parameters and bodies."""
+    for item in error.extra or ():
+        if isinstance(item, dict):
+            message, path = str(item.get("message", item)), str(item.get("key", ""))
+            return _response(ProblemError("invalid-request", f"{path}: {message}", field=path or None))
+    name = _BY_STATUS.get(error.status_code, "malformed-request" if error.status_code < 500 else "internal-error")
+    where = f"{request.method} {request.url.path}"
+    response = _response(ProblemError(name, f"{where}: {error.detail}; see /schema for what there is"))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    log.error("request failed", exc_info=error, extra={"action": "request", "path": request.url.path})
+    return _response(ProblemError("internal-error", "see the log of the service"))

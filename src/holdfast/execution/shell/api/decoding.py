@@ -1,0 +1,33 @@
+"""Bodies to structs, and what the decoder says about a wrong one as a problem."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeVar
+
+import msgspec
+
+from holdfast.execution.shell.api.problems import ProblemError
+
+T = TypeVar("T")
+_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+
+
+def decode_json(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Raises :class:`ProblemError`."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as wrong:
+        raise invalid(str(wrong)) from None
+    except RecursionError:
+        raise ProblemError("malformed-request", "the body is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise ProblemError("malformed-request", f"the body is not JSON: {wrong}") from None
+
+
+def invalid(message: str) -> ProblemError:
+    """The problem behind a message of the decoder, which ends in ``- at `$.files[2].path```."""
+    match = _AT.match(message)
+    what, path = (message, None) if match is None else (match["what"], match["path"])
+    what = what[:1].lower() + what[1:]
+    return ProblemError("invalid-request", f"{path}: {what}" if path else what, field=path or None)

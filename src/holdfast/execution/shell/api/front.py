@@ -1,0 +1,247 @@
+"""The door: who is asking, how much, how large; then to the endpoint.
+
+Everything comes through here, in this order, so that what is refused costs little: open paths,
+key, rate, size, and only then is the body read (counted while it comes, chunked or not).
+
+The endpoints that carry the load (submissions and the workers' two) are called from here with the
+raw body: routing, injection and validation of the web framework cost more than they do. Their
+twins among the framework's routes lead to the same functions and put them into the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from holdfast.execution.shell.api.problems import MEDIA_TYPE, ProblemError
+from holdfast.execution.shell.api.service import Service
+from holdfast.identity import Principal
+from holdfast.store import StoreError, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+OPEN_PREFIXES: Final = ("/schema", "/problems/")
+ACTIVE: Final = 4096
+"""Requests at a time, held ones (streams, polls) included; each costs some 10 kB."""
+BODY_BYTES: Final = 256 * 2**20
+"""Bytes of bodies in memory at a time, over all requests."""
+STORE_RETRY_S: Final = 2.0
+
+
+class Head(NamedTuple):
+    """What is looked at of a request's header."""
+
+    key: str | None
+    length: int | None
+    content_type: bytes
+    idempotency_key: str | None
+
+
+class Answer(NamedTuple):
+    """A whole response."""
+
+    status: int
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    media_type: bytes = b"application/json"
+
+
+Endpoint: TypeAlias = Callable[[Principal, Head, bytes, Receive], Awaitable[Answer]]
+
+
+class Hot(NamedTuple):
+    """An endpoint that is called from here."""
+
+    call: Endpoint
+    limit: int
+    """Bytes of its body."""
+    json: bool
+
+
+class ClientGone(Exception):
+    """The client went away before it was answered."""
+
+
+class Front:
+    """ASGI application around another; see the module."""
+
+    def __init__(self, service: Service, app: ASGIApp, hot: Mapping[tuple[str, str], Hot]) -> None:
+        """``hot`` has the endpoints that are called from here, by method and path."""
+        self._service = service
+        self._app = app
+        self._hot = hot
+        self._limit = int(service.settings.payload.body)
+        self._active = 0
+        self._body_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        self._active += 1
+        try:
+            await self._serve(scope, receive, sending)
+        except ProblemError as problem:
+            await send_problem(problem, send)
+        except ClientGone:
+            pass
+        except StoreUnavailable as error:
+            if started:
+                raise
+            await send_problem(store_problem(error), send)
+        except Exception:
+            if started:
+                raise
+            log.exception("request failed", extra={"action": "request", "path": scope["path"]})
+            await send_problem(ProblemError("internal-error", "see the log of the service"), send)
+        finally:
+            self._active -= 1
+
+    async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
+            await self._app(scope, receive, send)
+            return
+        if self._active > ACTIVE:
+            raise ProblemError("overloaded", f"{ACTIVE} requests are under way; try again", retry_after_s=1.0)
+        head = read_head(scope["headers"])
+        principal = await self._authenticated(head)
+        hot = self._hot.get((scope["method"], path))
+        limit = self._limit if hot is None else hot.limit
+        if hot.json if hot is not None else head.length:
+            require_json(head)
+        body = await self._body(head, limit, receive)
+        self._body_bytes += len(body)
+        try:
+            if hot is not None:
+                await send_answer(await hot.call(principal, head, body, receive), send)
+            else:
+                scope["user"] = principal
+                await self._app(scope, _replaying(body, receive), send)
+        finally:
+            self._body_bytes -= len(body)
+
+    async def _authenticated(self, head: Head) -> Principal:
+        if head.key is None:
+            raise ProblemError("unauthenticated", "no API key was sent; use 'Authorization: Bearer KEY' or 'X-API-Key'")
+        principal = await self._service.identities.authenticate(head.key, now=self._service.clock())
+        if principal is None:
+            raise ProblemError("unauthenticated", "this API key is not valid (any more); make one, or check for typos")
+        return principal
+
+    async def _body(self, head: Head, limit: int, receive: Receive) -> bytes:
+        """The whole body. The connection's own deadline (see ``connections``) bounds how long it may take."""
+        if head.length is not None and head.length > limit:
+            raise _oversized(limit)
+        if self._body_bytes + (head.length or 0) > BODY_BYTES:
+            raise ProblemError("overloaded", "too many large requests at once; try again", retry_after_s=1.0)
+        message: Any = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            body: bytes = message["body"]
+            if len(body) > limit:
+                raise _oversized(limit)
+            return body
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                if message["type"] != "http.request":
+                    raise ClientGone
+                piece = message["body"]
+                size += len(piece)
+                self._body_bytes += len(piece)
+                if size > limit:
+                    raise _oversized(limit)
+                if self._body_bytes > BODY_BYTES:
+                    raise ProblemError("overloaded", "too many large requests at once; try again", retry_after_s=1.0)
+                pieces.append(piece)
+                if not message.get("more_body"):
+                    return b"".join(pieces)
+                message = await receive()
+        finally:
+            self._body_bytes -= size
+
+
+def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
+    """Pick what is looked at. Names are lower case, as ASGI has them."""
+    key: str | None = None
+    length: int | None = None
+    content_type = b""
+    idempotency: str | None = None
+    for name, value in headers:
+        if name == b"authorization":
+            if value[:7].lower() == b"bearer ":
+                key = value[7:].strip().decode("latin-1")
+        elif name == b"x-api-key":
+            if key is None:
+                key = value.decode("latin-1")
+        elif name == b"content-length":
+            length = int(value)  # the parser below has made sure that it is a number
+        elif name == b"content-type":
+            content_type = value
+        elif name == b"idempotency-key":
+            idempotency = value.decode("latin-1")
+    return Head(key, length, content_type, idempotency)
+
+
+def require_json(head: Head) -> None:
+    """Raise :class:`ProblemError` for a body that says it is something else."""
+    if head.content_type == b"application/json":
+        return
+    kind = head.content_type.partition(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise ProblemError("unsupported-media-type", "Content-Type: must be application/json", field="Content-Type")
+
+
+def store_problem(error: StoreError) -> ProblemError:
+    """The store failed: what the client is told. The text of the error stays in the log."""
+    log.warning("the store does not answer", extra={"action": "store", "why": str(error)})
+    return ProblemError("store-unavailable", "the store does not answer; try again", retry_after_s=STORE_RETRY_S)
+
+
+async def send_answer(answer: Answer, send: Send) -> None:
+    """Send a whole response."""
+    headers = [
+        (b"content-type", answer.media_type),
+        (b"content-length", b"%d" % len(answer.body)),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def send_problem(problem: ProblemError, send: Send) -> None:
+    """Send a problem."""
+    headers = [(name.encode(), value.encode()) for name, value in problem.headers().items()]
+    await send_answer(Answer(problem.status, problem.body(), headers, MEDIA_TYPE.encode()), send)
+
+
+def _oversized(limit: int) -> ProblemError:
+    return ProblemError("payload-too-large", f"the body has more than {limit} bytes; make it smaller, or send parts")
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that begins with a body that was read before."""
+    given = False
+
+    async def replay() -> Any:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

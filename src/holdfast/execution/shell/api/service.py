@@ -1,0 +1,151 @@
+"""What the endpoints share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from holdfast.execution.core.job import NewJob
+from holdfast.execution.core.ports import Accepted, Queue, QueueState, Refused
+from holdfast.execution.core.settings import ExecutionSettings
+from holdfast.execution.shell.api.batcher import Batcher
+from holdfast.execution.shell.api.bodies import Prices
+from holdfast.execution.shell.api.ids import JobIds
+from holdfast.execution.shell.api.metrics import Metrics
+from holdfast.execution.shell.api.problems import ProblemError
+from holdfast.execution.shell.api.submission import Intake, Language, SubmissionBody
+from holdfast.execution.shell.api.watching import Held
+from holdfast.identity import Principal, Scope
+from holdfast.store import StoreError
+
+log = logging.getLogger(__name__)
+
+STATE_AGE_S: Final = 0.5
+_REFUSALS: Final[Mapping[str, str]] = {
+    "tenant_backlog": "tenant-backlog",
+    "total_backlog": "total-backlog",
+    "daily_cpu": "daily-quota",
+    "submit_rate": "submit-rate",
+    "storage": "storage-short",
+    "idempotency_conflict": "idempotency-conflict",
+}
+
+
+class Wanted(NamedTuple):
+    """How many workers there should be, and why."""
+
+    workers: int
+    reason: str
+
+
+class Identities(Protocol):
+    """What is needed of the identity room."""
+
+    async def authenticate(self, text: str, *, now: float) -> Principal | None:
+        """Whom a key speaks for. Raises ``StoreUnavailable``."""
+        ...
+
+    async def audit(
+        self, tenant: str, *, actor: str, action: str, target: str, detail: Mapping[str, Any] | None = None, now: float
+    ) -> None:
+        """Write down what was done; returns once it is on disk."""
+        ...
+
+    async def audit_entries(
+        self, tenant: str, *, limit: int, before: int | None = None, action: str | None = None
+    ) -> list[Any]:
+        """Newest first."""
+        ...
+
+
+class Service:
+    """The queue and everything around it that an endpoint needs."""
+
+    def __init__(
+        self,
+        settings: ExecutionSettings,
+        *,
+        queue: Queue,
+        identities: Identities,
+        languages: Mapping[str, Language],
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` gives seconds since the epoch."""
+        self.settings = settings
+        self.queue = queue
+        self.identities = identities
+        self.languages = languages
+        self.clock = clock
+        self.prices = Prices(settings.cost_per_cpu_hour, settings.currency)
+        self.intake = Intake(settings, languages)
+        self.ids = JobIds(os.urandom)
+        self.metrics = Metrics()
+        self.batcher = Batcher(queue, clock=clock, on_group=self.metrics.group)
+        self.live: dict[str, str] = {}
+        """Language -> version, of the workers that are there; read anew every second."""
+        self.held = Held()
+        self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the process is about to end: whatever is held open ends now."""
+
+        self.wanted = Wanted(0, "nothing was measured yet")
+        self._state: tuple[float, QueueState] | None = None
+        self._reading = asyncio.Lock()
+
+    async def state(self) -> QueueState:
+        """The queue in figures, at most half a second old: many may ask, one asks the store."""
+        async with self._reading:
+            now = self.clock()
+            if self._state is None or not 0.0 <= now - self._state[0] < STATE_AGE_S:
+                self._state = now, await self.queue.state(now=now)
+            return self._state[1]
+
+    def stop(self) -> None:
+        """End what is held open."""
+        if not self.stopping.done():
+            self.stopping.set_result(None)
+
+    def new_job(self, body: SubmissionBody, principal: Principal, *, key: str | None, at: str = "") -> NewJob:
+        """The job that a submission asks for. Raises :class:`ProblemError`."""
+        now = self.clock()
+        return self.intake.job(body, id=self.ids.new(now), principal=principal, live=self.live, key=key, now=now, at=at)
+
+    async def accept(self, job: NewJob) -> Accepted:
+        """Queue a job. Raises :class:`ProblemError` when it is refused, ``StoreUnavailable``."""
+        outcome = await self.batcher.submit(job)
+        if isinstance(outcome, Refused):
+            self.metrics.submitted(outcome.reason)
+            raise refusal(outcome)
+        self.metrics.submitted("repeated" if outcome.repeated else "accepted")
+        return outcome
+
+    async def note(
+        self, principal: Principal, action: str, target: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write down what was done. It is done: a trail that cannot be written is our trouble, not the client's."""
+        try:
+            await self.identities.audit(
+                principal.tenant, actor=principal.key_id, action=action, target=target, detail=detail, now=self.clock()
+            )
+        except StoreError as error:
+            log.warning(
+                "the audit trail misses an entry", extra={"action": action, "target": target, "why": str(error)}
+            )
+
+
+def backlog_s(state: QueueState) -> float:
+    """Time that all queued work takes at the rate at which the queue drains; 0 when that is not known."""
+    return state.backlog_us / state.drain_us_per_s if state.drain_us_per_s > 0 else 0.0
+
+
+def require(principal: Principal, scope: Scope) -> None:
+    """Raise :class:`ProblemError` unless the key carries the scope."""
+    if scope not in principal.scopes:
+        raise ProblemError("forbidden", f"this key lacks the scope {scope.value!r}; use one that has it")
+
+
+def refusal(outcome: Refused) -> ProblemError:
+    """The problem that a refusal of the queue is answered with."""
+    return ProblemError(_REFUSALS[outcome.reason], outcome.detail, retry_after_s=outcome.retry_after_s)

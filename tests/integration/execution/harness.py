@@ -1,0 +1,142 @@
+"""The API over a fake queue on a real socket, and a client for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from holdfast.execution.core.settings import ExecutionSettings
+from holdfast.execution.shell.api.connections import Guard
+from holdfast.execution.shell.api.server import Server
+from holdfast.execution.shell.api.service import Service
+from holdfast.identity import ROLES, Principal
+from holdfast.store import StoreUnavailable
+from tests.integration.execution.fake_queue import FakeQueue
+from tests.integration.execution.languages import LANGUAGES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+KEYS = {
+    "ada": Principal(tenant="ada", key_id="k-ada", scopes=ROLES["admin"]),
+    "bob": Principal(tenant="bob", key_id="k-bob", scopes=ROLES["admin"]),
+    "viewer": Principal(tenant="ada", key_id="k-viewer", scopes=ROLES["viewer"]),
+    "worker": Principal(tenant="platform", key_id="k-worker", scopes=ROLES["worker"]),
+    "operator": Principal(tenant="platform", key_id="k-operator", scopes=ROLES["operator"]),
+}
+HELLO = {"language": "python", "source": "print('hello')"}
+
+
+@dataclass
+class Entry:
+    """Of the audit trail."""
+
+    seq: int
+    tenant: str
+    at: float
+    actor: str
+    action: str
+    target: str
+    detail: Mapping[str, Any]
+
+
+@dataclass
+class FakeIdentities:
+    """Keys are the names in :data:`KEYS`."""
+
+    trail: list[Entry] = field(default_factory=list)
+    broken: bool = False
+
+    async def authenticate(self, text: str, *, now: float) -> Principal | None:
+        if self.broken:
+            raise StoreUnavailable("the disk is on fire")
+        return KEYS.get(text)
+
+    async def audit(
+        self, tenant: str, *, actor: str, action: str, target: str, detail: Mapping[str, Any] | None = None, now: float
+    ) -> None:
+        self.trail.append(Entry(len(self.trail) + 1, tenant, now, actor, action, target, detail or {}))
+
+    async def audit_entries(
+        self, tenant: str, *, limit: int, before: int | None = None, action: str | None = None
+    ) -> list[Any]:
+        mine = [e for e in reversed(self.trail) if e.tenant == tenant and action in {None, e.action}]
+        return [e for e in mine if before is None or e.seq < before][:limit]
+
+
+@dataclass
+class Api:
+    """A service that answers."""
+
+    service: Service
+    queue: FakeQueue
+    identities: FakeIdentities
+    guard: Guard
+    server: Server
+    task: asyncio.Task[None]
+    session: aiohttp.ClientSession
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    async def ask(self, method: str, path: str, *, key: str | None = "ada", **kwargs: Any) -> Reply:
+        """One request; ``json=`` and ``data=`` as aiohttp has them."""
+        headers = dict(kwargs.pop("headers", {}))
+        if key is not None:
+            headers.setdefault("Authorization", f"Bearer {key}")
+        async with self.session.request(method, self.url + path, headers=headers, **kwargs) as answer:
+            return Reply(answer.status, answer.headers.copy(), await answer.read())
+
+    async def submitted(self, *, key: str = "ada", **fields: Any) -> str:
+        """The id of a new job."""
+        reply = await self.ask("POST", "/v1/jobs", key=key, json=HELLO | fields)
+        assert reply.status == 202, reply.body
+        return str(reply.json()["id"])
+
+
+@dataclass
+class Reply:
+    """An answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@asynccontextmanager
+async def running(
+    settings: ExecutionSettings | None = None, *, most: int = 5000, request_s: float = 20.0, stalled_s: float = 30.0
+) -> AsyncIterator[Api]:
+    """The API on a free port of loopback."""
+    queue, identities = FakeQueue(), FakeIdentities()
+    service = Service(
+        settings or ExecutionSettings(), queue=queue, identities=identities, languages=LANGUAGES, clock=time.time
+    )
+    sock = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    guard = Guard(most=most, request_s=request_s, stalled_s=stalled_s)
+    server = Server(service, sock, guard=guard)
+    host, port = sock.getsockname()
+    task = asyncio.create_task(server.run())
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=20)
+    ) as session:
+        try:
+            yield Api(service, queue, identities, guard, server, task, session, host, port)
+        finally:
+            server.stop(now=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
