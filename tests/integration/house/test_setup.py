@@ -28,7 +28,7 @@ SUDO = """#!/bin/sh
 [ -n "${FAKE_SUDO:-}" ] || exit 1
 case "$*" in *apt-get*) shift; "$@" ;; esac
 """
-APT = '#!/bin/sh\necho "apt-get $*" >>"$CALLS"\ntouch "$CALLS.apt"\n'
+APT = '#!/bin/sh\necho "apt-get $*" >>"$CALLS"\ntouch "$CALLS.apt"\n[ -z "${FAKE_NO_PACKAGES:-}" ]\n'
 
 
 class Machine:
@@ -46,6 +46,7 @@ class Machine:
         for name, text in {**pythons, "id": ID, "sudo": SUDO, "apt-get": APT}.items():
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
+        self.edit('sandbox_tools="bwrap:bubblewrap libseccomp.so.2:libseccomp2"', 'sandbox_tools=""')
         self.environment = {"PATH": f"{programs}:{os.defpath}", "CALLS": str(self.calls_file), "FAKE_UID": "1000"}
 
     def start(self, profile: str, **environment: str) -> subprocess.Popen[str]:
@@ -66,10 +67,16 @@ class Machine:
         return process.returncode, output.splitlines()
 
     def want_tool(self, name: str) -> None:
+        self.edit('test_tools="', f'test_tools="{name} ')
+
+    def want_sandbox(self, *tools: str) -> None:
+        self.edit('sandbox_tools="', f'sandbox_tools="{" ".join(tools)}')
+
+    def edit(self, old: str, new: str) -> None:
         script = self.checkout / "scripts" / "setup"
         text = script.read_text()
-        assert 'test_tools="' in text
-        script.write_text(text.replace('test_tools="', f'test_tools="{name} ', 1))
+        assert old in text
+        script.write_text(text.replace(old, new, 1))
 
     @property
     def calls(self) -> list[str]:
@@ -182,6 +189,45 @@ def test_running_the_platform_needs_no_program_of_the_tests(machine: Machine) ->
     code, lines = machine.setup("runtime", CI="true")
     assert code == 0
     assert not any("no-such-program" in line for line in lines)
+
+
+def test_a_package_may_have_another_name_than_its_program_or_library(machine: Machine) -> None:
+    machine.want_tool("no-such-program:program-package no-such.so.9:library-package libc.so.6:there-already")
+    machine.setup("dev", FAKE_SUDO="yes")
+    (call,) = [call for call in machine.calls if call.startswith("apt-get")]
+    assert call.split("--no-install-recommends ")[1].split()[:2] == ["program-package", "library-package"]
+    assert "there-already" not in call
+
+
+def test_the_platform_gets_its_sandbox_where_no_password_is_needed(machine: Machine) -> None:
+    machine.want_sandbox("no-such-sandbox:sandbox-package")
+    code, lines = machine.setup("runtime", FAKE_SUDO="yes")
+    assert code == 0
+    assert any("install --no-install-recommends sandbox-package" in call for call in machine.calls)
+    assert not any("running code needs" in line for line in lines)
+
+
+@pytest.mark.parametrize("trouble", [{}, {"FAKE_SUDO": "yes", "FAKE_NO_PACKAGES": "yes"}])
+def test_without_its_sandbox_the_platform_is_set_up_all_the_same(machine: Machine, trouble: dict[str, str]) -> None:
+    machine.want_sandbox("no-such-sandbox:sandbox-package")
+    code, lines = machine.setup("runtime", **trouble)
+    assert code == 0
+    assert any("to run code: sudo apt-get install sandbox-package" in line for line in lines)
+    assert lines[-1].startswith("setup: ready")
+
+
+def test_in_ci_a_missing_sandbox_is_a_failure(machine: Machine) -> None:
+    machine.want_sandbox("no-such-sandbox:sandbox-package")
+    code, lines = machine.setup("dev", CI="true")
+    assert code == 1
+    assert "run: sudo apt-get install sandbox-package" in lines[-1]
+
+
+def test_a_package_that_apt_cannot_install_is_named_with_the_command_to_run(machine: Machine) -> None:
+    machine.want_tool("no-such-program")
+    code, lines = machine.setup("dev", FAKE_SUDO="yes", FAKE_NO_PACKAGES="yes")
+    assert code == 1
+    assert "run: apt-get update && apt-get install no-such-program" in lines[-1]
 
 
 def test_a_failed_download_shows_what_pip_said_and_ends_with_the_reason(machine: Machine) -> None:
