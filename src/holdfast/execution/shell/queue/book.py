@@ -200,14 +200,14 @@ class Book:
         _many(
             self.tx,
             sql.STORE_ESTIMATE,
-            [(*kind, figures.mean_us, figures.deviation_us) for kind, figures in sorted(changed.items())],
+            [(*kind, figures.mean_us, figures.high_us) for kind, figures in sorted(changed.items())],
         )
 
 
 def estimates(tx: Tx, tenants: Iterable[str]) -> dict[tuple[str, str], Estimate]:
     """By tenant and language; :data:`EVERYBODY` is among them."""
     rows = tx.all(sql.of(tx.dialect, sql.ESTIMATES), sql.several(tx.dialect, {EVERYBODY, *tenants}))
-    return {(row[0], row[1]): Estimate(mean_us=row[2], deviation_us=row[3]) for row in rows}
+    return {(row[0], row[1]): Estimate(mean_us=row[2], high_us=row[3]) for row in rows}
 
 
 def _many(tx: Tx, statement: str, rows: list[Any]) -> None:

@@ -110,7 +110,7 @@ VERSIONS: Final = (
             tenant TEXT NOT NULL,
             language TEXT NOT NULL,
             mean_us {float} NOT NULL,
-            deviation_us {float} NOT NULL,
+            high_us {float} NOT NULL,
             PRIMARY KEY (tenant, language)
         )""",
         # A name may stand here with several epochs; all but the newest are superseded and get nothing.

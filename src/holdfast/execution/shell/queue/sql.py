@@ -160,10 +160,10 @@ ADD_DRAIN = """
 DRAINED = "SELECT COALESCE(SUM(cpu_us), 0), COALESCE(SUM(busy_us), 0) FROM queue_drain WHERE span > ?"
 FORGET_DRAIN = "DELETE FROM queue_drain WHERE span <= ?"
 
-ESTIMATES = "SELECT tenant, language, mean_us, deviation_us FROM queue_estimates WHERE tenant {among}"
+ESTIMATES = "SELECT tenant, language, mean_us, high_us FROM queue_estimates WHERE tenant {among}"
 STORE_ESTIMATE = """
-    INSERT INTO queue_estimates (tenant, language, mean_us, deviation_us) VALUES (?, ?, ?, ?)
-    ON CONFLICT (tenant, language) DO UPDATE SET mean_us = excluded.mean_us, deviation_us = excluded.deviation_us"""
+    INSERT INTO queue_estimates (tenant, language, mean_us, high_us) VALUES (?, ?, ?, ?)
+    ON CONFLICT (tenant, language) DO UPDATE SET mean_us = excluded.mean_us, high_us = excluded.high_us"""
 
 ADD_COST = """
     INSERT INTO queue_costs (day, tenant, language, jobs, cpu_us) VALUES (?, ?, ?, ?, ?)
