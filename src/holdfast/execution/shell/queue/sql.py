@@ -231,7 +231,7 @@ STORE_CALLBACK = """
     ON CONFLICT (job) DO UPDATE SET state = 'pending', attempts = 0, due = excluded.due, last_error = NULL"""
 CALLBACKS_DUE = """
     SELECT job, tenant, url, attempts FROM queue_callbacks
-    WHERE state = 'pending' AND due <= ? ORDER BY due LIMIT ? {take}"""
+    WHERE state = 'pending' AND due <= ? AND NOT (tenant {among}) ORDER BY due LIMIT ? {take}"""
 NEXT_CALLBACK = "SELECT MIN(due) FROM queue_callbacks WHERE state = 'pending'"
 LEASE_CALLBACK = "UPDATE queue_callbacks SET due = ?, attempts = ? WHERE job = ?"
 CALLBACK_DELIVERED = """
