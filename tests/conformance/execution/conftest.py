@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance.execution.world import World
+from tests.conformance.execution.world import World, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,7 +17,5 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def world(database: Database) -> AsyncIterator[World]:
     """An open queue with the default settings."""
-    made = World(database)
-    await made.queue.open(made.now)
-    yield made
-    await made.queue.close()
+    async with opened(World(database)) as made:
+        yield made

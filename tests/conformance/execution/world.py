@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from holdfast.execution.core.settings import ExecutionSettings
 from holdfast.execution.shell.queue import JobQueue
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from holdfast.execution.core.job import Claim
     from holdfast.execution.core.ports import JobView
     from holdfast.store import Database
@@ -85,3 +88,12 @@ class World:
 
 def lease(claim: Claim) -> Lease:
     return Lease(id=claim.id, token=claim.token)
+
+
+@asynccontextmanager
+async def opened(world: World) -> AsyncIterator[World]:
+    await world.queue.open(world.now)
+    try:
+        yield world
+    finally:
+        await world.queue.close()

@@ -170,6 +170,9 @@ class QueueState:
     drain_us_per_s: float
     """Measured over the last minute; the slots' capacity while nothing was measured."""
     per_tenant: Mapping[str, TenantBacklog] = field(default_factory=dict)
+    """Tenants with queued or running jobs."""
+    unrunnable: Mapping[str, int] = field(default_factory=dict)
+    """Language -> queued jobs, of languages that no live worker has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

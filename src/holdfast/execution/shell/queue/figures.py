@@ -77,6 +77,7 @@ def state(tx: Tx, *, settings: ExecutionSettings, now: float) -> QueueState:
     workers, slots = live_slots(tx, settings, now)
     used = used_today(tx, all_backlogs, now)
     oldest = tx.one(sql.OLDEST)
+    known = languages(tx, settings=settings, now=now)
     return QueueState(
         queued=sum(one.queued for one in all_backlogs.values()),
         running=sum(one.running for one in all_backlogs.values()),
@@ -90,6 +91,9 @@ def state(tx: Tx, *, settings: ExecutionSettings, now: float) -> QueueState:
                 queued=one.queued, running=one.running, backlog_us=one.backlog_us, used_today_us=used.get(tenant, 0)
             )
             for tenant, one in all_backlogs.items()
+        },
+        unrunnable={
+            language: int(queued) for language, queued in tx.all(sql.QUEUED_BY_LANGUAGE) if language not in known
         },
     )
 

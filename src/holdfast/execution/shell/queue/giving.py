@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from holdfast.execution.core.job import Claim
+from holdfast.execution.core.job import Claim, Status
 from holdfast.execution.core.ports import Given, Lease
 from holdfast.execution.core.scheduler import Candidate, Schedule, TenantQueue, schedule
 from holdfast.execution.shell.queue import figures, sql, transitions
@@ -34,14 +34,15 @@ def give(tx: Tx, *, presence: Presence, settings: ExecutionSettings, rng: Random
             turn = tx.one(sql.of(tx.dialect, sql.LOCK_TURN))
     book = Book(tx, settings, now)
     held = {row[0]: Record(*row) for row in tx.all(sql.of(tx.dialect, sql.LOCK_HELD), presence.worker)}
-    for job in list(held.values()):
+    for job in held.values():
         if job.epoch != presence.epoch:
-            transitions.fail(book, held.pop(job.id), f"the worker {presence.worker} was started anew", rng)
+            transitions.fail(book, job, f"the worker {presence.worker} was started anew", rng)
     lost = renew(book, presence.worker, presence.held, held)
     claims: tuple[Claim, ...] = ()
     if turn is not None:
         # What the worker holds by our books takes slots too: it may not have heard of a claim yet.
-        claims = _claim(book, presence, min(room, presence.slots - len(held)), turn=turn[0])
+        taken = sum(job.status == Status.RUNNING for job in held.values())
+        claims = _claim(book, presence, min(room, presence.slots - taken), turn=turn[0])
     book.write()
     return Given(claims=claims, kill=to_kill(held.values(), now), lost=lost)
 
@@ -64,7 +65,7 @@ def to_kill(held: Iterable[Record], now: float) -> tuple[Lease, ...]:
     return tuple(
         Lease(id=job.id, token=job.token)
         for job in held
-        if job.stop is not None or (job.deadline is not None and job.deadline <= now)
+        if job.status == Status.RUNNING and (job.stop is not None or (job.deadline is not None and job.deadline <= now))
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from holdfast.execution.core.job import Status
 from holdfast.execution.core.ports import Finish, Given, Lease
 from holdfast.execution.shell.queue import sql, transitions
 from holdfast.execution.shell.queue.book import Book
@@ -61,8 +60,7 @@ def report(
     if not book.work and (finished or returned) and tx.one(sql.ANY_QUEUED) is not None:
         book.work = True  # what was over a cap may start now, maybe on another worker
     book.write()
-    kill = to_kill((job for job in running.values() if job.status == Status.RUNNING), now)
-    return Given(kill=kill, lost=tuple(dict.fromkeys(lost)))
+    return Given(kill=to_kill(running.values(), now), lost=tuple(dict.fromkeys(lost)))
 
 
 def _take_output(book: Book, job: Record, piece: OutputPiece) -> None:

@@ -114,6 +114,8 @@ SET_TURN = "UPDATE queue_turn SET turn = ? WHERE one = 1"
 
 BACKLOG_BY_TENANT = """
     SELECT tenant, SUM(queued), SUM(backlog_us) FROM queue_lanes WHERE queued > 0 GROUP BY tenant"""
+QUEUED_BY_LANGUAGE = """
+    SELECT language, SUM(queued) FROM queue_lanes WHERE queued > 0 GROUP BY language ORDER BY language"""
 ANY_QUEUED = "SELECT 1 FROM queue_lanes WHERE queued > 0 LIMIT 1"
 CONTENDERS = """
     SELECT tenant, deficit_us, turn, fresh, running, idle_s FROM queue_tenants

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from typing import TYPE_CHECKING
 
 from holdfast.execution.core.admission import Load, admit
@@ -50,6 +52,9 @@ class Admission:
         self._drain = figures.drain(tx, slots, now)
         self._used = figures.used_today(tx, tenants, now) if settings.admission.daily_cpu else {}
         self._total_us = sum(one.backlog_us for one in self.backlogs.values())
+        self._at_first = {tenant: one.queued for tenant, one in self.backlogs.items()}
+        self._lengths = sorted(self._at_first.values())
+        self._in_shorter = [0, *itertools.accumulate(self._lengths)]
         self._weights = sum(map(self._weight, self.backlogs))
 
     def admit(self, tenant: str, cost_us: int) -> Refused | None:
@@ -80,9 +85,14 @@ class Admission:
         return None
 
     def before(self, tenant: str) -> int:
-        """Jobs that probably start before the tenant's last one: its own, and as many of each other tenant."""
+        """Jobs that probably start before the tenant's last one: its own, and as many of each other tenant.
+
+        With the others as they were at first; else a batch of many tenants would go over all of them for each job.
+        """
         own = self.backlogs[tenant].queued if tenant in self.backlogs else 0
-        return sum(min(one.queued, own) for one in self.backlogs.values()) - min(own, 1)
+        shorter = bisect.bisect_left(self._lengths, own)
+        others = self._in_shorter[shorter] + own * (len(self._lengths) - shorter)
+        return max(0, own - 1) + others - min(self._at_first.get(tenant, 0), own)
 
     def _weight(self, tenant: str) -> float:
         return self._settings.fairness.weights.get(tenant, 1.0)
