@@ -74,11 +74,14 @@ class World:
             worker, held=held, output=output, finished=finished, returned=returned, now=self.now
         )
 
-    async def finish(
-        self, claim: Claim, worker: str = "w", verdict: Verdict = Verdict.OK, cpu_ms: float = 100.0, **fields: Any
-    ) -> Given:
-        result = Result(verdict=verdict, cpu_ms=cpu_ms, **fields)
-        return await self.report(worker, finished=(Finish(id=claim.id, token=claim.token, result=result),))
+    def finished(self, claim: Claim, verdict: Verdict = Verdict.OK, cpu_ms: float = 100.0, **fields: Any) -> Finish:
+        return Finish(id=claim.id, token=claim.token, result=Result(verdict=verdict, cpu_ms=cpu_ms, **fields))
+
+    async def finish(self, claim: Claim, worker: str = "w", **fields: Any) -> Given:
+        return await self.report(worker, finished=(self.finished(claim, **fields),))
+
+    def returned(self, claim: Claim, reason: str = "no disk", *, counts: bool = True) -> Returned:
+        return Returned(id=claim.id, token=claim.token, reason=reason, counts=counts)
 
     async def view(self, id: str, tenant: str = "t") -> JobView:
         found = await self.queue.job(tenant, id)
