@@ -9,6 +9,7 @@ import socket
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -124,7 +125,12 @@ async def running(
     """The API on a free port of loopback."""
     queue, identities = FakeQueue(), FakeIdentities()
     service = Service(
-        settings or ExecutionSettings(), queue=queue, identities=identities, languages=LANGUAGES, clock=time.time
+        settings or ExecutionSettings(),
+        queue=queue,
+        identities=identities,
+        languages=LANGUAGES,
+        clock=time.time,
+        rng=Random(1),
     )
     sock = socket.create_server(("127.0.0.1", 0), backlog=4096)
     guard = Guard(most=most, request_s=request_s, stalled_s=stalled_s)

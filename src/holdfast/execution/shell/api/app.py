@@ -78,9 +78,11 @@ def application(service: Service) -> Front:
         logging_config=None,
     )
     hot = {
-        ("POST", "/v1/jobs"): Hot(jobs.Submit(service), int(service.settings.payload.body), json=True),
-        ("POST", "/internal/v1/sync"): Hot(SyncEndpoint(service), SYNC_BYTES, json=False),
-        ("POST", "/internal/v1/report"): Hot(ReportEndpoint(service), REPORT_BYTES, json=False),
+        ("POST", "/v1/jobs"): Hot(
+            jobs.Submit(service), int(service.settings.payload.body), json=True, rate=service.rates.submission
+        ),
+        ("POST", "/internal/v1/sync"): Hot(SyncEndpoint(service), SYNC_BYTES, json=False, rate=None),
+        ("POST", "/internal/v1/report"): Hot(ReportEndpoint(service), REPORT_BYTES, json=False, rate=None),
     }
     return Front(service, cast("ASGIApp", app), hot)
 

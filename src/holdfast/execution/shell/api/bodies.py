@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from holdfast.execution.core import text
 from holdfast.execution.core.job import Compiled, Result, Status, Verdict
 from holdfast.execution.core.ports import Accepted, JobView
 
@@ -138,11 +139,11 @@ def timestamp(at: float | None) -> str | None:
     return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def output(data: bytes, encoding: Encoding) -> str:
+def output(data: bytes, encoding: Encoding, *, truncated: bool) -> str:
     """Output as it goes into JSON."""
     if encoding == "base64":
         return base64.b64encode(data).decode("ascii")
-    return data.decode("utf-8", "replace")
+    return text.decode(data, truncated=truncated)
 
 
 def links(id: str) -> Links:
@@ -170,8 +171,8 @@ def job_body(job: JobView, prices: Prices, encoding: Encoding) -> JobBody:
         exit_code=shown.exit_code,
         signal=shown.signal,
         message=shown.message or None,
-        stdout=None if gone else output(shown.stdout, encoding),
-        stderr=None if gone else output(shown.stderr, encoding),
+        stdout=None if gone else output(shown.stdout, encoding, truncated=shown.stdout_truncated),
+        stderr=None if gone else output(shown.stderr, encoding, truncated=shown.stderr_truncated),
         encoding=encoding,
         stdout_truncated=shown.stdout_truncated,
         stderr_truncated=shown.stderr_truncated,
@@ -187,7 +188,7 @@ def _common(job: JobView, prices: Prices) -> Mapping[str, Any]:
     return {
         "id": job.id,
         "status": job.status,
-        "verdict": None if job.result is None else job.result.verdict,
+        "verdict": job.verdict,
         "language": job.language,
         "priority": job.priority,
         "attempts": job.attempts,
@@ -211,8 +212,8 @@ def _compile(compiled: Compiled, encoding: Encoding) -> CompileBody:
     return CompileBody(
         exit_code=compiled.exit_code,
         signal=compiled.signal,
-        stdout=output(compiled.stdout, encoding),
-        stderr=output(compiled.stderr, encoding),
+        stdout=output(compiled.stdout, encoding, truncated=compiled.truncated),
+        stderr=output(compiled.stderr, encoding, truncated=compiled.truncated),
         truncated=compiled.truncated,
         cpu_ms=compiled.cpu_ms,
         wall_ms=compiled.wall_ms,

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import base64
-import codecs
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
@@ -24,6 +23,7 @@ from litestar.response import Stream
 
 from holdfast.execution.core.job import TERMINAL
 from holdfast.execution.core.ports import Event, JobView
+from holdfast.execution.core.text import Decoder
 from holdfast.execution.shell.api.bodies import Encoding as Enc
 from holdfast.execution.shell.api.bodies import timestamp
 from holdfast.execution.shell.api.jobs import Asking, Encoding, Svc, found
@@ -122,7 +122,7 @@ class Frames:
         """Events up to ``after`` are only decoded."""
         self._encoding = encoding
         self._after = after
-        self._decoders = {name: _decoder() for name in _OUTPUT}
+        self._decoders = {name: Decoder() for name in _OUTPUT}
         self.silent = True
         """Nothing has come yet."""
 
@@ -139,18 +139,13 @@ class Frames:
         if event.kind not in _OUTPUT:
             if event.kind in _NEW_RUN:
                 for name, decoder in self._decoders.items():
-                    if rest := decoder.decode(b"", final=True):
+                    if rest := decoder.finish():
                         yield _frame(None, name, {"at": at, "text": rest})
-                    decoder.reset()
             yield _frame(event.seq, event.kind, {"at": at, **_fields(event.data)})
         elif self._encoding == "base64":
             yield _frame(event.seq, event.kind, {"at": at, "base64": base64.b64encode(event.data).decode("ascii")})
-        elif text := self._decoders[event.kind].decode(event.data):
+        elif text := self._decoders[event.kind].feed(event.data):
             yield _frame(event.seq, event.kind, {"at": at, "text": text})
-
-
-def _decoder() -> codecs.IncrementalDecoder:
-    return codecs.getincrementaldecoder("utf-8")("replace")
 
 
 def _fields(data: bytes) -> dict[str, Any]:

@@ -61,6 +61,8 @@ class Hot(NamedTuple):
     limit: int
     """Bytes of its body."""
     json: bool
+    rate: Callable[[str], None] | None
+    """Counts it for a tenant, before the body is read."""
 
 
 class ClientGone(Exception):
@@ -120,6 +122,9 @@ class Front:
         head = read_head(scope["headers"])
         principal = await self._authenticated(head)
         hot = self._hot.get((scope["method"], path))
+        rate = self._service.rates.request if hot is None else hot.rate
+        if rate is not None:
+            rate(principal.tenant)
         limit = self._limit if hot is None else hot.limit
         if hot.json if hot is not None else head.length:
             require_json(head)

@@ -91,6 +91,7 @@ async def submit_batch(
         text = f"jobs: has {len(data.jobs)} entries; 1 to {BATCH} are accepted, so send several batches"
         raise ProblemError("invalid-request", text, field="jobs")
     jobs = [service.new_job(each, request.user, key=None, at=f"jobs[{index}].") for index, each in enumerate(data.jobs)]
+    service.rates.submission(request.user.tenant, len(jobs))
     if idempotency_key is not None:
         jobs = _keyed(jobs, data, idempotency_key)
     outcomes = await service.queue.submit(jobs, now=service.clock(), together=True)

@@ -7,15 +7,14 @@ import functools
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import uvicorn
 
 from holdfast.execution.shell.api.app import application
 from holdfast.execution.shell.api.connections import IDLE_S, Guard, GuardedProtocol
+from holdfast.execution.shell.api.listening import BACKLOG
 from holdfast.execution.shell.api.service import Service
-
-_BACKLOG: Final = 4096
 
 
 class Server:
@@ -36,7 +35,7 @@ class Server:
                 log_level="warning",
                 server_header=False,
                 proxy_headers=False,
-                backlog=_BACKLOG,
+                backlog=BACKLOG,
                 timeout_keep_alive=IDLE_S,
                 timeout_graceful_shutdown=max(1, round(service.settings.drain_timeout)),
             )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any, Final, NamedTuple, Protocol
 
 from holdfast.execution.core.job import NewJob
@@ -16,6 +17,7 @@ from holdfast.execution.shell.api.bodies import Prices
 from holdfast.execution.shell.api.ids import JobIds
 from holdfast.execution.shell.api.metrics import Metrics
 from holdfast.execution.shell.api.problems import ProblemError
+from holdfast.execution.shell.api.rates import Rates
 from holdfast.execution.shell.api.submission import Intake, Language, SubmissionBody
 from holdfast.execution.shell.api.watching import Held
 from holdfast.identity import Principal, Scope
@@ -72,13 +74,16 @@ class Service:
         identities: Identities,
         languages: Mapping[str, Language],
         clock: Callable[[], float],
+        rng: Random,
     ) -> None:
         """``clock`` gives seconds since the epoch."""
+        loop = asyncio.get_running_loop()
         self.settings = settings
         self.queue = queue
         self.identities = identities
         self.languages = languages
         self.clock = clock
+        self.rates = Rates(settings.admission, monotonic=loop.time, rng=rng)
         self.prices = Prices(settings.cost_per_cpu_hour, settings.currency)
         self.intake = Intake(settings, languages)
         self.ids = JobIds(os.urandom)
@@ -87,7 +92,7 @@ class Service:
         self.live: dict[str, str] = {}
         """Language -> version, of the workers that are there; read anew every second."""
         self.held = Held()
-        self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.stopping: asyncio.Future[None] = loop.create_future()
         """Done when the process is about to end: whatever is held open ends now."""
 
         self.wanted = Wanted(0, "nothing was measured yet")
@@ -101,6 +106,9 @@ class Service:
             if self._state is None or not 0.0 <= now - self._state[0] < STATE_AGE_S:
                 self._state = now, await self.queue.state(now=now)
             return self._state[1]
+
+    def scale(self, state: QueueState) -> None:
+        """Decide anew how many workers there should be."""
 
     def stop(self) -> None:
         """End what is held open."""
