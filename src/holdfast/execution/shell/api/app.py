@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final, cast
 
+import msgspec
 from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -15,6 +16,7 @@ from litestar.types import ASGIApp
 
 from holdfast import __version__
 from holdfast.execution.shell.api import events, jobs, operations
+from holdfast.execution.shell.api.document import document
 from holdfast.execution.shell.api.front import Front, Hot, store_problem
 from holdfast.execution.shell.api.problems import MEDIA_TYPE, Problem, ProblemError
 from holdfast.execution.shell.api.service import Service
@@ -64,8 +66,8 @@ def application(service: Service) -> Front:
             title="Holdfast execution",
             version=__version__,
             description=_DESCRIPTION,
-            # The document alone: the usual viewers fetch their scripts from elsewhere.
-            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+            use_handler_docstrings=True,
+            render_plugins=[JsonRenderPlugin(path="/")],  # one is required; the front answers before it is asked
             security=[{"bearer": []}, {"header": []}],
             components=Components(
                 security_schemes={
@@ -84,7 +86,8 @@ def application(service: Service) -> Front:
         ("POST", "/internal/v1/sync"): Hot(SyncEndpoint(service), SYNC_BYTES, json=False, rate=None),
         ("POST", "/internal/v1/report"): Hot(ReportEndpoint(service), REPORT_BYTES, json=False, rate=None),
     }
-    return Front(service, cast("ASGIApp", app), hot)
+    schema = msgspec.json.encode(document(app.openapi_schema.to_schema()))
+    return Front(service, cast("ASGIApp", app), hot, schema)
 
 
 def _response(problem: ProblemError) -> Response[Problem]:

@@ -26,7 +26,7 @@ REQUEST_S: Final = 20.0
 STALLED_S: Final = 30.0
 IDLE_S: Final = 75
 """Between two requests; longer than the pools of usual clients and proxies keep a connection, so that they close it."""
-MOST: Final = 20_000
+MOST: Final = 16_000
 """Connections, each some 5 kB here and as much in the kernel."""
 _RESERVE: Final = 256
 """Descriptors for everything that is not a connection: the store, logs, callbacks."""

@@ -25,7 +25,8 @@ from holdfast.store import StoreError, StoreUnavailable
 log = logging.getLogger(__name__)
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
-OPEN_PREFIXES: Final = ("/schema", "/problems/")
+OPEN_PREFIX: Final = "/problems/"
+SCHEMA_PATHS: Final = frozenset({"/schema", "/schema/", "/schema/openapi.json"})
 ACTIVE: Final = 4096
 """Requests at a time, held ones (streams, polls) included; each costs some 10 kB."""
 BODY_BYTES: Final = 256 * 2**20
@@ -72,8 +73,12 @@ class ClientGone(Exception):
 class Front:
     """ASGI application around another; see the module."""
 
-    def __init__(self, service: Service, app: ASGIApp, hot: Mapping[tuple[str, str], Hot]) -> None:
-        """``hot`` has the endpoints that are called from here, by method and path."""
+    def __init__(self, service: Service, app: ASGIApp, hot: Mapping[tuple[str, str], Hot], schema: bytes) -> None:
+        """``hot`` has the endpoints that are called from here, by method and path; ``schema`` is the OpenAPI document.
+
+        The document alone: the usual viewers fetch their scripts from elsewhere.
+        """
+        self._schema = Answer(200, schema)
         self._service = service
         self._app = app
         self._hot = hot
@@ -114,7 +119,10 @@ class Front:
 
     async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
+        if path in SCHEMA_PATHS and scope["method"] == "GET":
+            await send_answer(self._schema, send)
+            return
+        if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
             await self._app(scope, receive, send)
             return
         if self._active > ACTIVE:

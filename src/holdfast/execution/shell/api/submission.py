@@ -36,6 +36,10 @@ _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
+def _empty_object() -> msgspec.Raw:
+    return msgspec.Raw(b"{}")
+
+
 class FileBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A file for the work directory: text in ``content``, or any bytes in ``content_base64``."""
 
@@ -70,7 +74,7 @@ class SubmissionBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, o
     deadline: str | None = None
     """RFC 3339 with an offset, or a duration from now: ``"10m"``. A job that was not started by then is not run."""
     callback_url: str | None = None
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+    metadata: msgspec.Raw = msgspec.field(default_factory=_empty_object)
     """A JSON object, given back as it came."""
 
 

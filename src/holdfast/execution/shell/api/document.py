@@ -1,0 +1,152 @@
+"""The OpenAPI document: what the framework derives from the routes, and what it cannot know.
+
+It knows paths, parameters and bodies. Added here: problems by status with all their types,
+examples, and the workers' two endpoints, which are no routes of the framework.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from holdfast.execution.shell.api.problems import MEDIA_TYPE, TYPES
+
+_EVERYWHERE: Final = ("malformed-request", "unauthenticated", "forbidden", "request-rate", "store-unavailable")
+_ALWAYS: Final = ("overloaded", "internal-error", "method-not-allowed")
+_SUBMIT: Final = (
+    "payload-too-large",
+    "unsupported-media-type",
+    "invalid-request",
+    "unknown-language",
+    "runtime-unavailable",
+    "idempotency-conflict",
+    "submit-rate",
+    "tenant-backlog",
+    "daily-quota",
+    "total-backlog",
+    "storage-short",
+)
+_OWN: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("post", "/v1/jobs"): _SUBMIT,
+    ("post", "/v1/batches"): _SUBMIT,
+    ("get", "/v1/jobs"): ("invalid-request",),
+    ("get", "/v1/jobs/{id}"): ("not-found", "invalid-request", "too-many-streams"),
+    ("delete", "/v1/jobs/{id}"): ("not-found",),
+    ("get", "/v1/jobs/{id}/events"): ("not-found", "invalid-request", "too-many-streams"),
+    ("get", "/v1/costs"): ("invalid-request",),
+    ("get", "/v1/audit"): ("invalid-request",),
+    ("get", "/v1/dead-letters"): ("invalid-request",),
+    ("post", "/v1/dead-letters/replay"): (
+        "payload-too-large",
+        "unsupported-media-type",
+        "invalid-request",
+        "tenant-backlog",
+        "daily-quota",
+        "total-backlog",
+        "storage-short",
+    ),
+    ("post", "/internal/v1/sync"): ("payload-too-large", "invalid-request"),
+    ("post", "/internal/v1/report"): ("payload-too-large", "invalid-request"),
+    ("get", "/problems/{name}"): ("not-found",),
+    ("get", "/readyz"): ("store-unavailable", "shutting-down"),
+}
+_OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics", "/problems/{name}"})
+_JOB: Final = {"language": "python", "source": "print(input()[::-1])", "stdin": "tsafdloh", "limits": {"wall": "2s"}}
+_EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "/v1/jobs": {
+        "one source": {"value": _JOB},
+        "several files": {
+            "value": {
+                "language": "python",
+                "files": [
+                    {"path": "main.py", "content": "import greet\ngreet.hello()"},
+                    {"path": "greet.py", "content": "def hello():\n    print('hello')"},
+                ],
+                "entry": "main.py",
+                "deadline": "10m",
+                "metadata": {"exercise": 7},
+            }
+        },
+    },
+    "/v1/batches": {"two jobs": {"value": {"jobs": [_JOB, {**_JOB, "stdin": "sevael"}]}}},
+    "/v1/dead-letters/replay": {
+        "by filter": {"value": {"language": "python"}},
+        "all": {"value": {"all": True}},
+    },
+}
+_PROBLEM: Final = {
+    "type": "object",
+    "description": "Problem details (RFC 9457).",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "enum": [kind.uri for kind in TYPES.values()]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong and what to do, for people."},
+        "field": {"type": "string", "description": "Path of the value that was refused, like `files[2].path`."},
+        "retry_after_s": {"type": "number", "description": "As the header Retry-After, but not rounded up."},
+    },
+}
+
+
+def document(derived: dict[str, Any]) -> dict[str, Any]:
+    """The framework's document, completed."""
+    paths = {**derived["paths"], **_workers()}
+    for path, item in paths.items():
+        for method, operation in item.items():
+            _complete(method, path, operation)
+    components = derived["components"]
+    components["schemas"]["Problem"] = _PROBLEM
+    return {**derived, "paths": dict(sorted(paths.items())), "components": components}
+
+
+def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
+    operation.pop("deprecated", None)
+    responses = operation["responses"]
+    responses.pop("400", None)  # the framework's own form of errors, which nobody ever sees
+    everywhere = () if path in _OPEN else _EVERYWHERE
+    responses |= _problems((*everywhere, *_ALWAYS, *_OWN.get((method, path), ())))
+    if path == "/v1/jobs/{id}/events":
+        responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+        responses["204"] = {"description": "Nothing comes after Last-Event-ID: the job has ended."}
+    if path in _EXAMPLES and "requestBody" in operation:
+        operation["requestBody"]["content"]["application/json"]["examples"] = _EXAMPLES[path]
+
+
+def _problems(names: Iterable[str]) -> dict[str, Any]:
+    by_status: dict[int, list[str]] = defaultdict(list)
+    for name in names:
+        by_status[TYPES[name].status].append(name)
+    return {
+        str(status): {
+            "description": "; ".join(f"`{TYPES[name].uri}`: {TYPES[name].title.lower()}" for name in found),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            **({"headers": _RETRY_AFTER} if status in {429, 503} else {}),
+        }
+        for status, found in sorted(by_status.items())
+    }
+
+
+_RETRY_AFTER: Final = {
+    "Retry-After": {"description": "Seconds until it is worth trying again.", "schema": {"type": "integer"}}
+}
+
+
+def _workers() -> dict[str, Any]:
+    message = {"application/msgpack": {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        f"/internal/v1/{name}": {
+            "post": {
+                "summary": summary,
+                "operationId": f"Internal{name.capitalize()}",
+                "description": "For workers: MessagePack of the messages in `holdfast.execution.core.protocol`.",
+                "requestBody": {"content": message, "required": True},
+                "responses": {"200": {"description": answer, "content": message}},
+            }
+        }
+        for name, summary, answer in (
+            ("sync", "Say what there is room for, and wait for orders", "Orders: jobs to run, jobs to kill."),
+            ("report", "Say what happened", "A receipt: it is committed."),
+        )
+    }
