@@ -1,0 +1,76 @@
+"""The first page: which services there are, and how they are."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Any
+
+from litestar import MediaType, Request, Response, get
+from litestar.params import FromPath
+
+from holdfast.console.context import Console, Shared, signed_in
+from holdfast.console.execution import is_ready
+from holdfast.console.settings import ConsoleSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service as the overview shows it."""
+
+    name: str
+    about: str
+    url: str
+    links: tuple[tuple[str, str], ...]
+    """Text and address."""
+    is_ready: bool = False
+
+
+@get("/")
+async def overview(request: Request[Any, Any, Any], console: Shared) -> Response[str]:
+    """Every service that this console was told of."""
+    signed_in(request)
+    services = await asyncio.gather(*(_asked(console, service) for service in known_services(console.settings)))
+    return console.page(request, "overview.html", title="Overview", services=services)
+
+
+def known_services(settings: ConsoleSettings) -> list[Service]:
+    """Those that have an address in the settings."""
+    found = []
+    if settings.execution is not None:
+        url = settings.execution.rstrip("/")
+        about = "Runs programs in sandboxes, from a durable queue that no burst and no tenant can starve."
+        links = (("Run code", "/run"), ("Jobs", "/jobs"))
+        found.append(Service(name="Execution", about=about, url=url, links=links))
+    if settings.balancer is not None:
+        url = settings.balancer.rstrip("/")
+        about = "The front door: spreads requests over backends, and takes out those that fail or flap."
+        page = (("Backends", f"{url}/admin/backends"),)
+        found.append(Service(name="Load balancer", about=about, url=url, links=page))
+    return found
+
+
+async def _asked(console: Console, service: Service) -> Service:
+    return replace(service, is_ready=await is_ready(console.http, service.url))
+
+
+@get("/healthz", sync_to_thread=False)
+def healthz() -> dict[str, str]:
+    """The loop is alive."""
+    return {"status": "ok"}
+
+
+@get("/readyz", sync_to_thread=False)
+def readyz() -> dict[str, str]:
+    """Pages are served, whatever the services do: an error page that says so is of use as well."""
+    return {"status": "ok"}
+
+
+@get("/static/{name:str}", sync_to_thread=False)
+def static(console: Shared, name: FromPath[str]) -> Response[bytes]:
+    """Style, script and icon."""
+    found = console.assets.find(name)
+    if found is None:
+        return Response(b"not found\n", status_code=404, media_type=MediaType.TEXT)
+    data, media_type = found
+    return Response(data, media_type=media_type, headers={"cache-control": "public, max-age=31536000, immutable"})

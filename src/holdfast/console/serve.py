@@ -1,0 +1,115 @@
+"""The way in: serve the console in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import uvicorn
+
+from holdfast.console.errors import AddressError
+from holdfast.console.settings import ConsoleSettings, split_listen
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: ConsoleSettings, *, ready: Callable[[Mapping[str, str]], None]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. Pages under way are finished, event streams are cut after 1 s.
+
+    ``ready`` is called once it listens, with its URL (real port). Raises :class:`AddressError`.
+    """
+    # The web framework is imported when it is needed: reading a configuration takes these settings only.
+    from holdfast.console.app import console_app
+    from holdfast.console.execution import http_session
+
+    loop = asyncio.get_running_loop()
+    sock = await _listen(settings.listen)
+    try:
+        async with http_session() as http:
+            server = _Server(
+                uvicorn.Config(
+                    console_app(settings, http, clock=loop.time),
+                    lifespan="off",
+                    ws="none",
+                    access_log=False,
+                    log_config=None,
+                    log_level="warning",
+                    server_header=False,
+                    proxy_headers=False,  # who is on this machine is decided in the gate, on what was really sent
+                    limit_concurrency=512,
+                    timeout_keep_alive=30,
+                    timeout_graceful_shutdown=1,
+                ),
+                lambda: ready({"console": _url(settings.listen, sock)}),
+            )
+            loop.add_signal_handler(signal.SIGTERM, server.stop)
+            loop.add_signal_handler(signal.SIGINT, server.stop)
+            loop.add_signal_handler(signal.SIGHUP, _no_reload)
+            try:
+                await server.serve(sockets=[sock])
+            finally:
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    loop.remove_signal_handler(number)
+    finally:
+        sock.close()
+    return 0
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_up: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_up = on_up
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to :func:`serve`."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so when it is done."""
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._on_up()
+
+    def stop(self) -> None:
+        """Finish what is under way; a second time, at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def _no_reload() -> None:
+    log.info("the console has nothing to reload; restart it to change its settings", extra={"action": "reload"})
+
+
+async def _listen(address: str) -> socket.socket:
+    """A listening socket. Raises :class:`AddressError`."""
+    try:
+        host, port = split_listen(address)
+    except ValueError as error:
+        raise AddressError(f"console.listen: {error}; write HOST:PORT, like 127.0.0.1:8085") from error
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, where = found[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise AddressError(f"console.listen: {address}: {error}; listen on an address of this machine") from error
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(where)
+        sock.listen(128)
+    except OSError as error:
+        sock.close()
+        reason = error.strerror or str(error)
+        raise AddressError(f"console.listen: {address}: {reason}; stop what uses it, or choose another port") from error
+    return sock
+
+
+def _url(address: str, sock: socket.socket) -> str:
+    host = address.rpartition(":")[0]
+    return f"http://{host}:{sock.getsockname()[1]}"
