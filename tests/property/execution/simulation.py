@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ class Simulation:
         self.most_heavy = 0
         self.runs: list[Run] = []
         self.idle_slots = False
-        """Whether a slot ever stayed free while there was a light job."""
+        """Whether a slot that anybody may have ever stayed free while there was a light job."""
 
     def run(self, jobs: Iterable[Job], *, until: float = float("inf")) -> list[Run]:
         """Every start up to ``until``, in order."""
@@ -158,6 +159,7 @@ class Simulation:
             ],
             free=self.free,
             slots=self.slots,
+            running=self.slots - self.free,
             running_heavy=self.running_heavy,
             turn=self.turn,
             settings=self.settings,
@@ -176,7 +178,8 @@ class Simulation:
             self.running_heavy += pick.heavy
             started.append((tenant, candidate, job, pick.heavy))
         self.most_heavy = max(self.most_heavy, self.running_heavy)
-        self.idle_slots |= self.free > 0 and any(tenant.light for tenant in waiting)
+        kept = math.floor(self.settings.reserve_share * self.slots)
+        self.idle_slots |= self.free > kept and any(tenant.light for tenant in waiting)
         return started
 
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.execution.core.job import Priority
-from holdfast.execution.core.scheduler import Candidate, TenantQueue, heavy_cap, schedule, share_us
+from holdfast.execution.core.scheduler import Candidate, Schedule, TenantQueue, heavy_cap, schedule, share_us
 from holdfast.execution.core.settings import FairnessSettings
 from holdfast.kernel import Duration
 from tests.property.execution.simulation import Job, Simulation
 
 FAIR = FairnessSettings()
-UNCAPPED = FairnessSettings(tenant_share=1.0)
+UNCAPPED = FairnessSettings(tenant_share=1.0, reserve_share=0.0)
 QUANTUM_S = float(FAIR.quantum)
 COSTS = st.sampled_from([0.001, 0.005, 0.02, 0.1, 0.25, 0.7, 1.5])
 
@@ -53,17 +53,28 @@ def queues(draw: st.DrawFn) -> list[TenantQueue]:
     st.integers(-1, 8),
     st.integers(1, 12),
     st.integers(0, 9),
+    st.integers(0, 9),
     st.integers(0, 50),
     st.sampled_from([FAIR, UNCAPPED, FairnessSettings(tenant_share=0.01, heavy_share=0.01)]),
 )
 @settings(max_examples=100, deadline=None)
 def test_every_decision_keeps_the_caps_the_order_and_no_slot_back(
-    tenants: list[TenantQueue], free: int, slots: int, running_heavy: int, turn: int, fairness: FairnessSettings
+    tenants: list[TenantQueue],
+    free: int,
+    slots: int,
+    others_running: int,
+    running_heavy: int,
+    turn: int,
+    fairness: FairnessSettings,
 ) -> None:
-    def decide(some: list[TenantQueue]) -> object:
-        return schedule(some, free=free, slots=slots, running_heavy=running_heavy, turn=turn, settings=fairness)
+    running = others_running + sum(tenant.running for tenant in tenants)
 
-    outcome = schedule(tenants, free=free, slots=slots, running_heavy=running_heavy, turn=turn, settings=fairness)
+    def decide(some: list[TenantQueue]) -> Schedule:
+        return schedule(
+            some, free=free, slots=slots, running=running, running_heavy=running_heavy, turn=turn, settings=fairness
+        )
+
+    outcome = decide(tenants)
     picks = outcome.picks
     assert all(decide(list(order)) == outcome for order, _ in zip(permutations(tenants), range(5), strict=False))
 
@@ -75,9 +86,11 @@ def test_every_decision_keeps_the_caps_the_order_and_no_slot_back(
             taken = [pick.id for pick in picks if pick.tenant == name and pick.heavy is heavy]
             assert taken == [candidate.id for candidate in lane[: len(taken)]]
 
-    # Heavy jobs stay below their cap; a tenant goes beyond its own only as `spare`, when no other had a job to start.
+    # Heavy jobs stay below their cap. What is reserved goes to tenants that hold none. A tenant goes beyond its own cap
+    # only as `spare`, when no other had a job that may start.
     cap = max(1, int(fairness.tenant_share * slots))
     heavy_left = heavy_cap(slots, fairness) - running_heavy
+    open_left = slots - int(fairness.reserve_share * slots) - running
     holds = {name: tenant.running for name, tenant in queued.items()}
     left = {name: (list(tenant.light), list(tenant.heavy)) for name, tenant in queued.items()}
     for pick in picks:
@@ -86,8 +99,12 @@ def test_every_decision_keeps_the_caps_the_order_and_no_slot_back(
             assert not [
                 name
                 for name, (light, heavy_lane) in left.items()
-                if holds[name] < cap and (light or (heavy_lane and heavy_left > 0))
+                if holds[name] < cap
+                and (open_left > 0 or not holds[name])
+                and (light or (heavy_lane and heavy_left > 0))
             ]
+        assert open_left > 0 or not holds[pick.tenant]
+        open_left -= 1
         if pick.heavy:
             assert heavy_left > 0
             heavy_left -= 1
@@ -96,15 +113,16 @@ def test_every_decision_keeps_the_caps_the_order_and_no_slot_back(
 
     # No slot stays free beside a job that may start.
     if len(picks) < free:
-        assert not any(light for light, _ in left.values())
-        assert heavy_left <= 0 or not any(heavy_lane for _, heavy_lane in left.values())
+        welcome = [name for name in left if open_left > 0 or not holds[name]]
+        assert not any(left[name][0] for name in welcome)
+        assert heavy_left <= 0 or not any(left[name][1] for name in welcome)
 
-    # Who was served is remembered in the present round with at most its share; the round never goes back.
+    # Who was served is remembered in the present round with a bounded credit; the round never goes back.
     assert outcome.turn >= turn
     assert {state.tenant for state in outcome.tenants} == {pick.tenant for pick in picks}
     for state in outcome.tenants:
         assert turn <= state.turn <= outcome.turn
-        assert state.deficit_us < share_us(queued[state.tenant].weight, fairness)
+        assert state.deficit_us < 8 * share_us(queued[state.tenant].weight, fairness)
 
 
 @given(st.lists(st.tuples(st.sampled_from([1.0, 2.0, 3.0, 4.0]), COSTS), min_size=2, max_size=5), st.integers(1, 6))
@@ -173,7 +191,7 @@ def test_whoever_was_idle_is_next_however_large_the_floods_are(
         replace(flood, tenant=f"new{index}", weight=1.0, deficit_us=0, turn=0, fresh=True, light=backlog[:1], heavy=())
         for index in range(newcomers)
     ]
-    picks = schedule(tenants, free=free, slots=64, running_heavy=0, turn=9, settings=FAIR).picks
+    picks = schedule(tenants, free=free, slots=64, running=64 - free, running_heavy=0, turn=9, settings=FAIR).picks
     assert sum(pick.tenant.startswith("new") for pick in picks[:newcomers]) == min(free, newcomers)
 
 
@@ -224,8 +242,9 @@ def test_no_tenant_starves_not_even_one_of_heavy_jobs_among_light_floods(
     jobs += [Job(tenant="victim", at=0.0, cost_s=cost_s, heavy=heavy) for _ in range(10)]
     starts = [run.started for run in Simulation(slots, FAIR).run(jobs) if run.job.tenant == "victim"]
     # Between two of its jobs each flood gets as much as one of them cost, and a quantum and a job more. They have at
-    # least the half of the slots that the victim may not hold; and if it does hold its half, one of its own must end.
-    longest = floods * (cost_s + QUANTUM_S + flood_cost_s) / (slots / 2) + flood_cost_s + cost_s
+    # least one slot, beside the half that the victim may hold and the one that is reserved; and one of the victim's may
+    # have to end.
+    longest = floods * (cost_s + QUANTUM_S + flood_cost_s) / (slots / 4) + flood_cost_s + cost_s
     assert all(after - before <= longest + 1e-6 for before, after in pairwise([0.0, *starts]))
 
 

@@ -12,15 +12,17 @@ what a job costs is known only when it has ended, and :func:`settle` corrects th
 Rounds are counted, not walked. ``turn`` is the number of the round, and a tenant is remembered by what it had
 left (``deficit_us``) in the round in which it was served last (its ``turn``)::
 
-    credit(round) = min(deficit + (round - turn) * share, share)
+    credit(round) = min(deficit + (round - turn) * share, bound)
 
 A tenant with credit is served in this round. When no allowed tenant has any, the round becomes the first one in
 which one of them has. However small the quantum and however deep the debt, that is one division. Within a
 round the one goes next that has most of its share left since it was served last, which makes this start-time
 fair queueing with the virtual time ``turn - deficit / share``.
 
-- Credit is at most one share, however long a tenant was idle or held back by a cap; so nobody saves up for a
-  burst, and going idle and coming back gains nothing. Debt is kept, and paid by the rounds that pass.
+- The bound on credit is one share for who was idle, so nobody saves up for a burst, and going idle and coming back
+  gains nothing. For who waited all along it is a few shares, because a job that was taken for dearer than it
+  was holds its tenant back until that is known; no more, so that a cap which holds somebody back for an hour does not
+  hold back everybody else for the next. Debt is kept, and paid by the rounds that pass.
 - Backlogged tenants that no cap holds back are apart in ``cost / weight`` by at most a quantum and one job.
 - ``fresh``: a tenant that comes back from being idle goes before all others, while it has credit.
 
@@ -51,6 +53,10 @@ from typing import Final
 
 from holdfast.execution.core.job import Priority
 from holdfast.execution.core.settings import FairnessSettings
+
+_OWED_SHARES: Final = 8
+"""Most that a tenant which waited all along may be owed: 2 s of CPU time at the default quantum, about what is given
+back to it for a few jobs that were taken for heavy and were not."""
 
 _CLASSES: Final = {Priority.HIGH: -1, Priority.NORMAL: 0, Priority.LOW: 1}
 """How many times ``ageing`` a job is put back."""
@@ -272,7 +278,8 @@ class _Entry:
     def charge(self, cost_us: int, turn: int) -> int:
         """Take the cost from what the tenant has in this round, or in its next one; that round."""
         turn = max(turn, self._turn + -self._deficit_us // self._share_us + 1)
-        credit_us = min(self._deficit_us + (turn - self._turn) * self._share_us, self._share_us)
+        bound_us = self._share_us if self._fresh else self._share_us * _OWED_SHARES
+        credit_us = min(self._deficit_us + (turn - self._turn) * self._share_us, bound_us)
         self._deficit_us = credit_us - cost_us
         self._turn = turn
         self._fresh = False

@@ -112,9 +112,14 @@ def test_debt_is_forgiven_by_the_time_that_a_tenant_was_idle() -> None:
     assert names(decide(busy, rested, turn=7, free=1)) == ["late"]
 
 
-def test_nobody_saves_more_than_one_share() -> None:
+def test_nobody_saves_up_while_idle() -> None:
     outcome = decide(tenant("a", light=1, deficit_us=200 * MS, turn=3, fresh=True), turn=1_000)
     assert outcome.tenants[0].deficit_us == 245 * MS
+
+
+def test_who_waited_all_along_is_owed_a_few_shares_at_most() -> None:
+    outcome = decide(tenant("a", light=1, deficit_us=200 * MS, turn=3), turn=1_000)
+    assert outcome.tenants[0].deficit_us == 1_995 * MS
 
 
 def test_a_tenant_holds_half_of_the_slots_while_others_wait() -> None:
