@@ -46,7 +46,7 @@ def test_bounds_floors_and_cooldowns_hold(looks: list[tuple[float, int, int, int
             recent = [need for at, need in needs if at >= now - bounds.down_cooldown]
             assert wanted >= max(recent)
             assert now - needs[0][0] >= bounds.down_cooldown
-        if before is not None and wanted != before:
+        if before is not None and wanted != before and wanted != min(busy, most):
             changed = now
         before = wanted
 
