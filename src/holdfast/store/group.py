@@ -111,7 +111,8 @@ def commit(link: Link, calls: Sequence[Call]) -> list[Note]:
             break
         except StoreError as error:
             for call in calls:
-                call.error = error
+                call.error = type(error)(*error.args)  # its own: each that raises it adds to its traceback
+                call.error.__cause__ = error
             return []
     return [note for call in calls for note in _alone(link, call)]
 

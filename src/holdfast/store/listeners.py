@@ -34,10 +34,16 @@ def check_channel(channel: str) -> None:
 
 
 def check_note(channel: str, payload: str) -> None:
-    """Raise ``StoreError`` unless every driver could deliver it."""
+    """Raise ``StoreError`` unless every driver could deliver it: later it would be the trouble of the whole group."""
     check_channel(channel)
-    if len(payload) * 4 > PAYLOAD_BYTES and len(payload.encode()) > PAYLOAD_BYTES:
-        raise StoreError(f"a payload for {channel} has {len(payload.encode())} bytes; send an id, {PAYLOAD_BYTES} fit")
+    try:
+        encoded = payload.encode()
+    except UnicodeEncodeError:
+        encoded = b"\0"
+    if b"\0" in encoded:
+        raise StoreError(f"a payload for {channel} has a zero byte or half of a surrogate pair")
+    if len(encoded) > PAYLOAD_BYTES:
+        raise StoreError(f"a payload for {channel} has {len(encoded)} bytes; send an id, {PAYLOAD_BYTES} fit")
 
 
 class Listener:

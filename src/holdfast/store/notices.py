@@ -40,12 +40,15 @@ class Notices:
         self._conninfo = conninfo
         self._name = name
         self._listeners = listeners
-        self._up = False
+        self._up = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
-    def start(self) -> None:
-        """Begin; it connects in the background."""
+    async def start(self) -> None:
+        """Begin, and wait until it listens; when that takes too long it goes on trying beside."""
         self._tasks = (asyncio.create_task(self._listen()), asyncio.create_task(self._poll()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CONNECT_S):
+                await self._up.wait()
 
     async def close(self) -> None:
         """End, and wait until the connection is closed."""
@@ -66,25 +69,25 @@ class Notices:
                     async with asyncio.timeout(_CONNECT_S):
                         await connection.execute(f"LISTEN {CHANNEL}".encode())
                     failures = 0
-                    self._up = True
+                    self._up.set()
                     self._listeners.tell_all()
                     async for notice in connection.notifies():
                         channel, _, payload = notice.payload.partition(" ")
                         self._listeners.tell([(channel, payload)])
             except (psycopg.Error, OSError) as error:  # TimeoutError among them
-                if self._up or failures == 0:
+                if self._up.is_set() or failures == 0:
                     _log.warning(
                         "does not hear %s, listeners poll: %s",
                         self._name,
                         type(error).__name__,
                         extra={"action": "store_listen_failed"},
                     )
-                self._up = False
+                self._up.clear()
                 await asyncio.sleep(equal_jitter(failures, chance, base_s=0.05, cap_s=POLL_S))
                 failures += 1
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            if not self._up:
+            if not self._up.is_set():
                 self._listeners.tell_all()

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import socket
 from random import Random
+from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -29,7 +31,6 @@ from holdfast.store.threads import GROUP, Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from threading import Event
 
     from psycopg.abc import Buffer
 
@@ -113,14 +114,20 @@ def postgresql_database(settings: StoreSettings, server: PostgresqlServer) -> Th
 
 
 def conninfo(server: PostgresqlServer) -> dict[str, Any]:
-    """Parameters for libpq."""
-    return {**_CONNECTION, **psycopg.conninfo.conninfo_to_dict(server.url)}
+    """Parameters for libpq. Raises ``StoreError`` without what libpq says, which may quote the password."""
+    try:
+        return {**_CONNECTION, **psycopg.conninfo.conninfo_to_dict(server.url)}
+    except psycopg.ProgrammingError:
+        raise StoreError(
+            f"store.url {server.name!r} is nothing that libpq can read: look at its parameters after ?, "
+            "and write special characters as %XX"
+        ) from None
 
 
 def unreachable(error: Exception, server: PostgresqlServer) -> StoreUnavailable:
     """What libpq says, without the password, which it has no reason to repeat."""
     said = " ".join(str(error).split())
-    if password := psycopg.conninfo.conninfo_to_dict(server.url).get("password"):
+    if password := conninfo(server).get("password"):
         said = said.replace(str(password), "…")
     return StoreUnavailable(f"{server.name} cannot be reached: {said}; check store.url, and that the server runs")
 
@@ -146,6 +153,7 @@ class _Link:
         self._statement_s = statement_s
         self._connection: psycopg.Connection[Row] | None = None
         self._cursor: psycopg.RawCursor[Row]
+        self._hang_up: select.poll
         self._plug: socket.socket | None = None
 
     # ------------------------------------------------------------ what work may do
@@ -225,7 +233,8 @@ class _Link:
         self._command(b"RELEASE one")
 
     def undo(self) -> None:
-        self._command(b"ROLLBACK TO one; RELEASE one")
+        self._command(b"ROLLBACK TO one")
+        self._command(b"RELEASE one")
 
     # ------------------------------------------------------------ the connection
 
@@ -243,6 +252,8 @@ class _Link:
         self._connection = connection
         # A copy of the descriptor is ours: libpq may close its own at any time, and another file may get the number.
         self._plug = socket.socket(fileno=os.dup(connection.fileno()))
+        self._hang_up = select.poll()
+        self._hang_up.register(self._plug, getattr(select, "POLLRDHUP", 0))  # not POLLIN: the server may say things
         version = connection.info.server_version // 10_000
         if version < OLDEST:
             self.disconnect()
@@ -265,6 +276,10 @@ class _Link:
             connection.close()
         if plug is not None:
             plug.close()
+
+    def hung_up(self) -> bool:
+        """The server has ended the connection, which libpq would notice only by using it."""
+        return self._plug is not None and bool(self._hang_up.poll(0))
 
     def interrupt(self) -> None:
         """Cut the connection; what waits for the server on another thread fails at once."""
@@ -297,7 +312,7 @@ class _Link:
             return TryAgain(f"{name} has another schema since; try again")
         if error.sqlstate in _SHORT_OF:
             return StoreUnavailable(f"{name} {_SHORT_OF[error.sqlstate]} ({error.diag.message_primary})")
-        return StoreError(f"{name}: {error}")
+        return StoreError(f"{name}: {error.diag.message_primary or error}")  # the detail may quote values
 
 
 class _Session:
@@ -307,13 +322,17 @@ class _Session:
         self._writes = writes
         self._link = _Link(server, begin=_BEGIN_WRITE if writes else _BEGIN_READ, statement_s=statement_s)
         self._chance = Random()
+        self._closing = Event()
 
     def open(self) -> None:
         self._link.connect()
 
     def ready(self, closing: Event) -> bool:
         """Calls stay in the queue while there is no connection: a restart costs them time, not their lives."""
+        self._closing = closing
         failures = 0
+        if self._link.hung_up():
+            self._link.disconnect()
         while not self._link.connected:
             try:
                 self._link.connect()
@@ -328,6 +347,7 @@ class _Session:
         return True
 
     def work(self, calls: Sequence[Call]) -> list[Note]:
+        self.ready(self._closing)  # the server may have gone while this waited for a call
         if self._writes:
             commit(self._link, calls)
         else:

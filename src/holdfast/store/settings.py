@@ -11,11 +11,9 @@ class StoreSettings(Section, frozen=True):
 
     url: str = "sqlite:holdfast.db"
     """``sqlite:PATH``, or ``postgresql://USER:PASSWORD@HOST/DATABASE`` (version 15 or newer)."""
-    group_commit: Duration = Duration(0.002)
-    """Longest wait for other writes to be committed with."""
     connections: int = 4
-    """PostgreSQL: connections that write and read."""
+    """PostgreSQL: half of them write, half read; one more listens. SQLite has one writer and a few readers."""
     deadline: Duration = Duration(10.0)
-    """A read or write that takes longer fails as unavailable."""
+    """A statement that takes longer fails as unavailable; SQLite waits half of it for another process's lock."""
     pending: int = 10_000
-    """Writes that may wait; one more is refused as unavailable."""
+    """Writes that may wait (and as many reads); one more is refused as unavailable."""

@@ -39,9 +39,6 @@ READERS: Final = 3
 OLDEST: Final = (3, 35)
 """The first with ``RETURNING``; Debian 12 has 3.40."""
 
-_BUSY_S: Final = 5.0
-"""Longest wait for the lock of another process; half of the default deadline, so that its error is still heard."""
-
 _TEMPORARY: Final = {
     sqlite3.SQLITE_BUSY: "is locked by another process: end it, or wait until it is done",
     sqlite3.SQLITE_LOCKED: "is locked by another process: end it, or wait until it is done",
@@ -63,14 +60,15 @@ _UNIQUE: Final = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PR
 def sqlite_database(settings: StoreSettings, path: Path) -> ThreadedDatabase:
     """The database in a file, yet to be opened."""
     listeners = Listeners()
+    busy_s = settings.deadline / 2  # for the lock of another process; its error is to come before the caller gives up
     return ThreadedDatabase(
         "sqlite",
         writes=Threads(
-            "write", [_Session(path, writes=True)], pending=settings.pending, group=GROUP, tell=listeners.tell
+            "write", [_Session(path, busy_s, writes=True)], pending=settings.pending, group=GROUP, tell=listeners.tell
         ),
         reads=Threads(
             "read",
-            [_Session(path, writes=False) for _ in range(READERS)],
+            [_Session(path, busy_s, writes=False) for _ in range(READERS)],
             pending=settings.pending,
             group=1,
             tell=listeners.tell,
@@ -210,8 +208,9 @@ class _Link:
 class _Session:
     """One connection and its thread."""
 
-    def __init__(self, path: Path, *, writes: bool) -> None:
+    def __init__(self, path: Path, busy_s: float, *, writes: bool) -> None:
         self._path = path
+        self._busy_s = busy_s
         self._writes = writes
         self._link: _Link | None = None
         self._seen = 0
@@ -224,7 +223,7 @@ class _Session:
             connection = sqlite3.connect(
                 f"file:{quote(str(self._path))}?mode=rw",
                 uri=True,
-                timeout=_BUSY_S,
+                timeout=self._busy_s,
                 isolation_level=None,  # transactions are begun below, not by the module
                 check_same_thread=False,  # interrupt() comes from the loop
                 cached_statements=256,

@@ -23,7 +23,7 @@ _MIGRATION_S: Final = 60.0
 class Beside(Protocol):
     """What a driver runs beside its threads."""
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin."""
         ...
 
@@ -88,7 +88,7 @@ class ThreadedDatabase:
             await self._writes.start()  # first: it makes the file that the others read
             await self._reads.start()
             if self._beside is not None:
-                self._beside.start()
+                await self._beside.start()
         except BaseException:
             await self.close()
             raise

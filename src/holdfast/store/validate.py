@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from holdfast.store.settings import StoreSettings
 
 RANGES: Final[dict[str, tuple[float, float]]] = {
-    "group_commit": (0, 0.1),
     "connections": (2, 100),
     "deadline": (0.1, 600),
     "pending": (1, 1_000_000),
