@@ -13,9 +13,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import msgspec
 
+from holdfast.execution.core.protocol import Held, Orders, Receipt, Report, Sync, WireResult
 from holdfast.execution.core.settings import ExecutionSettings
 from holdfast.execution.shell.api.connections import Guard
+from holdfast.execution.shell.api.front import Front
 from holdfast.execution.shell.api.server import Server
 from holdfast.execution.shell.api.service import Service
 from holdfast.identity import ROLES, Principal
@@ -88,6 +91,10 @@ class Api:
     port: int
 
     @property
+    def front(self) -> Front:
+        return self.server.front
+
+    @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
@@ -116,6 +123,29 @@ class Reply:
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+async def sync(
+    api: Api, *, worker: str = "w1", free: int = 1, wait_s: float = 5.0, held: tuple[Held, ...] = ()
+) -> Orders:
+    """Ask for work as a worker does."""
+    message = Sync(worker=worker, epoch="e", slots=2, free=free, wait_s=wait_s, held=held, languages={"python": "3.12"})
+    reply = await api.ask("POST", "/internal/v1/sync", key="worker", data=msgspec.msgpack.encode(message))
+    assert reply.status == 200, reply.body
+    return msgspec.msgpack.decode(reply.body, type=Orders)
+
+
+async def report(api: Api, message: Report) -> Receipt:
+    """Report as a worker does."""
+    reply = await api.ask("POST", "/internal/v1/report", key="worker", data=msgspec.msgpack.encode(message))
+    assert reply.status == 200, reply.body
+    return msgspec.msgpack.decode(reply.body, type=Receipt)
+
+
+async def finish(api: Api, id: str, token: int = 1, **fields: Any) -> Receipt:
+    """Report a result."""
+    result = WireResult(**{"id": id, "token": token, "verdict": "ok", "exit_code": 0, **fields})
+    return await report(api, Report(worker="w1", epoch="e", results=(result,)))
 
 
 @asynccontextmanager

@@ -105,7 +105,9 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     operation.pop("deprecated", None)
     responses = operation["responses"]
     responses.pop("400", None)  # the framework's own form of errors, which nobody ever sees
-    everywhere = () if path in _OPEN else _EVERYWHERE
+    everywhere: tuple[str, ...] = () if path in _OPEN else _EVERYWHERE
+    if path.startswith("/internal/"):
+        everywhere = tuple(name for name in _EVERYWHERE if name != "request-rate")  # workers are not slowed down
     responses |= _problems((*everywhere, *_ALWAYS, *_OWN.get((method, path), ())))
     if path == "/v1/jobs/{id}/events":
         responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}

@@ -83,7 +83,8 @@ class Front:
         self._app = app
         self._hot = hot
         self._limit = int(service.settings.payload.body)
-        self._active = 0
+        self.active = 0
+        """Requests under way."""
         self._body_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +99,7 @@ class Front:
             started = True
             await send(message)
 
-        self._active += 1
+        self.active += 1
         try:
             await self._serve(scope, receive, sending)
         except ProblemError as problem:
@@ -115,7 +116,7 @@ class Front:
             log.exception("request failed", extra={"action": "request", "path": scope["path"]})
             await send_problem(ProblemError("internal-error", "see the log of the service"), send)
         finally:
-            self._active -= 1
+            self.active -= 1
 
     async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -125,7 +126,7 @@ class Front:
         if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
             await self._app(scope, receive, send)
             return
-        if self._active > ACTIVE:
+        if self.active > ACTIVE:
             raise ProblemError("overloaded", f"{ACTIVE} requests are under way; try again", retry_after_s=1.0)
         head = read_head(scope["headers"])
         principal = await self._authenticated(head)

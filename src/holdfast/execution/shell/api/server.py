@@ -24,9 +24,10 @@ class Server:
         self._service = service
         self._sock = sock
         self._guard = guard
+        self.front = application(service)
         self._server = _Uvicorn(
             uvicorn.Config(
-                cast("Any", application(service)),
+                cast("Any", self.front),
                 http=cast("Any", functools.partial(GuardedProtocol, guard)),
                 lifespan="off",
                 ws="none",

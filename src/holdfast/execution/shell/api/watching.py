@@ -19,25 +19,26 @@ class Held:
     """Places for requests that are held open, bounded per tenant and in all."""
 
     def __init__(self, *, per_tenant: int = PER_TENANT, in_all: int = IN_ALL) -> None:
-        self._per_tenant = per_tenant
+        self.per_tenant = per_tenant
         self._in_all = in_all
         self._taken: Counter[str] = Counter()
-        self._total = 0
+        self.total = 0
+        """Places that are taken."""
 
     @contextmanager
     def place(self, tenant: str) -> Iterator[None]:
         """Hold a place. Raises :class:`ProblemError` when there is none."""
-        if self._taken[tenant] >= self._per_tenant:
-            text = f"{self._per_tenant} streams and long polls of this tenant are open; close one"
+        if self._taken[tenant] >= self.per_tenant:
+            text = f"{self.per_tenant} streams and long polls of this tenant are open; close one"
             raise ProblemError("too-many-streams", text, retry_after_s=5.0)
-        if self._total >= self._in_all:
+        if self.total >= self._in_all:
             raise ProblemError("overloaded", "too many streams and long polls are open; try again", retry_after_s=5.0)
         self._taken[tenant] += 1
-        self._total += 1
+        self.total += 1
         try:
             yield
         finally:
-            self._total -= 1
+            self.total -= 1
             self._taken[tenant] -= 1
             if not self._taken[tenant]:
                 del self._taken[tenant]
