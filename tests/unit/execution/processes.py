@@ -39,7 +39,8 @@ class ProcessSandbox:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(file.data)
                 path.chmod(0o755 if file.executable else 0o644)
-            compiled, kept = None, ()
+            compiled: StepOutcome | None = None
+            kept: tuple[SandboxFile, ...] = ()
             if task.compile is not None:
                 compiled = await self._step(task.compile, work, None)
                 if compiled.exit_code != 0:
@@ -51,25 +52,27 @@ class ProcessSandbox:
     async def _step(self, step: Step, work: Path, on_output: OnOutput | None) -> StepOutcome:
         if self._killed:
             return StepOutcome(ended=Ended.KILLED)
-        argv = [sys.executable, "-I", "-S", *step.argv] if step.warm else [*step.argv]
+        argv = [sys.executable, "-S", *step.argv] if step.warm else [*step.argv]
         started = time.monotonic()
-        self._process = await asyncio.create_subprocess_exec(
-            *argv,
-            cwd=work,
-            env={
-                "PATH": "/usr/bin:/bin",
-                "HOME": name_of(work),
-                "LANG": "C.UTF-8",
-                **step.env,
-                "GOCACHE": name_of(work),
-            },
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(step.stdin)
+            stdin.seek(0)
+            self._process = await asyncio.create_subprocess_exec(
+                *argv,
+                cwd=work,
+                env={
+                    "PATH": "/usr/bin:/bin",
+                    "HOME": name_of(work),
+                    "LANG": "C.UTF-8",
+                    **step.env,
+                    "GOCACHE": name_of(work),
+                },
+                stdin=stdin,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
         process = self._process
-        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         ended = Ended.EXITED
@@ -86,17 +89,9 @@ class ProcessSandbox:
                     ended = Ended.OUTPUT
                     self._end()
 
-        async def feed(writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionError):
-                writer.write(step.stdin)
-                await writer.drain()
-            writer.close()
-
         try:
             async with asyncio.timeout(step.limits.wall_s):
-                await asyncio.gather(
-                    feed(process.stdin), drain("stdout", process.stdout, out), drain("stderr", process.stderr, err)
-                )
+                await asyncio.gather(drain("stdout", process.stdout, out), drain("stderr", process.stderr, err))
                 await process.wait()
         except TimeoutError:
             ended = Ended.WALL

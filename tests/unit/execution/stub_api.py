@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StubApi:
-    """One worker's API. ``down`` makes every request fail; ``reject`` is raised for reports."""
+    """One worker's API. ``down`` makes every request fail, ``refuse`` those that report on a job."""
 
     def __init__(self) -> None:
         self.queue: deque[WireJob] = deque()
@@ -23,6 +23,7 @@ class StubApi:
         self.kill: set[tuple[str, int]] = set()
         self.lost: set[tuple[str, int]] = set()
         self.down: Exception | None = None
+        self.refuse: dict[str, Exception] = {}
         self.report_gate = asyncio.Event()
         self.report_gate.set()
         self.open_syncs = 0
@@ -67,6 +68,9 @@ class StubApi:
     async def report(self, message: Report) -> Receipt:
         await self.report_gate.wait()
         self._check()
+        for result in message.results:
+            if (error := self.refuse.get(result.id)) is not None:
+                raise error
         self.reports.append(message)
         for result in message.results:
             if (result.id, result.token) not in self.lost:

@@ -2,7 +2,7 @@
 
 from holdfast.execution.shell.languages.detection import Installed, Runtime, detect, offered
 from holdfast.execution.shell.languages.errors import ProfileError
-from holdfast.execution.shell.languages.plan import Plan, plan
+from holdfast.execution.shell.languages.planning import Plan, plan
 from holdfast.execution.shell.languages.profile import LanguageDefaults, Profile, Toolchain, load_profiles
 from holdfast.execution.shell.languages.table import KnownLanguage, known_languages
 

@@ -84,12 +84,6 @@ def offered(runtimes: Iterable[Runtime]) -> dict[str, Installed]:
     return {runtime.name: runtime.installed for runtime in runtimes if runtime.installed is not None}
 
 
-def host_paths(installed: Iterable[Installed]) -> tuple[str, ...]:
-    """Paths below ``/etc`` that these toolchains read, for a sandbox to show; sorted, existing ones only."""
-    patterns = {pattern for one in installed for pattern in one.toolchain.host_paths}
-    return tuple(sorted(str(path) for pattern in patterns for path in Path("/etc").glob(pattern.removeprefix("/etc/"))))
-
-
 async def _runtime(profile: Profile) -> Runtime:
     reasons: list[str] = []
     for toolchain in profile.toolchains:

@@ -94,8 +94,6 @@ class Toolchain(Section, frozen=True, kw_only=True):
     run: RunProfile
     files: dict[str, str] = msgspec.field(default_factory=dict)
     """Files placed beside the job's, name -> text; a file of the job with the same name wins."""
-    host_paths: tuple[str, ...] = ()
-    """What it reads outside ``/usr``, as glob patterns below ``/etc``."""
 
 
 class LanguageDefaults(Section, frozen=True, kw_only=True):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from holdfast.execution.core.job import Verdict
-from holdfast.execution.core.protocol import WireResult
+from holdfast.execution.core import verdict
+from holdfast.execution.core.job import Result, Verdict
 from holdfast.execution.shell.languages import plan
-from holdfast.execution.shell.worker import outcome as outcomes
+from holdfast.execution.shell.worker.outcome import was_killed
 
 if TYPE_CHECKING:
     from holdfast.execution.core.protocol import WireJob
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from holdfast.execution.shell.worker.cache import Cache
 
 Stop: TypeAlias = Literal["cancelled", "expired", "lost", "shutdown"]
-"""Why a job is killed; the first reason counts."""
+"""Why a job is killed. The first reason counts, except that a lost lease overrules all."""
 
-
-_ENDED: Final[Mapping[Stop | None, Verdict]] = {"cancelled": Verdict.CANCELLED, "expired": Verdict.EXPIRED}
-"""Those that end the job, and not only our holding it."""
+_STOPPED: Final[Mapping[Stop | None, Result]] = {
+    "cancelled": Result(verdict=Verdict.CANCELLED, message="cancelled"),
+    "expired": Result(verdict=Verdict.EXPIRED, message="its deadline passed while it ran"),
+}
+"""What a job comes to when it was killed for a reason that ends it, and not only our holding it."""
 
 
 class Claim:
@@ -32,11 +35,13 @@ class Claim:
         self.key = (job.id, job.token)
         self.stopped: Stop | None = None
         self.over = False
-        """What came of it waits for a receipt."""
+        """Nothing of it runs any more; its slot waits for the receipt."""
         self._sandbox: Sandbox | None = None
 
     def stop(self, why: Stop) -> None:
         """Kill what runs, now or as soon as it would start."""
+        if self.over:
+            return
         if self.stopped is None or why == "lost":
             self.stopped = why
         if self._sandbox is not None:
@@ -45,10 +50,12 @@ class Claim:
     def runs_in(self, sandbox: Sandbox) -> None:
         """From here on :meth:`stop` reaches it."""
         self._sandbox = sandbox
+        if self.stopped is not None:
+            sandbox.kill()
 
 
 class GiveBack(Exception):
-    """The job was not brought to an end through no fault of its own."""
+    """The job was not brought to an end, through no fault of its own."""
 
     def __init__(self, reason: str, *, counts: bool = True) -> None:
         super().__init__(reason)
@@ -72,33 +79,32 @@ class Runner:
         self._cache = cache
         self._utc = utc
 
-    async def run(self, claim: Claim, on_output: OnOutput | None) -> WireResult:
-        """The result. Raises :class:`GiveBack` when there is none; nothing of the job is left in either case."""
+    async def run(self, claim: Claim, on_output: OnOutput | None) -> Result:
+        """The result. Raises :class:`GiveBack` when there is none. In either case nothing of the job is left."""
         job = claim.job
         if job.deadline is not None and job.deadline <= self._utc():
-            return outcomes.unstarted(job, Verdict.EXPIRED, "its deadline had passed when it was to start")
+            return Result(verdict=Verdict.EXPIRED, message="its deadline had passed when it was to start")
         installed = self._installed.get(job.language)
         if installed is None:
             raise GiveBack(f"this worker does not offer {job.language}")
         planned = plan(job, installed)
-        task, key, cached = planned.task, None, None
+        task, key, artifacts = planned.task, None, None
         if task.compile is not None and self._cache is not None:
             key = self._cache.key(job.tenant, job.language, planned.version, task)
-            cached = await self._cache.get(key)
-            if cached is not None:
-                task = planned.warm(cached)
+            artifacts = await self._cache.get(key)
+            if artifacts is not None:
+                task = planned.warm(artifacts)
         sandbox = await self._sandboxes.take()
         claim.runs_in(sandbox)
-        if claim.stopped is not None:
-            sandbox.kill()
         outcome = await sandbox.run(task, on_output)
-        verdict = outcomes.verdict(outcome)
-        if outcomes.was_killed(outcome):
-            if claim.stopped not in _ENDED:
+        result = verdict.result(outcome, cached=artifacts is not None)
+        if was_killed(outcome):
+            if claim.stopped not in _STOPPED:
                 raise GiveBack("the worker was shut down while it ran", counts=False)
-            verdict = _ENDED[claim.stopped]
-        if (reason := outcomes.failure(outcome)) is not None:
-            raise GiveBack(reason)
-        if key is not None and cached is None and outcome.kept and self._cache is not None:
+            stopped = _STOPPED[claim.stopped]
+            return replace(result, verdict=stopped.verdict, message=stopped.message)
+        if result.verdict is Verdict.INTERNAL_ERROR:
+            raise GiveBack(result.message)
+        if key is not None and artifacts is None and outcome.kept and self._cache is not None:
             await self._cache.put(key, outcome.kept)
-        return outcomes.result(job, outcome, verdict, cached=cached is not None)
+        return result

@@ -9,11 +9,14 @@ import platform
 import secrets
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from random import Random
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, Protocol
 
+from holdfast.execution.core.job import Verdict
 from holdfast.execution.core.protocol import WireFile, WireJob, WireLimits
+from holdfast.execution.core.settings import ExecutionSettings, WorkerSettings
 from holdfast.execution.core.task import Sandboxes
 from holdfast.execution.shell.languages import Installed, detect, load_profiles, offered
 from holdfast.execution.shell.worker.cache import Cache
@@ -22,9 +25,6 @@ from holdfast.execution.shell.worker.errors import WorkerError
 from holdfast.execution.shell.worker.link import Link
 from holdfast.execution.shell.worker.worker import Worker
 
-if TYPE_CHECKING:
-    from holdfast.execution.core.settings import ExecutionSettings
-
 log = logging.getLogger(__name__)
 
 KEY: Final = "HOLDFAST_WORKER_KEY"
@@ -32,12 +32,19 @@ KEY: Final = "HOLDFAST_WORKER_KEY"
 CHECK_S: Final = 30.0
 """How long the self-check may take; it takes milliseconds, unless no sandbox can be made."""
 
-OpenSandboxes: TypeAlias = Callable[
-    ["ExecutionSettings", int, Mapping[str, Installed]], Awaitable[tuple[Sandboxes, str]]
-]
-"""Makes that many sandboxes, able to run these languages; with the name of their tier. Raises
-:class:`~holdfast.kernel.HoldfastError` where the tier that the settings ask for cannot be had."""
 
+class OpenSandboxes(Protocol):
+    """Makes sandboxes for ``slots`` jobs at a time; they are gone when the context ends.
+
+    Raises :class:`~holdfast.kernel.HoldfastError` where the tier that the settings ask for cannot be had.
+    """
+
+    def __call__(self, settings: WorkerSettings, *, slots: int) -> AbstractAsyncContextManager[Sandboxes]:
+        """As the class says."""
+        ...
+
+
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _CHECKS: Final = {
     "python": b"print('ready')",
     "bash": b"echo ready",
@@ -68,52 +75,44 @@ async def serve(
     key = wanted.key or key
     if not key:
         raise WorkerError(
-            f"execution.worker.key is missing; make one with `holdfast key create --scope worker`, or set {KEY}"
+            f"execution.worker.key is missing; make one with `holdfast key create --role worker`, or set {KEY}"
         )
     installed = offered(await detect(load_profiles(wanted.profiles)))
     if not installed:
         raise WorkerError("no language can be run here; `holdfast exec runtimes` says what to install")
     slots = wanted.slots or max(4, 2 * len(os.sched_getaffinity(0)))
     cache = Cache(wanted.cache, wanted.cache_size)
-    sandboxes, tier = await open_sandboxes(settings, slots, installed)
-    try:
+    async with open_sandboxes(wanted, slots=slots) as sandboxes:
         runner = Runner(sandboxes, installed, cache, utc=time.time)
         await self_check(runner, installed)
+        loop = asyncio.get_running_loop()
         link = Link(wanted.api or f"http://{settings.listen}", key)
         try:
-            name = wanted.name or f"{platform.node()}-{os.getpid()}"
             worker = Worker(
                 link,
                 runner,
-                name=name,
+                name=wanted.name or f"{platform.node()}-{os.getpid()}",
                 epoch=secrets.token_hex(8),
                 slots=slots,
                 languages={language: one.version for language, one in installed.items()},
-                tier=tier,
+                tier=wanted.tier,
                 renew_s=settings.lease.renew,
                 drain_s=wanted.drain_timeout,
                 rng=Random(),
                 utc=time.time,
             )
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _STOPS:
                 loop.add_signal_handler(number, worker.stop)
             log.info(
                 "worker is ready",
-                extra={
-                    "action": "worker_ready",
-                    "worker": name,
-                    "slots": slots,
-                    "tier": tier,
-                    "languages": sorted(installed),
-                },
+                extra={"action": "worker_ready", "slots": slots, "tier": wanted.tier, "languages": sorted(installed)},
             )
             ready({})
             return await worker.run()
         finally:
+            for number in _STOPS:
+                loop.remove_signal_handler(number)
             await link.close()
-    finally:
-        await sandboxes.close()
 
 
 async def self_check(runner: Runner, installed: Mapping[str, Installed]) -> None:
@@ -145,7 +144,7 @@ async def self_check(runner: Runner, installed: Mapping[str, Installed]) -> None
         raise WorkerError(
             f"a sandbox cannot run a program: {back.reason}; `holdfast doctor` says what is missing"
         ) from back
-    if result.verdict != "ok" or result.stdout != b"ready\n":
+    if result.verdict is not Verdict.OK or result.stdout != b"ready\n":
         said = (result.stderr or result.stdout)[:200].decode("utf-8", "replace")
         raise WorkerError(
             f"a program in a sandbox came to {result.verdict} and said {said!r}; `holdfast doctor` says what is missing"

@@ -19,19 +19,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast.execution.core.protocol import Sync
-from holdfast.execution.shell.worker.claims import Claim, GiveBack, Runner
+from holdfast.execution.shell.worker.claims import Claim, GiveBack
 from holdfast.execution.shell.worker.errors import Rejected, Unanswered
 from holdfast.execution.shell.worker.outbox import Key, Outbox, keys
+from holdfast.execution.shell.worker.outcome import on_wire
 from holdfast.resilience import equal_jitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from random import Random
 
-    from holdfast.execution.core.protocol import Held, WireJob, WireResult
+    from holdfast.execution.core.job import Result
+    from holdfast.execution.core.protocol import Held, WireJob
     from holdfast.execution.core.task import OnOutput, Stream
     from holdfast.execution.shell.worker.link import Api
 
@@ -47,13 +49,21 @@ FAREWELL_S: Final = 10.0
 """How long the last reports may take when the worker stops; what is not received then, the lease settles."""
 
 
+class Runs(Protocol):
+    """What brings a claim to its end: :class:`~.claims.Runner`."""
+
+    async def run(self, claim: Claim, on_output: OnOutput | None) -> Result:
+        """The result. Raises :class:`~.claims.GiveBack` when there is none."""
+        ...
+
+
 class Worker:
     """Runs jobs until told to stop."""
 
     def __init__(
         self,
         api: Api,
-        runner: Runner,
+        runner: Runs,
         *,
         name: str,
         epoch: str,
@@ -215,7 +225,9 @@ class Worker:
         if claim.key in self._claims:
             return  # told twice
         self._claims[claim.key] = claim
-        self._empty.clear()
+        if self._empty.is_set():
+            self._empty.clear()
+            self._report_due.set()  # from now on there is a lease to renew
         self._outbox.hold(claim.key)
         if self._draining or len(self._claims) > self._slots:
             claim.over = True
@@ -232,7 +244,9 @@ class Worker:
         if job.deadline is not None:
             deadline = self._loop.call_later(max(0.0, job.deadline - self._utc()), claim.stop, "expired")
         try:
-            self._finished(claim, await self._runner.run(claim, self._live(claim.key) if job.live else None))
+            result = await self._runner.run(claim, self._live(claim.key) if job.live else None)
+            self._outbox.finish(on_wire(job, result))
+            self._over(claim)
         except GiveBack as back:
             self._gave_back(claim, back)
         except Exception as error:
@@ -241,10 +255,6 @@ class Worker:
         finally:
             if deadline is not None:
                 deadline.cancel()
-
-    def _finished(self, claim: Claim, result: WireResult) -> None:
-        self._outbox.finish(result)
-        self._over(claim)
 
     def _gave_back(self, claim: Claim, back: GiveBack) -> None:
         if claim.stopped != "lost":
