@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from holdfast import __version__
-from holdfast.cli import drills, keys
+from holdfast.cli import drills, execute, keys
 from holdfast.kernel import HoldfastError
 
 DEBUG = "HOLDFAST_DEBUG"
@@ -32,6 +32,7 @@ run_app = typer.Typer(help="Run one service in this process.", no_args_is_help=T
 app.add_typer(run_app, name="run")
 app.add_typer(drills.app, name="drill")
 app.add_typer(keys.app, name="key")
+app.add_typer(execute.app, name="exec")
 
 File = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]
 OptionalFile = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]
