@@ -8,26 +8,25 @@ Layouts that are found in the field, all handled by the same two classes:
 - version 1 alone.
 
 Groups are made once per slot and used again; what is counted is a difference, what is a peak is reset.
-They are named ``holdfast.PID.START.SLOT``, so that those of a worker that crashed can be told and removed.
+Where they are made is in :mod:`.hierarchies`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
-import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from holdfast.execution.shell.sandbox.errors import SandboxUnavailable
-
-PREFIX: Final = "holdfast"
 _PERIOD_US: Final = 100_000
 """The kernel's default; a job that wants more than its cores waits at most this long."""
 _PAGE: Final = 4096
+_REMOVAL_S: Final = (0.01, 0.05, 0.2, 1.0, 0.0)
+"""Pauses between attempts to remove a group: the last process is reaped a moment before it has left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +68,14 @@ class Group:
         self._memory_v1 = "memory" in layout.v1
         found = (self._memory, self._pids, self._cpu, acct, self._v2)
         self.paths = tuple(dict.fromkeys(path for path in found if path is not None))
+        self.cores = float(os.cpu_count() or 1)
+        """At most so many seconds of CPU time in a second."""
         self._limits: tuple[int, int] | None = None
         self._descriptors: dict[Path, int] = {}
+        self._usage: Path | None
         if self._cpu is not None:
-            self._quota(cores, v1="cpu" in layout.v1)
+            self._quota(self._cpu, cores, v1="cpu" in layout.v1)
+            self.cores = cores
         if self._v2 is not None:
             self._usage, self._usage_field, self._usage_unit = self._v2 / "cpu.stat", b"usage_usec ", 1e-6
         elif acct is not None:
@@ -84,6 +87,11 @@ class Group:
     def limits_memory(self) -> bool:
         """Whether memory is limited and measured here."""
         return self._memory is not None
+
+    @property
+    def limits_processes(self) -> bool:
+        """Whether the number of processes is limited here."""
+        return self._pids is not None
 
     @property
     def measures_cpu(self) -> bool:
@@ -100,12 +108,12 @@ class Group:
         if wanted != self._limits:
             self._limits = None
             if self._memory is not None:
-                self._limit_memory(memory_bytes)
+                self._limit_memory(self._memory, memory_bytes)
             if self._pids is not None:
                 self._write(self._pids / "pids.max", processes)
             self._limits = wanted
         if self._memory is not None:
-            self._reset_peak()
+            self._reset_peak(self._memory)
 
     def read(self) -> Reading:
         """Read all meters."""
@@ -141,12 +149,18 @@ class Group:
         """Whether no process is left, not even a zombie that nobody has reaped."""
         return not any(self._read(path / "cgroup.procs").strip() for path in self.paths)
 
-    def remove(self) -> bool:
+    async def remove(self) -> bool:
         """Remove the groups; whether they are gone. With a process left in them they are not."""
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()
-        return all([_remove(path) for path in self.paths])
+        left = list(self.paths)
+        for pause_s in _REMOVAL_S:
+            left = [path for path in left if not _remove(path)]
+            if not left:
+                return True
+            await asyncio.sleep(pause_s)
+        return False
 
     @staticmethod
     def _make(layout: Layout, controller: str, name: str) -> Path | None:
@@ -159,35 +173,32 @@ class Group:
         path.mkdir(exist_ok=True)
         return path
 
-    def _quota(self, cores: float, *, v1: bool) -> None:
-        assert self._cpu is not None
+    def _quota(self, group: Path, cores: float, *, v1: bool) -> None:
         quota = int(cores * _PERIOD_US)
         if v1:
-            self._write(self._cpu / "cpu.cfs_period_us", _PERIOD_US)
-            self._write(self._cpu / "cpu.cfs_quota_us", quota)
+            self._write(group / "cpu.cfs_period_us", _PERIOD_US)
+            self._write(group / "cpu.cfs_quota_us", quota)
         else:
-            self._write(self._cpu / "cpu.max", f"{quota} {_PERIOD_US}")
+            self._write(group / "cpu.max", f"{quota} {_PERIOD_US}")
 
-    def _limit_memory(self, size: int) -> None:
-        assert self._memory is not None
+    def _limit_memory(self, group: Path, size: int) -> None:
         if not self._memory_v1:
-            self._write(self._memory / "memory.max", size)
+            self._write(group / "memory.max", size)
             with contextlib.suppress(FileNotFoundError):  # a kernel without swap
-                self._write(self._memory / "memory.swap.max", 0)
+                self._write(group / "memory.swap.max", 0)
             return
         # Memory alone may never be more than memory and swap together, so the order depends on the direction.
-        plain, with_swap = self._memory / "memory.limit_in_bytes", self._memory / "memory.memsw.limit_in_bytes"
+        plain, with_swap = group / "memory.limit_in_bytes", group / "memory.memsw.limit_in_bytes"
         if not with_swap.exists():
-            self._write(self._memory / "memory.swappiness", 0)
+            self._write(group / "memory.swappiness", 0)
             self._write(plain, size)
             return
         growing = size > int(self._read(plain))
         for path in (with_swap, plain) if growing else (plain, with_swap):
             self._write(path, size)
 
-    def _reset_peak(self) -> None:
-        assert self._memory is not None
-        path = self._memory / ("memory.max_usage_in_bytes" if self._memory_v1 else "memory.peak")
+    def _reset_peak(self, group: Path) -> None:
+        path = group / ("memory.max_usage_in_bytes" if self._memory_v1 else "memory.peak")
         descriptor = self._open(path)
         with contextlib.suppress(OSError):  # before Linux 6.12 the peak of version 2 only grows
             os.pwrite(descriptor, b"0", 0)
@@ -232,14 +243,3 @@ def _remove(path: Path) -> bool:
             raise
         return False
     return True
-
-
-# ---------------------------------------------------------------- finding a place
-
-
-def locate() -> Layout:
-    """Where this process can make groups."""
-    return Layout(
-        v1={name: Path("/sys/fs/cgroup", name) for name in ("memory", "pids", "cpu", "cpuacct")},
-        v2=Path("/sys/fs/cgroup/unified"),
-    )

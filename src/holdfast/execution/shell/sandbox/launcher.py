@@ -42,7 +42,14 @@ and an empty network namespace without any interface that is up, in which they l
 never two at a time.
 """
 
-import _signal as signal  # `signal` and `socket` load `enum` and more; every page here is copied for each job
+# ruff: noqa: BLE001, PTH100, PTH103, PTH120, PTH123, PTH208, S302, SLF001
+# A job must not end our code by an exception of whatever kind, `pathlib` would have to be loaded for it, what is
+# unmarshalled comes from the worker, and the interpreter's way out is found in private functions.
+
+from __future__ import annotations
+
+# `signal` and `socket` would load `enum` and more, and every page of it is copied for each job.
+import _signal as signal  # type: ignore[import-not-found]
 import _socket as socket
 import array
 import builtins
@@ -55,6 +62,14 @@ import resource
 import stat
 import struct
 import sys
+
+TYPE_CHECKING = False  # `typing` is a megabyte of objects that every job would get a copy of
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any, NoReturn, TypeAlias
+
+    Mount: TypeAlias = tuple[bytes, bytes, int, bytes]
+    Body: TypeAlias = dict[str, Any]
 
 libc = ctypes.CDLL(None, use_errno=True)
 SYS_CLONE = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
@@ -70,14 +85,22 @@ CAPABILITY_HEADER = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSI
 NO_CAPABILITIES = bytes(24)
 OPEN_UNTRUSTED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DATAGRAM_BYTES = 4096
+STREAMS = (
+    ("stdin", "r", "surrogateescape", -1, 0),
+    ("stdout", "w", "surrogateescape", -1, 1),
+    ("stderr", "w", "backslashreplace", 1, 2),
+)
+KEPT_HEADER = struct.Struct("=IIQ")
+KEPT_DEPTH = 32
 DESCRIPTORS = 4
+REHEARSALS = 20  # CPython 3.11 specializes code at its eighth run
 
 
 class Failure(Exception):
     """Something on our side; the text goes to the worker."""
 
 
-def check(result, what):
+def check(result: int, what: str) -> int:
     """Raise if a C call failed."""
     if result < 0:
         number = ctypes.get_errno()
@@ -85,7 +108,7 @@ def check(result, what):
     return result
 
 
-def receive(control):
+def receive(control: socket.socket) -> tuple[bytes | None, list[int]]:
     """One message and its descriptors; ``None`` at the end of the conversation."""
     data, ancillary, _flags, _peer = control.recvmsg(DATAGRAM_BYTES, socket.CMSG_SPACE(4 * DESCRIPTORS), 0x40000000)
     descriptors = array.array("i")
@@ -94,7 +117,7 @@ def receive(control):
     return (data or None), list(descriptors)
 
 
-def read_all(descriptor):
+def read_all(descriptor: int) -> bytes:
     """The content of a memory file, from its start."""
     size = os.fstat(descriptor).st_size
     data = os.pread(descriptor, size, 0)
@@ -105,7 +128,7 @@ def read_all(descriptor):
 # ---------------------------------------------------------------- launcher
 
 
-def launch(control, flags, mounts, filter_bytes, cgroups):
+def launch(control: socket.socket, flags: int, mounts: list[Mount], filter_bytes: bytes, cgroups: list[int]) -> None:
     """Serve until the worker hangs up."""
     while True:
         message, descriptors = receive(control)
@@ -137,7 +160,7 @@ def launch(control, flags, mounts, filter_bytes, cgroups):
 # ---------------------------------------------------------------- init
 
 
-def init(control, mounts, filter_bytes, cgroups):
+def init(control: socket.socket, mounts: list[Mount], filter_bytes: bytes, cgroups: list[int]) -> None:
     """Process 1 of a job."""
     for descriptor in cgroups:
         os.write(descriptor, b"0")
@@ -167,7 +190,7 @@ def init(control, mounts, filter_bytes, cgroups):
             raise Failure(f"unknown message {message!r}")
 
 
-def step(body, streams):
+def step(body: Body, streams: list[int]) -> bytes:
     """Place files, run a program, and leave no process of it."""
     for path, data, mode in body["files"]:
         place(path, data, mode)
@@ -204,7 +227,7 @@ def step(body, streams):
     return b"done %s %d %d" % (how, (usage.ru_utime + usage.ru_stime) * 1e6, usage.ru_maxrss)
 
 
-def place(path, data, mode):
+def place(path: str, data: bytes, mode: int) -> None:
     """Write one file below the work directory, in which nothing has run yet."""
     directory = os.path.dirname(path)
     if directory:
@@ -218,70 +241,78 @@ def place(path, data, mode):
         os.close(descriptor)
 
 
-def keep(body, pipe):
-    """Send files that the job made: header (path length, mode, size), path, data, for each."""
-    left = [body["bytes"], body["files"]]
+def keep(body: Body, pipe: int) -> bytes:
+    """Send files that the job made. For each: header (length of the path, mode, size), path, content."""
+    bounds = {"bytes": body["bytes"], "files": body["files"]}
+    work = os.open("/work", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for path in body["paths"]:
-            keep_entry(path, None, path, pipe, left)
+            keep_entry(work, path.split("/"), path, pipe, bounds, 0)
     except Failure as failure:
         return f"unkept {failure}".encode()
     except BrokenPipeError:
         return b"unkept the worker stopped reading"
     finally:
+        os.close(work)
         os.close(pipe)
     return b"kept"
 
 
-def keep_entry(name, parent, path, pipe, left):
-    """Send a regular file, or a directory with everything in it. Whatever else a program put there is passed over."""
+def keep_entry(parent: int, names: list[str], path: str, pipe: int, bounds: dict[str, int], depth: int) -> None:
+    """Send a regular file, or a directory with everything in it. Whatever else a program put there is passed over.
+
+    No link is followed, not even in the middle of a path: init may see what the job may not.
+    """
+    if depth > KEPT_DEPTH:
+        raise Failure(f"directories are more than {KEPT_DEPTH} deep")
     try:
-        descriptor = os.open(name, OPEN_UNTRUSTED, dir_fd=parent)
+        descriptor = os.open(names[0], OPEN_UNTRUSTED, dir_fd=parent)
     except OSError as error:
-        if parent is None and error.errno == errno.ENOENT:
-            return
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.ENOENT):
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENOTDIR):
             return
         raise Failure(f"{path!r}: {error.strerror}") from None
     try:
         about = os.fstat(descriptor)
-        if stat.S_ISDIR(about.st_mode):
+        if names[1:]:
+            if stat.S_ISDIR(about.st_mode):
+                keep_entry(descriptor, names[1:], path, pipe, bounds, depth + 1)
+        elif stat.S_ISDIR(about.st_mode):
             for entry in sorted(os.listdir(descriptor)):
-                keep_entry(entry, descriptor, os.path.join(path, entry), pipe, left)
+                keep_entry(descriptor, [entry], f"{path}/{entry}", pipe, bounds, depth + 1)
         elif stat.S_ISREG(about.st_mode):
-            encoded = os.fsencode(path)
-            left[0] -= about.st_size
-            left[1] -= 1
-            if min(left) < 0:
-                raise Failure(f"more than {body_limit(left)} to keep")
-            os.write(pipe, struct.pack("=IIQ", len(encoded), about.st_mode & 0o777, about.st_size) + encoded)
-            offset = 0
-            while offset < about.st_size:
-                sent = os.sendfile(pipe, descriptor, offset, about.st_size - offset)
-                if not sent:
-                    raise Failure(f"{path!r} became shorter")
-                offset += sent
+            keep_file(descriptor, about, path, pipe, bounds)
     finally:
         os.close(descriptor)
 
 
-def body_limit(left):
-    """Which of the two bounds it was."""
-    return "the allowed bytes" if left[0] < 0 else "the allowed files"
+def keep_file(descriptor: int, about: os.stat_result, path: str, pipe: int, bounds: dict[str, int]) -> None:
+    """Send one file."""
+    bounds["bytes"] -= about.st_size
+    bounds["files"] -= 1
+    for what, left in bounds.items():
+        if left < 0:
+            raise Failure(f"more {what} than may be kept")
+    name = os.fsencode(path)
+    os.write(pipe, KEPT_HEADER.pack(len(name), about.st_mode & 0o777, about.st_size) + name)
+    offset = 0
+    while offset < about.st_size:
+        sent = os.sendfile(pipe, descriptor, offset, about.st_size - offset)
+        if not sent:
+            raise Failure(f"{path!r} became shorter")
+        offset += sent
 
 
 # ---------------------------------------------------------------- job
 
 
-def become_job(body, streams):
+def become_job(body: Body, streams: list[int]) -> None:
     """Give up everything, in an order in which each thing can still be given up."""
     os.setsid()
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
-    for kind, soft, hard in body["rlimits"]:
+    for kind, *wanted in body["rlimits"]:
         ceiling = resource.getrlimit(kind)[1]
-        if ceiling != resource.RLIM_INFINITY:
-            soft, hard = min(soft, ceiling), min(hard, ceiling)
+        soft, hard = (limit if ceiling == resource.RLIM_INFINITY else min(limit, ceiling) for limit in wanted)
         resource.setrlimit(kind, (soft, hard))
     check(libc.capset(CAPABILITY_HEADER, NO_CAPABILITIES), "capset")
     check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "dumpable")  # or /proc/self would be root's, and empty for the job
@@ -290,59 +321,66 @@ def become_job(body, streams):
     check(libc.syscall(SYS_CLOSE_RANGE, 3, 0xFFFFFFFF, 0), "close_range")  # `breaks` too: that is the sign of success
 
 
-def execute(argv, env):
+def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
     """Replace this process; like a shell, 127 or 126 and a line on standard error when that cannot be."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores these two
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
-        os.execve(argv[0], argv, env)
+        os.execve(argv[0], argv, env)  # noqa: S606 - no shell is meant
     except (OSError, ValueError) as error:
         os.write(2, b"%s: %s\n" % (os.fsencode(argv[0]), str(getattr(error, "strerror", error)).encode()))
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
-def run_python(argv, env):
+def run_python(argv: list[str], env: dict[str, str]) -> NoReturn:
     """Run a script in this interpreter as ``python3 script`` would, and end as it would."""
-    path = argv[0]
+    main = enter(argv, env, (0, 1, 2))
+    os._exit(finish(perform(argv[0], main), main))
+
+
+def enter(argv: list[str], env: dict[str, str], streams: tuple[int, int, int]) -> ModuleType:
+    """Make the interpreter look as if it had just been started."""
     os.environ.clear()
     os.environ.update(env)
     main = type(sys)("__main__")
-    main.__dict__.update(__file__=path, __builtins__=builtins, __annotations__={})
+    main.__dict__.update(__file__=argv[0], __builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = main
-    sys.argv[:] = argv
-    sys.orig_argv[:] = ["python3", *argv]
-    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
-    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
-    sys.stderr = sys.__stderr__ = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1)
-    status = 1
+    sys.argv = argv
+    sys.orig_argv = ["python3", *argv]
+    sys.path[0:0] = [os.path.dirname(os.path.abspath(argv[0]))]
+    for name, mode, errors, buffering, descriptor in STREAMS:
+        stream = open(streams[descriptor], mode, buffering, "utf-8", errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    return main
+
+
+def perform(path: str, main: ModuleType) -> int:
+    """Run the script; the exit status."""
     try:
         with open(path, "rb") as file:
             source = file.read()
-        exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
-        status = 0
+        exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)  # noqa: S102 - what we are here for
     except SystemExit as leaving:
-        status = exit_status(leaving.code)
+        return exit_status(leaving.code)
     except BaseException as error:
-        status = report(error)
-    os._exit(finish(status, main))
+        return report(error)
+    return 0
 
 
-def exit_status(code):
+def exit_status(code: object) -> int:
     """What ``sys.exit(code)`` ends a process with."""
     if code is None:
         return 0
     if isinstance(code, int):
         return code & 0xFF
-    print(code, file=sys.stderr)
+    sys.stderr.write(f"{code}\n")
     return 1
 
 
-def report(error):
+def report(error: BaseException) -> int:
     """Print an exception that nobody caught, without our own frames."""
-    trace = error.__traceback__.tb_next
-    if isinstance(error, SyntaxError) and trace is None:
-        error.__traceback__ = None
+    trace = error.__traceback__.tb_next if error.__traceback__ else None
     try:
         sys.excepthook(type(error), error.with_traceback(trace), trace)
     except SystemExit as leaving:
@@ -356,7 +394,7 @@ def report(error):
     return 1
 
 
-def finish(status, main):
+def finish(status: int, main: ModuleType) -> int:
     """What an interpreter does on its way out, as far as a program can tell.
 
     Threads are waited for, exit handlers run, and the globals go, so that open files are flushed. The
@@ -381,7 +419,43 @@ def finish(status, main):
     return status
 
 
-def main():
+REHEARSAL = b"""
+import sys
+def fibonacci(n):
+    a, b = 0, 1
+    for _ in range(n):
+        a, b = b, a + b
+    return a
+class Point:
+    def __init__(self, x): self.x = x
+    def __repr__(self): return f"Point({self.x!r:>5})"
+data = {str(n): [fibonacci(n), n / 3, "x" * n] for n in range(20)}
+print(sorted(data.items(), key=lambda item: item[1][0]), Point(3), sum(map(len, data)), flush=True)
+print(*(line.strip().split(",") for line in sys.stdin), file=sys.stderr)
+raise ValueError("rehearsed")
+"""
+
+
+def rehearse() -> None:
+    """Do what jobs do, some times over, in order not to do it for the first time in each of them.
+
+    The interpreter finds codecs, fills caches and specializes bytecode when things are done the first times. In a
+    forked process each such write costs the copy of a page: without a rehearsal a job takes three times as long.
+    """
+    script, nothing = os.memfd_create("rehearsal"), os.open("/dev/null", os.O_RDWR)
+    os.write(script, REHEARSAL)
+    before, path = sys.modules["__main__"], sys.path[:]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for _ in range(REHEARSALS):
+        main = enter([f"/proc/self/fd/{script}", "-x"], {"PATH": "/usr/bin", "LANG": "C"}, (nothing, nothing, nothing))
+        finish(perform(sys.argv[0], main), main)
+        theirs.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [script]))])
+        os.close(receive(ours)[1][0])
+        sys.path[:] = path
+    sys.modules["__main__"] = before
+
+
+def main() -> None:
     """Give up what neither this process nor init needs, then serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
     filter_descriptor = int(sys.argv[2])
@@ -397,6 +471,7 @@ def main():
     for capability in range(LAST_CAPABILITY + 1):
         if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 and ctypes.get_errno() != errno.EINVAL:
             check(-1, "bounding set")
+    rehearse()
     gc.collect()
     gc.freeze()  # a collection in a job would touch, and so copy, every object that we share with it
     launch(control, flags, mounts, filter_bytes, cgroups)

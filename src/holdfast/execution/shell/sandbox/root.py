@@ -78,8 +78,8 @@ def mounts(*, size_bytes: int, files: int) -> list[tuple[bytes, bytes, int, byte
     writable = _MS_NOSUID | _MS_NODEV
     return [
         (b"tmpfs", b"/work", writable, bounds + b",mode=0700"),
-        (b"tmpfs", b"/tmp", writable, bounds + b",mode=1777"),  # noqa: S108 - of the sandbox
-        (b"tmpfs", b"/dev/shm", writable, bounds + b",mode=1777"),  # noqa: S108 - of the sandbox
+        (b"tmpfs", b"/tmp", writable, bounds + b",mode=1777"),
+        (b"tmpfs", b"/dev/shm", writable, bounds + b",mode=1777"),
         (b"proc", b"/proc", writable | _MS_NOEXEC, b"subset=pid,hidepid=invisible"),
     ]
 

@@ -35,22 +35,23 @@ _LT, _EQ, _GT, _MASKED_EQ = 2, 4, 6, 7
 _INT: Final = 0xFFFFFFFF
 """The kernel looks at the lower half of an ``int`` argument only, so a filter must, too (CVE-2019-10063)."""
 
-DENIED: Final = tuple(
-    """
-    io_uring_setup io_uring_enter io_uring_register
-    add_key request_key keyctl
-    ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd
-    bpf userfaultfd perf_event_open fanotify_init fanotify_mark lookup_dcookie
-    mount umount umount2 pivot_root chroot move_mount open_tree open_tree_attr fsopen fsconfig fsmount fspick
-    mount_setattr statmount listmount name_to_handle_at open_by_handle_at
-    unshare setns
-    init_module finit_module delete_module create_module query_module get_kernel_syms
-    kexec_load kexec_file_load reboot swapon swapoff acct quotactl quotactl_fd nfsservctl
-    settimeofday clock_settime clock_adjtime adjtimex stime sethostname setdomainname
-    iopl ioperm modify_ldt vm86 vm86old syslog vhangup uselib ustat sysfs _sysctl
-    migrate_pages move_pages memfd_secret
-    """.split()
+# fmt: off
+DENIED: Final = (
+    "io_uring_setup", "io_uring_enter", "io_uring_register",
+    "add_key", "request_key", "keyctl",
+    "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd",
+    "bpf", "userfaultfd", "perf_event_open", "fanotify_init", "fanotify_mark", "lookup_dcookie",
+    "mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "open_tree_attr", "fsopen",
+    "fsconfig", "fsmount", "fspick",
+    "mount_setattr", "statmount", "listmount", "name_to_handle_at", "open_by_handle_at",
+    "unshare", "setns",
+    "init_module", "finit_module", "delete_module", "create_module", "query_module", "get_kernel_syms",
+    "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "nfsservctl",
+    "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "stime", "sethostname", "setdomainname",
+    "iopl", "ioperm", "modify_ldt", "vm86", "vm86old", "syslog", "vhangup", "uselib", "ustat", "sysfs", "_sysctl",
+    "migrate_pages", "move_pages", "memfd_secret",
 )
+# fmt: on
 """Denied whatever their arguments."""
 
 # Calls that libseccomp 2.5 has no name for. From number 424 on all architectures count alike.

@@ -18,7 +18,7 @@ import subprocess
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from holdfast.execution.shell.sandbox import root
 from holdfast.execution.shell.sandbox.errors import SlotBroken
@@ -27,6 +27,8 @@ _MARSHAL: Final = 2
 """A version that every Python 3 reads: the sandbox's need not be ours."""
 _DATAGRAM: Final = 4096
 _DESCRIPTORS: Final = 4
+_BACKLOG: Final = 16
+"""Messages that nobody asked for yet; an orderly launcher has two at most."""
 _COMPLAINT_BYTES: Final = 4096
 _REAP_S: Final = 5.0
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -65,7 +67,7 @@ class Launcher:
         self._complaints = complaints
         self._complaint = bytearray()
         self._where = where
-        self._messages: deque[Message] = deque(maxlen=64)
+        self._messages: deque[Message] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
         self._loop = asyncio.get_running_loop()
@@ -105,7 +107,7 @@ class Launcher:
             words += [recipe.python, "-I", "-B", root.INSIDE, str(theirs.fileno())]
             words += [str(content("filter", recipe.filter)), str(_CLONE_FLAGS)]
             words += [str(content("mounts", marshal.dumps(mounts, _MARSHAL))), ",".join(map(str, procs))]
-            as_user = {"user": uid, "group": gid, "extra_groups": []} if uid != os.getuid() else {}
+            other = uid != os.getuid()
             try:
                 process = subprocess.Popen(
                     words,
@@ -115,7 +117,9 @@ class Launcher:
                     pass_fds=given,
                     env={},
                     cwd="/",
-                    **as_user,
+                    user=uid if other else None,
+                    group=gid if other else None,
+                    extra_groups=[] if other else None,
                 )
             except OSError as error:
                 ours.close()
@@ -131,7 +135,7 @@ class Launcher:
         """Whether the conversation is over: no process of it is left that could talk."""
         return self._ended
 
-    def send(self, kind: bytes, body: object = None, descriptors: Sequence[int] = ()) -> None:
+    def send(self, kind: bytes, body: dict[str, Any] | None = None, descriptors: Sequence[int] = ()) -> None:
         """Send a message; the body goes as a memory file, so no datagram is too large. Never blocks."""
         carried = list(descriptors)
         content = memory_file("body", marshal.dumps(body, _MARSHAL)) if body is not None else None
@@ -197,12 +201,13 @@ class Launcher:
         except OSError:
             data, ancillary = b"", []
         descriptors = array.array("i")
-        for level, kind, payload in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+        for level, type, payload in ancillary:
+            if level == socket.SOL_SOCKET and type == socket.SCM_RIGHTS:
                 descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
-        if not data:
+        if not data or len(self._messages) >= _BACKLOG:
             self._ended = True
             self._loop.remove_reader(self._control)
+            close_all(descriptors)
         else:
             kind, _, text = data.decode("utf-8", "replace").partition(" ")
             self._messages.append(Message(kind, text, tuple(descriptors)))
