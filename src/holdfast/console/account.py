@@ -28,7 +28,7 @@ async def sign_in_page(
     why: FromQuery[str] = "",
 ) -> Response[str]:
     """The form for a key."""
-    wrong = "The key that you had signed in with is not valid any more." if why == "key" else ""
+    wrong = "The key that you had signed in with is not valid any more. Use another." if why == "key" else ""
     return _page(console, request, goes_to=local_path(next), wrong=wrong)
 
 

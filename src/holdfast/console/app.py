@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from holdfast.console.gate import Cookies, Gate
 from holdfast.console.rendering import Assets, Renderer
 from holdfast.console.sessions import Session, Sessions
 from holdfast.console.settings import ConsoleSettings
-from holdfast.console.wording import retry_after
+from holdfast.console.wording import retry_after, sentence
 
 log = logging.getLogger(__name__)
 
@@ -110,22 +110,14 @@ def _service_problem(request: Asked, problem: ServiceProblem) -> Response[Any]:
         log.warning("%s", problem, extra={"action": "service_problem", "status": problem.status})
     headers = {} if problem.retry_after_s is None else {"retry-after": str(int(problem.retry_after_s) + 1)}
     status = problem.status if problem.status in _REMEDIES else 502
-    return _console(request).page(
-        request,
-        "error.html",
-        title=problem.title,
-        status=status,
-        headers=headers,
-        detail=problem.detail,
-        remedy=_REMEDIES[status],
-        retry=retry_after(problem.retry_after_s),
-    )
+    retry = retry_after(problem.retry_after_s)
+    return _page(request, problem.title, _REMEDIES[status], status, detail=problem.detail, retry=retry, headers=headers)
 
 
 _REMEDIES: Final = {
     400: "Check the address; the links above lead to pages that exist.",
     403: "Sign in with a key that has the scope, or ask whoever made this one.",
-    404: "It may have been removed, or belong to another tenant: only jobs of the tenant that you signed in for are shown.",
+    404: "It may have been removed, or belong to another tenant: you see those of the tenant that your key is for.",
     429: "Nothing was lost. Wait a moment, then load the page again.",
     502: "Is the service running? Its log says more; `holdfast up` starts it together with this console.",
     503: "The service is there, but takes no more at the moment. Wait, then load the page again.",
@@ -135,22 +127,39 @@ _REMEDIES: Final = {
 
 
 def _refused(request: Asked, refused: Refused) -> Response[Any]:
-    remedy = f"{refused.remedy[0].upper()}{refused.remedy[1:]}."
-    page = _console(request).page
-    return page(request, "error.html", title=refused.title, status=refused.status, detail="", remedy=remedy, retry="")
+    return _page(request, refused.title, sentence(refused.remedy), refused.status)
 
 
 def _http_problem(request: Asked, error: HTTPException) -> Response[Any]:
-    title = {404: "There is no such page", 413: "That is too much", 405: "Not here"}.get(
-        error.status_code, "Bad request"
-    )
-    remedy = {413: f"A form may have {FORM_BYTES // 2**20} MiB."}.get(error.status_code, _REMEDIES[400])
-    page = _console(request).page
-    return page(request, "error.html", title=title, status=error.status_code, detail="", remedy=remedy, retry="")
+    titles = {404: "There is no such page", 405: "Not here", 413: "That is too much"}
+    remedy = f"A form may have {FORM_BYTES // 2**20} MiB." if error.status_code == 413 else _REMEDIES[400]
+    return _page(request, titles.get(error.status_code, "Bad request"), remedy, error.status_code)
 
 
 def _bug(request: Asked, error: Exception) -> Response[Any]:
     log.error("page failed", exc_info=error, extra={"action": "page", "path": request.url.path})
-    remedy = "Read the console's log, and report what it says."
-    page = _console(request).page
-    return page(request, "error.html", title="This page failed", status=500, detail="", remedy=remedy, retry="")
+    return _page(request, "This page failed", "Read the console's log, and report what it says.", 500)
+
+
+def _page(
+    request: Asked,
+    title: str,
+    remedy: str,
+    status: int,
+    *,
+    detail: str = "",
+    retry: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Response[Any]:
+    """What was wrong, where, and what to do."""
+    return _console(request).page(
+        request,
+        "error.html",
+        title=title,
+        status=status,
+        headers=headers,
+        detail=detail,
+        remedy=remedy,
+        retry=retry,
+        may_pass=status == 429 or status >= 500,
+    )

@@ -58,6 +58,7 @@ class Renderer:
             language=wording.language,
             milliseconds=wording.milliseconds,
             seconds=wording.seconds,
+            sentence=wording.sentence,
             size=wording.size,
         )
 

@@ -114,9 +114,11 @@ def _ending(job: Job, limits: Limits | None) -> str:
         case "time_limit":
             return f"Killed: it {_time_limit(job, limits)}."
         case "memory_limit":
-            return f"Killed: it used {f'more than {size(limits.memory_bytes)}' if limits else 'too much'} memory."
+            most = f"more than {size(limits.memory_bytes)} of" if limits else "too much"
+            return f"Killed: it used {most} memory."
         case "output_limit":
-            return f"Killed: it wrote {f'more than {size(limits.output_bytes)}' if limits else 'too much'} output."
+            most = f"more than {size(limits.output_bytes)} of" if limits else "too much"
+            return f"Killed: it wrote {most} output."
         case "killed":
             how = "" if job.signal is None else f" by {signal_name(job.signal)}"
             return f"Killed{how}, not by a limit" + (f": {job.message}" if job.message else ".")
@@ -195,6 +197,11 @@ def size(count: int) -> str:
         if value < 1023.5 or unit == "GiB":
             break
     return f"{value:.0f} {unit}" if value >= 10 or value == int(value) else f"{value:.1f} {unit}"
+
+
+def sentence(text: str) -> str:
+    """A service's words as a sentence of their own."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) or not text else ".")
 
 
 def retry_after(seconds: float | None) -> str:
