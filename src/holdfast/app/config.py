@@ -9,23 +9,34 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping as Environ
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Final
 
+import msgspec
+
 from holdfast.app import preflight
 from holdfast.app.decode import Report, decode, display
 from holdfast.app.diagnostics import ConfigError, Diagnostic, Path, shown
 from holdfast.app.document import Document, Mapping, Node, Scalar, Sequence, parse
 from holdfast.app.settings import Config, SupervisorSettings
-from holdfast.balancer.core.validate import validate
+from holdfast.balancer.core import validate as balancer
+from holdfast.console import settings as console
+from holdfast.execution.core import validate as execution
 from holdfast.kernel import Duration
 from holdfast.kernel.settings import Problem
+from holdfast.store import StoreSettings
+from holdfast.store import validate as validate_store
 from holdfast.telemetry.logs import is_secret_name
 
 MAX_FILE_BYTES: Final = 2**20
+SERVICES: Final = ("balancer", "execution", "console")
+"""Sections that each start something."""
+STORED: Final = ("execution",)
+"""Those of them that keep records."""
 
 _HOUR: Final = Duration(3600.0)
 _WEEK: Final = Duration(7 * 86400.0)
@@ -66,11 +77,12 @@ def load(file: str | FilePath, *, environ: Environ[str, str] | None = None, port
     report = Report(broken=set(document.broken))
     config = decode(Config, document.root, report)
     problems = [*document.problems, *report.problems]
-    if config.balancer is None and ("balancer",) not in report.broken:
+    if not any(getattr(config, name) or (name,) in report.broken for name in SERVICES):
         message, remedy = "no service is configured", "add a `balancer:` section; docs/configuration.md has an example"
         line = document.root.lines.get("balancer", document.root.line)
         problems.append(Diagnostic(line=line, path=("balancer",), message=message, remedy=remedy))
-    found = [*_supervisor(config.supervisor), *_balancer(config, ports=ports)]
+    config = _with_store(config)
+    found = [*_supervisor(config.supervisor), *_balancer(config, ports=ports), *_stored(config, ports=ports)]
     problems += [_located(problem, document.root) for problem in found if not _rests_on(problem, report.broken)]
     if problems:
         raise ConfigError(name, problems)
@@ -105,11 +117,33 @@ def _not_a_section(document: Document) -> list[Diagnostic]:
 def _balancer(config: Config, *, ports: bool) -> list[Problem]:
     if config.balancer is None:
         return []
-    found = [*validate(config.balancer), *preflight.files(config.balancer)]
+    found = [*balancer.validate(config.balancer), *preflight.files(config.balancer)]
     if ports:
         disputed = {problem.path for problem in found}
         found += [problem for problem in preflight.ports(config.balancer) if problem.path not in disputed]
     return [_below("balancer", problem) for problem in found]
+
+
+def _with_store(config: Config) -> Config:
+    """The store's defaults stand when a service needs one and the file says nothing of it."""
+    if config.store is None and any(getattr(config, name) for name in STORED):
+        return msgspec.structs.replace(config, store=StoreSettings())
+    return config
+
+
+def _stored(config: Config, *, ports: bool) -> Iterator[Problem]:
+    """The services that keep records, their store and their listeners."""
+    if config.store is not None:
+        found = list(validate_store(config.store))
+        yield from (_below("store", problem) for problem in found or preflight.store(config.store))
+    if config.execution is not None:
+        yield from (_below("execution", problem) for problem in execution.validate(config.execution))
+    if config.console is not None:
+        yield from (_below("console", problem) for problem in console.validate(config.console))
+    for section in ("execution", "console") if ports else ():
+        settings = getattr(config, section)
+        if settings is not None:
+            yield from (_below(section, problem) for problem in preflight.listener(("listen",), settings.listen))
 
 
 def _below(section: str, problem: Problem) -> Problem:

@@ -1,15 +1,18 @@
 """``holdfast up`` without a file: see it hold within a minute.
 
-The balancer in front of three small backends of which one (c) fails for 6 s of every 20, and
-a heartbeat of our own requests, so that something moves before the newcomer sends any.
+Everything behind one front door: the console at ``/``, code execution at ``/run/``, and at ``/demo/``
+three small backends of which one (c) fails for 6 s of every 20, with a heartbeat of our own requests,
+so that something moves before the newcomer sends any. The store is a temporary file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +24,10 @@ from holdfast.app.config import load
 from holdfast.app.ports import bind_problem, free_ports
 from holdfast.app.services import command, services
 from holdfast.app.supervisor import Addresses, Supervisor, to_stderr
+from holdfast.execution import examine_sandbox
+from holdfast.identity import Identities
 from holdfast.kernel import HoldfastError
+from holdfast.store import StoreSettings, open_database
 
 HOST: Final = "127.0.0.1"
 HEARTBEAT_PER_S: Final = 8.0
@@ -30,8 +36,12 @@ CYCLE_S: Final = 20.0
 BAD_S: Final = 6.0
 _ANSWER_BYTES: Final = 2**20
 
+TENANT: Final = "demo"
+DEMO_KEY: Final = "HOLDFAST_DEMO_KEY"
+"""Environment variable that brings the demo's API key to the console."""
+
 _CONFIGURATION: Final = """\
-# The configuration of the demo. Copy it, change the backends, and run `holdfast up -c FILE`.
+# The configuration of the demo. Copy it, change what is yours, and run `holdfast up -c FILE`.
 balancer:
   listen: ["{host}:{front}"]
   admin: "{host}:{admin}"
@@ -43,8 +53,36 @@ balancer:
         - {{id: c, url: "http://{host}:{c}"}}      # fails for {bad:g} s of every {cycle:g}
       health: {{interval: 500ms, timeout: 250ms}}
       breaker: {{open_min: 2s, ramp: 3s}}          # quick, so that there is something to see
+    execution:
+      backends: [{{id: api, url: "http://{host}:{execution}"}}]
+      health: {{path: /readyz}}
+      timeout: 70s                                # answers that wait for a job to end
+    console:
+      backends: [{{id: console, url: "http://{host}:{console}"}}]
+      health: {{path: /healthz}}
+  routes:
+    - {{path: /demo/, pool: demo, strip_prefix: true}}
+    - {{path: /run/, pool: execution, strip_prefix: true}}
+    - {{pool: console}}
   access_log: {{enabled: false}}
   drain_timeout: 5s
+
+store:
+  url: "sqlite:{directory}/demo.db"
+
+execution:
+  listen: "{host}:{execution}"
+  drain_timeout: 5s
+  worker:
+    count: {workers}
+    cache: "{directory}/cache"
+    drain_timeout: 5s
+
+console:
+  listen: "{host}:{console}"
+  execution: "http://{host}:{execution}"
+  balancer: "http://{host}:{admin}"
+  demo_api_key: "${{{key}}}"                    # signs visitors on this machine in
 """
 
 
@@ -69,19 +107,61 @@ class Heartbeat:
         return f"{counts}; {self.backends}" if self.backends else counts
 
 
-def configuration(front: int, admin: int, backends: Sequence[int]) -> str:
-    """The demo's ``holdfast.yaml`` for these ports."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where the demo listens; the default addresses of the platform, moved together."""
+
+    front: int
+    admin: int
+    execution: int
+    console: int
+
+    @classmethod
+    def from_base(cls, base: int) -> Ports:
+        """The front door's port is the base; gaps are the ports of services that the demo does not run."""
+        return cls(front=base, admin=base + 1, execution=base + 3, console=base + 5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """What a newcomer needs to know once everything runs."""
+
+    services: Sequence[Service]
+    addresses: Addresses
+    file: Path
+    """The configuration in force."""
+    ports: Ports
+    key: str
+    """An API key of the demo's tenant. It dies with the demo."""
+    without_code: str | None
+    """Why this machine cannot run code, if it cannot."""
+
+
+def configuration(ports: Ports, backends: Sequence[int], *, directory: str, workers: int) -> str:
+    """The demo's ``holdfast.yaml``."""
     a, b, c = backends
-    return _CONFIGURATION.format(host=HOST, front=front, admin=admin, a=a, b=b, c=c, bad=BAD_S, cycle=CYCLE_S)
+    return _CONFIGURATION.format(
+        host=HOST,
+        **dataclasses.asdict(ports),
+        a=a,
+        b=b,
+        c=c,
+        bad=BAD_S,
+        cycle=CYCLE_S,
+        directory=directory,
+        workers=workers,
+        key=DEMO_KEY,
+    )
 
 
-def check_ports(port_base: int) -> tuple[int, int]:
-    """The two public ports of the demo. Raises :class:`DemoError` when one cannot be had."""
-    for port in (port_base, port_base + 1):
+def check_ports(port_base: int) -> Ports:
+    """The ports of the demo. Raises :class:`DemoError` when one cannot be had."""
+    ports = Ports.from_base(port_base)
+    for port in dataclasses.astuple(ports):
         if problem := bind_problem(HOST, port):
             other = port_base + 10_000 if port_base < 50_000 else port_base - 10_000
             raise DemoError(f"{HOST}:{port}: {problem[0]}; stop that program, or run `holdfast up --port-base {other}`")
-    return port_base, port_base + 1
+    return ports
 
 
 async def run(
@@ -89,30 +169,35 @@ async def run(
     environ: Mapping[str, str],
     port_base: int = 8080,
     sink: Sink = to_stderr,
-    on_up: Callable[[Sequence[Service], Addresses, Path], None] | None = None,
+    on_up: Callable[[Started], None] | None = None,
     on_beat: Callable[[str], None] | None = None,
 ) -> None:
     """Run the demo until told to stop.
 
     ``environ`` is added to that of the services.
-    ``on_up`` is called when everything runs, with the path of the configuration in force;
-    ``on_beat`` every second with a line of status.
+    ``on_up`` is called when everything runs; ``on_beat`` every second with a line of status.
     """
-    front, admin = check_ports(port_base)
-    ports = free_ports(3)
-    urls = (f"http://{HOST}:{front}", f"http://{HOST}:{admin}")
+    ports = check_ports(port_base)
+    backends = free_ports(3)
+    urls = (f"http://{HOST}:{ports.front}/demo/", f"http://{HOST}:{ports.admin}")
+    without_code = await asyncio.to_thread(_cannot_run_code)
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as directory:
         file = Path(directory, "holdfast.yaml")
-        file.write_text(configuration(front, admin, ports), encoding="utf-8")  # noqa: ASYNC240 - before anything runs
-        config = load(file, environ={}, ports=False).config
-        all_services = [_backend(name, port, urls, environ) for name, port in zip("abc", ports, strict=True)]
-        all_services += services(config, file, environ)
+        text = configuration(ports, backends, directory=directory, workers=0 if without_code else 1)
+        file.write_text(text, encoding="utf-8")  # noqa: ASYNC240 - before anything runs
+        key = await _make_key(StoreSettings(url=f"sqlite:{directory}/demo.db"))
+        config = load(file, environ={DEMO_KEY: key}, ports=False).config
+        all_services = [_backend(name, port, urls, environ) for name, port in zip("abc", backends, strict=True)]
+        all_services += services(config, file, {**environ, DEMO_KEY: key})
         beating: list[asyncio.Task[None]] = []
 
         def up(addresses: Addresses) -> None:
+            started = Started(
+                services=all_services, addresses=addresses, file=file, ports=ports, key=key, without_code=without_code
+            )
             if on_up is not None:
-                on_up(all_services, addresses, file)
-            beating.append(asyncio.create_task(_beat(front, admin, on_beat), name="heartbeat"))
+                on_up(started)
+            beating.append(asyncio.create_task(_beat(ports, on_beat), name="heartbeat"))
 
         supervisor = Supervisor(all_services, config.supervisor, rng=Random(), sink=sink, on_up=up)
         try:
@@ -121,6 +206,21 @@ async def run(
             for task in beating:
                 task.cancel()
             await asyncio.gather(*beating, return_exceptions=True)
+
+
+async def _make_key(settings: StoreSettings) -> str:
+    """A key that may submit and read jobs."""
+    async with await open_database(settings) as database:
+        identities = Identities(database)
+        await identities.open()
+        _, key = await identities.create_key(TENANT, role="admin", name="demo", now=time.time())
+        await identities.close()
+        return key
+
+
+def _cannot_run_code() -> str | None:
+    found = examine_sandbox()
+    return None if found.tier == "full" else "; ".join(f"{part.what}: {part.remedy}" for part in found.missing)
 
 
 def _backend(name: str, port: int, urls: tuple[str, str], environ: Mapping[str, str]) -> Service:
@@ -136,7 +236,7 @@ def _backend(name: str, port: int, urls: tuple[str, str], environ: Mapping[str, 
     )
 
 
-async def _beat(front: int, admin: int, on_beat: Callable[[str], None] | None) -> None:
+async def _beat(ports: Ports, on_beat: Callable[[str], None] | None) -> None:
     """Send requests at a steady rate whatever the answers take, and look at the states once a second."""
     loop = asyncio.get_running_loop()
     heartbeat = Heartbeat()
@@ -145,13 +245,13 @@ async def _beat(front: int, admin: int, on_beat: Callable[[str], None] | None) -
     try:
         while True:
             if len(in_flight) < 64:
-                task = asyncio.create_task(_one(front, heartbeat))
+                task = asyncio.create_task(_one(ports.front, heartbeat))
                 in_flight.add(task)
                 task.add_done_callback(in_flight.discard)
             beat += 1
             if on_beat is not None and beat % round(HEARTBEAT_PER_S) == 0:
                 with contextlib.suppress(OSError, TimeoutError, ValueError, EOFError):
-                    heartbeat.backends = await states(admin)
+                    heartbeat.backends = await states(ports.admin)
                 on_beat(heartbeat.line())
             due += 1 / HEARTBEAT_PER_S
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -164,7 +264,7 @@ async def _beat(front: int, admin: int, on_beat: Callable[[str], None] | None) -
 async def _one(front: int, heartbeat: Heartbeat) -> None:
     heartbeat.sent += 1
     try:
-        await get(front, "/")
+        await get(front, "/demo/")
     except (OSError, TimeoutError, ValueError, EOFError):
         heartbeat.errors += 1
     else:
@@ -212,7 +312,9 @@ async def states(admin: int) -> str:
 
     Raises what :func:`get` raises.
     """
-    backends = _backends_in(json.loads(await get(admin, "/admin/backends")))
+    document = json.loads(await get(admin, "/admin/backends"))
+    pools = document.get("pools") if isinstance(document, dict) else None
+    backends = _backends_in(pools.get("demo") if isinstance(pools, dict) else None)
     troubled = [backend for backend in backends if backend["state"] != "up"]
     if not troubled:
         return f"all {len(backends)} backends up" if backends else ""

@@ -10,6 +10,7 @@ import yaml
 from holdfast.app.config import Loaded
 from holdfast.app.diagnostics import Path
 from holdfast.kernel import Duration, Size
+from holdfast.store import redacted
 from holdfast.telemetry.logs import MASK, is_secret_name
 
 
@@ -31,6 +32,8 @@ def render(loaded: Loaded) -> str:
 def _plain(value: Any, path: Path, loaded: Loaded) -> Any:
     if value is not None and path and isinstance(path[-1], str) and is_secret_name(path[-1]):
         return loaded.references.get(path, MASK)
+    if path == ("store", "url"):
+        return loaded.references.get(path) or redacted(value)
     if isinstance(value, msgspec.Struct):
         return {name: _plain(getattr(value, name), (*path, name), loaded) for name in value.__struct_fields__}
     if isinstance(value, dict):

@@ -11,6 +11,7 @@ from holdfast.app.ports import bind_problem
 from holdfast.balancer.core.addresses import parse_listen
 from holdfast.balancer.core.settings import BalancerSettings
 from holdfast.kernel.settings import Path, Problem
+from holdfast.store import StoreSettings
 
 
 def files(settings: BalancerSettings) -> Iterator[Problem]:
@@ -28,17 +29,33 @@ def files(settings: BalancerSettings) -> Iterator[Problem]:
 
 def ports(settings: BalancerSettings) -> Iterator[Problem]:
     """Every address to listen on is tried: bound, and closed at once. Nothing ever listens."""
-    entries: list[tuple[Path, str]] = [(("listen", index), text) for index, text in enumerate(settings.listen)]
+    for index, text in enumerate(settings.listen):
+        yield from listener(("listen", index), text)
     if settings.admin is not None:
-        entries.append((("admin",), settings.admin))
-    for path, text in entries:
-        try:
-            address = parse_listen(text)
-        except ValueError:
-            continue  # its form is wrong, which is said elsewhere
-        if problem := bind_problem(address.host, address.port):
-            message, remedy = problem
-            yield Problem(path=path, value=text, message=message, remedy=remedy)
+        yield from listener(("admin",), settings.admin)
+
+
+def listener(path: Path, text: str) -> Iterator[Problem]:
+    """One address to listen on."""
+    try:
+        address = parse_listen(text)
+    except ValueError:
+        return  # its form is wrong, which is said elsewhere
+    if problem := bind_problem(address.host, address.port):
+        message, remedy = problem
+        yield Problem(path=path, value=text, message=message, remedy=remedy)
+
+
+def store(settings: StoreSettings) -> Iterator[Problem]:
+    """The directory of an embedded store. Whether a server answers is found out when a service starts."""
+    if not settings.url.startswith("sqlite:"):
+        return
+    file = FilePath(settings.url.removeprefix("sqlite:"))
+    target = file if file.exists() else file.parent
+    if not os.access(target, os.R_OK | os.W_OK):
+        what = "cannot be written" if target.exists() else "there is no such directory"
+        remedy = f"create {target} (relative to {FilePath.cwd()}), or make it writable for this user"
+        yield Problem(path=("url",), value=settings.url, message=what, remedy=remedy)
 
 
 def _unreadable(path: Path, file: str) -> Problem | None:

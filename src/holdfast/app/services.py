@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from holdfast.app.child import Service, Sink
 from holdfast.app.config import load
@@ -16,7 +17,17 @@ from holdfast.app.readiness import announce, supervised
 from holdfast.app.settings import Config
 from holdfast.app.supervisor import Addresses, Supervisor, to_stderr
 from holdfast.balancer.core.settings import BalancerSettings
+from holdfast.identity import new_key
 from holdfast.kernel import HoldfastError
+from holdfast.store import StoreSettings
+
+WORKER_KEY: Final = "HOLDFAST_WORKER_KEY"
+"""Environment variable; the key that workers show to the execution API. Never passed on to what they run."""
+
+CONSOLE_DRAIN_S: Final = 5.0
+"""It cuts its event streams after a second; browsers come back for them."""
+
+S = TypeVar("S")
 
 
 def command(*arguments: str) -> tuple[str, ...]:
@@ -28,15 +39,53 @@ def command(*arguments: str) -> tuple[str, ...]:
 
 
 def services(config: Config, file: str | Path, environ: Mapping[str, str]) -> list[Service]:
-    """What has to run for a configuration, each as a process of its own; ``environ`` is added to theirs."""
+    """What has to run for a configuration, each as a process of its own; ``environ`` is added to theirs.
+
+    Without a worker key in the file one is made here, for this run: the API is told to accept it,
+    and the workers to use it, through their environment.
+    """
     found: list[Service] = []
+    config_file = ("-c", str(file))
     if config.balancer is not None:
         found.append(
             Service(
                 name="balancer",
                 about="load balancer",
-                argv=command("run", "balancer", "-c", str(file)),
+                argv=command("run", "balancer", *config_file),
                 drain_s=config.balancer.drain_timeout,
+                environ=environ,
+            )
+        )
+    if config.execution is not None:
+        worker = config.execution.worker
+        if worker.count and worker.api_key is None:
+            environ = {**environ, WORKER_KEY: new_key()}
+        found.append(
+            Service(
+                name="execution-api",
+                about="accepts code, queues it, gives it out",
+                argv=command("run", "execution-api", *config_file),
+                drain_s=config.execution.drain_timeout,
+                environ=environ,
+            )
+        )
+        found += [
+            Service(
+                name=f"execution-worker {number}" if worker.count > 1 else "execution-worker",
+                about="runs code in sandboxes",
+                argv=command("run", "execution-worker", *config_file),
+                drain_s=worker.drain_timeout,
+                environ=environ,
+            )
+            for number in range(1, worker.count + 1)
+        ]
+    if config.console is not None:
+        found.append(
+            Service(
+                name="console",
+                about="web pages",
+                argv=command("run", "console", *config_file),
+                drain_s=CONSOLE_DRAIN_S,
                 environ=environ,
             )
         )
@@ -59,11 +108,40 @@ def run_balancer(file: str | Path) -> int:
     return run(serve(settings, reload=reload, ready=announce))
 
 
+def run_execution_api(file: str | Path) -> int:
+    """Run the execution API of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
+    config = load(file, ports=not supervised()).config
+    settings = _section(file, "execution", config.execution)
+    from holdfast.execution import serve_api
+
+    key = os.environ.pop(WORKER_KEY, None) or settings.worker.api_key
+    return run(serve_api(settings, config.store or StoreSettings(), worker_key=key, ready=announce))
+
+
+def run_execution_worker(file: str | Path) -> int:
+    """Run one execution worker of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
+    settings = _section(file, "execution", load(file, ports=False).config.execution)
+    from holdfast.execution import serve_worker
+
+    return run(serve_worker(settings, ready=announce))
+
+
+def run_console(file: str | Path) -> int:
+    """Run the console of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
+    settings = _section(file, "console", load(file, ports=not supervised()).config.console)
+    from holdfast.console import serve
+
+    return run(serve(settings, ready=announce))
+
+
+def _section(file: str | Path, name: str, found: S | None) -> S:
+    if found is None:
+        raise HoldfastError(f"{file}: {name}: missing section; add it, or run another service")
+    return found
+
+
 def _balancer_section(file: str | Path, *, ports: bool) -> BalancerSettings:
-    settings = load(file, ports=ports).config.balancer
-    if settings is None:
-        raise HoldfastError(f"{file}: balancer: missing section; add it, or run another service")
-    return settings
+    return _section(file, "balancer", load(file, ports=ports).config.balancer)
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from holdfast.balancer.core.settings import BalancerSettings
+from holdfast.console.settings import ConsoleSettings
+from holdfast.execution.core.settings import ExecutionSettings
 from holdfast.kernel import Duration
+from holdfast.store.settings import StoreSettings
 
 
 class SupervisorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -29,4 +32,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A validated configuration file."""
 
     balancer: BalancerSettings | None = None
+    execution: ExecutionSettings | None = None
+    console: ConsoleSettings | None = None
+    store: StoreSettings | None = None
+    """Filled in with its defaults when a service needs it."""
     supervisor: SupervisorSettings = SupervisorSettings()

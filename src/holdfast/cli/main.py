@@ -121,6 +121,36 @@ def run_balancer(config: File) -> None:
     raise typer.Exit(serve(config))
 
 
+@run_app.command("execution-api")
+def run_execution_api(config: File) -> None:
+    """Run the API and the queue of code execution."""
+    from holdfast.app.services import run_execution_api as serve
+    from holdfast.cli.up import log_to_stderr
+
+    log_to_stderr()
+    raise typer.Exit(serve(config))
+
+
+@run_app.command("execution-worker")
+def run_execution_worker(config: File) -> None:
+    """Run a worker of code execution."""
+    from holdfast.app.services import run_execution_worker as serve
+    from holdfast.cli.up import log_to_stderr
+
+    log_to_stderr()
+    raise typer.Exit(serve(config))
+
+
+@run_app.command("console")
+def run_console(config: File) -> None:
+    """Run the web pages."""
+    from holdfast.app.services import run_console as serve
+    from holdfast.cli.up import log_to_stderr
+
+    log_to_stderr()
+    raise typer.Exit(serve(config))
+
+
 @run_app.command("demo-backend", hidden=True)
 def run_demo_backend(
     name: Annotated[str, typer.Option("--id")],

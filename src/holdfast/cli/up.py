@@ -69,12 +69,19 @@ def run_demo(port_base: int) -> None:
     table = _AfterTheTable()
     log_to_stderr(status, interactive=True).addFilter(table)
 
-    def on_up(started: Sequence[Service], addresses: Addresses, file: Path) -> None:
-        status.write(startup_table(started, addresses, columns=columns))
+    def on_up(started: demo.Started) -> None:
+        front, admin = f"http://{demo.HOST}:{started.ports.front}", f"http://{demo.HOST}:{started.ports.admin}"
+        status.write(startup_table(started.services, started.addresses, columns=columns))
+        if started.without_code is None:
+            status.write(
+                f"Run code at {front}/code, or: HOLDFAST_URL={front}/run HOLDFAST_KEY={started.key} holdfast exec run FILE\n"
+            )
+        else:
+            status.write(f"This machine cannot run code yet: {started.without_code}. `holdfast doctor` says more.\n")
         status.write(
-            f"Look at http://{demo.HOST}:{port_base} and http://{demo.HOST}:{port_base + 1}/admin/backends\n"
+            f"Look at {front}, {front}/demo/ and {admin}/admin/backends\n"
             f"A heartbeat of {demo.HEARTBEAT_PER_S:g} requests a second of our own keeps it moving. "
-            f"Configuration: {file}. Ctrl-C stops.\n"
+            f"Configuration: {started.file}. Ctrl-C stops.\n"
         )
         table.shown = True
 

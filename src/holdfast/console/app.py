@@ -82,7 +82,7 @@ def console_app(
         logging_config=None,
     )
     app.state.console = console
-    demo = None if settings.demo_key is None else Session(key=settings.demo_key, name="demo", demo=True)
+    demo = None if settings.demo_api_key is None else Session(key=settings.demo_api_key, name="demo", demo=True)
     # Around the whole application, so that errors carry the same headers.
     return Gate(cast("ASGIApp", app), sessions=console.sessions, cookies=console.cookies, clock=clock, demo=demo)
 

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -127,14 +128,23 @@ class Gate:
 _SECURITY_FIELDS: Final = tuple((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 
 
+_FORWARDED_FOR: Final = re.compile(
+    r'(?:^|;)\s*for="?(\[[0-9a-fA-F:.]+\]|[0-9.]+)(?::[0-9]+)?"?\s*(?:;|$)', re.IGNORECASE
+)
+"""An address in an element of ``Forwarded`` (RFC 7239, section 4)."""
+
+
 def is_on_this_machine(client: tuple[str, int] | None, headers: Mapping[str, str]) -> bool:
     """Whether the browser that asks runs here, whatever stands in between."""
     hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+    forwarded = headers.get("forwarded", "")
+    for element in filter(None, (part.strip() for part in forwarded.split(","))):
+        named = _FORWARDED_FOR.search(element)
+        hops.append(named[1] if named else "")  # one that does not say who asked could be anybody
     host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
     return (
         client is not None
         and all(_is_loopback(hop) for hop in (client[0], *hops))
-        and "forwarded" not in headers
         and (host == "localhost" or _is_loopback(host))
     )
 

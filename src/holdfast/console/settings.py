@@ -25,7 +25,7 @@ class ConsoleSettings(Section, frozen=True):
     """A session ends this long after it was last used, and when the console restarts."""
     secure_cookies: bool = False
     """Send cookies over TLS only. Switch it on when browsers reach the console by https."""
-    demo_key: str | None = None
+    demo_api_key: str | None = None
     """API key that visitors on this machine are signed in with by themselves. For the demo only."""
 
 
@@ -88,11 +88,11 @@ def _is_base_url(url: str) -> bool:
 
 
 def _demo(settings: ConsoleSettings) -> Iterator[Problem]:
-    if settings.demo_key is not None and settings.execution is None:
+    if settings.demo_api_key is not None and settings.execution is None:
         yield Problem(
-            path=("demo_key",),
+            path=("demo_api_key",),
             value=None,
             message="a key, but no service that it is for",
-            remedy="set execution: to the URL of the execution API, or remove demo_key",
+            remedy="set execution: to the URL of the execution API, or remove demo_api_key",
             related=(("execution",),),
         )

@@ -72,10 +72,10 @@ async def serve(
     """
     wanted = settings.worker
     key = os.environ.pop(KEY, None)  # gone before anything is started that could inherit it
-    key = wanted.key or key
+    key = wanted.api_key or key
     if not key:
         raise WorkerError(
-            f"execution.worker.key is missing; make one with `holdfast key create --role worker`, or set {KEY}"
+            f"execution.worker.api_key is missing; make one with `holdfast key create --role worker`, or set {KEY}"
         )
     installed = offered(await detect(load_profiles(wanted.profiles)))
     if not installed:
