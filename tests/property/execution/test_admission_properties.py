@@ -1,0 +1,96 @@
+"""A refusal is justified, and says when it will not be any more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from holdfast.execution.core.admission import DrainRate, Load, RateLimit, admit, drain_us_per_s
+from holdfast.execution.core.settings import AdmissionSettings
+
+BOUNDS = AdmissionSettings()
+BACKLOG = st.integers(0, 10**12)
+
+
+@given(BACKLOG, BACKLOG, st.floats(1e3, 1e8), st.floats(0.001, 1000), st.floats(0, 1000), st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_whoever_comes_back_when_told_is_let_in_if_the_queue_was_worked_off_meanwhile(
+    own_us: int, others_us: int, rate: float, weight: float, other_weights: float, seed: int
+) -> None:
+    load = Load(
+        tenant_backlog_us=own_us,
+        total_backlog_us=own_us + others_us,
+        drain_us_per_s=rate,
+        weight=weight,
+        other_weights=other_weights,
+    )
+    refused = admit(load, now=0.0, rng=Random(seed), settings=BOUNDS)
+    share = weight / (weight + other_weights)
+    too_long = own_us > 60 * rate * share or load.total_backlog_us > 120 * rate
+    assert (refused is not None) == too_long
+    if refused is not None:
+        assert refused.retry_after_s is not None
+        assume(refused.retry_after_s < 2_400)  # from there on the hour that is the longest may cut it
+        own = refused.reason == "tenant_backlog"
+        left_us = load.tenant_backlog_us if own else load.total_backlog_us
+        left_us = max(0, round(left_us - refused.retry_after_s * rate * (share if own else 1.0)))
+        later = replace(load, tenant_backlog_us=left_us) if own else replace(load, total_backlog_us=left_us)
+        again = admit(later, now=0.0, rng=Random(seed), settings=BOUNDS)
+        assert again is None or again.reason != refused.reason
+
+
+@given(st.floats(1e-3, 1e9), st.floats(0.001, 1e6), st.floats(0, 1e6), st.floats(0, 1e9))
+@settings(max_examples=50, deadline=None)
+def test_where_nothing_is_queued_a_job_is_accepted(rate: float, weight: float, others: float, now: float) -> None:
+    load = Load(tenant_backlog_us=0, total_backlog_us=0, drain_us_per_s=rate, weight=weight, other_weights=others)
+    assert admit(load, now=now, rng=Random(1), settings=BOUNDS) is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.integers(0, 10**8), st.booleans()), max_size=60), st.integers(0, 64))
+@settings(max_examples=100, deadline=None)
+def test_a_drain_rate_is_what_was_charged_in_about_a_minute_of_waiting(
+    observations: list[tuple[float, int, bool]], slots: int
+) -> None:
+    rate, now = DrainRate(), 0.0
+    spans: list[tuple[float, float, int]] = []
+    waiting = False
+    for index, (passed, charged_us, waits) in enumerate(observations):
+        if waiting and index:
+            spans.append((now + passed, passed, charged_us))
+        now += passed
+        rate.observe(now, charged_us=charged_us, waiting=waits)
+        waiting = waits
+    # The oldest second may be in or out, and with it what was charged in it.
+    for_sure = [span for span in spans if span[0] > now - 59]
+    at_most = [span for span in spans if span[0] > now - 61.1]
+    least = drain_us_per_s(sum(span[2] for span in for_sure), sum(span[1] for span in at_most), slots)
+    most = drain_us_per_s(sum(span[2] for span in at_most), sum(span[1] for span in for_sure), slots)
+    assert least * 0.999 - 1 <= rate.us_per_s(slots) <= most * 1.001 + 1
+
+
+@given(st.floats(0.1, 1000), st.integers(1, 50), st.lists(st.tuples(st.floats(0, 2), st.integers(1, 5)), max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_no_window_gets_more_than_burst_and_rate(per_s: float, burst: int, asked: list[tuple[float, int]]) -> None:
+    limit, now = RateLimit(per_s, burst), 0.0
+    granted: list[tuple[float, int]] = []
+    for passed, count in asked:
+        now += passed
+        wait_s = limit.take(now, count)
+        if wait_s == 0:
+            granted.append((now, count))
+        else:
+            assert granted_at(limit, now + wait_s, count)
+    for start, _ in granted:
+        taken = sum(count for at, count in granted if at >= start)
+        # One request larger than the bucket may overdraw it.
+        assert taken <= burst + per_s * (now - start) + 5 + 1e-6
+
+
+def granted_at(limit: RateLimit, at: float, count: int) -> bool:
+    """Whether a limit in the same state grants this at that time; it is asked a copy."""
+    copy = RateLimit(limit._per_s, limit._burst)
+    copy._tokens, copy._at = limit._tokens, limit._at
+    return copy.take(at, count) == 0
