@@ -21,8 +21,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_worker_gets_no_more_than_it_has_free(world: World) -> None:
-    for _ in range(6):
-        await world.submit()
+    for n in range(6):
+        await world.submit(f"t{n}")
     assert len((await world.give(free=3)).claims) == 3
     assert (await world.give(free=0)).claims == ()
     assert len((await world.give(free=4)).claims) == 1  # of 4 slots 3 are taken by our books, whatever it says
@@ -74,6 +74,21 @@ async def test_what_was_used_beyond_the_estimate_is_paid_back(world: World) -> N
         served[claim.tenant] += 1
         await world.finish(claim, cpu_ms=1000 if claim.tenant == "dear" else 100)
     assert served["cheap"] >= 5 * served["dear"]
+
+
+async def test_a_flood_is_priced_by_what_its_first_jobs_cost(world: World) -> None:
+    flood = [world.new(cost_estimate_us=0) for _ in range(40)]
+    await world.queue.submit(flood, now=world.now)
+    assert (await world.queue.state(now=world.now)).backlog_us == 40_000_000  # nobody knows: a second each, and heavy
+    assert len((await world.give("a", free=1)).claims) == 1
+    claims = (await world.give("b", free=1)).claims
+    await world.finish(claims[0], "b", cpu_ms=20)
+    assert (await world.queue.state(now=world.now)).backlog_us == 38 * 20_000
+    (claim,) = (await world.give("b", free=1)).claims
+    ((estimate_us, heavy),) = await world.database.read(
+        lambda tx: tx.all("SELECT estimate_us, heavy FROM queue_jobs WHERE id = ?", claim.id)
+    )
+    assert (estimate_us, heavy) == (20_000, 0)
 
 
 async def test_heavy_jobs_leave_slots_to_light_ones(world: World) -> None:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from holdfast.execution.core.estimate import Estimate, learn
+from holdfast.execution.core.estimate import learn
 from holdfast.execution.core.lease import expires
-from holdfast.execution.shell.queue import sql
+from holdfast.execution.shell.queue import prices, sql
 from holdfast.execution.shell.queue.record import Record, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from holdfast.execution.core.estimate import Estimate
     from holdfast.execution.core.job import Result
     from holdfast.execution.core.settings import ExecutionSettings
     from holdfast.store import Tx
@@ -31,9 +32,6 @@ JOBS: Final = "queue_jobs"
 
 SPAN_S: Final = 5
 """The drain rate is measured in spans of this many seconds."""
-
-EVERYBODY: Final = ""
-"""In place of a tenant: the estimate for a tenant that has none of its own."""
 
 _IDS_PER_NOTE: Final = 100  # of 26 characters: well below the 4000 bytes that a note may have
 
@@ -192,22 +190,16 @@ class Book:
     def _write_estimates(self) -> None:
         if not self._observed:
             return
-        known = estimates(self.tx, {tenant for tenant, _, _ in self._observed})
+        known = prices.known(self.tx, {tenant for tenant, _, _ in self._observed})
         changed: dict[tuple[str, str], Estimate] = {}
         for tenant, language, cpu_us in self._observed:
-            for kind in ((tenant, language), (EVERYBODY, language)):
+            for kind in ((tenant, language), (prices.EVERYBODY, language)):
                 known[kind] = changed[kind] = learn(known.get(kind), cpu_us)
         _many(
             self.tx,
             sql.STORE_ESTIMATE,
             [(*kind, figures.mean_us, figures.high_us) for kind, figures in sorted(changed.items())],
         )
-
-
-def estimates(tx: Tx, tenants: Iterable[str]) -> dict[tuple[str, str], Estimate]:
-    """By tenant and language; :data:`EVERYBODY` is among them."""
-    rows = tx.all(sql.of(tx.dialect, sql.ESTIMATES), sql.several(tx.dialect, {EVERYBODY, *tenants}))
-    return {(row[0], row[1]): Estimate(mean_us=row[2], high_us=row[3]) for row in rows}
 
 
 def _many(tx: Tx, statement: str, rows: list[Any]) -> None:

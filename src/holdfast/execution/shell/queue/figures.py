@@ -38,7 +38,11 @@ class Backlog:
 
 def backlogs(tx: Tx) -> dict[str, Backlog]:
     """Of every tenant that has queued or running jobs."""
-    found = {tenant: Backlog(int(queued), int(backlog)) for tenant, queued, backlog in tx.all(sql.BACKLOG_BY_TENANT)}
+    found: dict[str, Backlog] = {}
+    for tenant, queued, priced_us, mean_us in tx.all(sql.BACKLOGS):
+        one = found.setdefault(tenant, Backlog())
+        one.queued += queued
+        one.backlog_us += priced_us if mean_us is None else round(queued * mean_us)
     for tenant, running in tx.all(sql.RUNNING_BY_TENANT):
         found.setdefault(tenant, Backlog()).running = running
     return found

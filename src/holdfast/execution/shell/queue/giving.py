@@ -9,14 +9,15 @@ import msgspec
 from holdfast.execution.core.job import Claim, Status
 from holdfast.execution.core.ports import Given, Lease
 from holdfast.execution.core.scheduler import Candidate, Schedule, TenantQueue, schedule
-from holdfast.execution.shell.queue import figures, sql, transitions
+from holdfast.execution.shell.queue import figures, prices, sql, transitions
 from holdfast.execution.shell.queue.book import Book
 from holdfast.execution.shell.queue.record import Record, decode_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from random import Random
 
+    from holdfast.execution.core.estimate import Estimate
     from holdfast.execution.core.ports import Presence
     from holdfast.execution.core.settings import ExecutionSettings
     from holdfast.store import Row, Tx
@@ -36,7 +37,7 @@ def give(tx: Tx, *, presence: Presence, settings: ExecutionSettings, rng: Random
     held = {row[0]: Record(*row) for row in tx.all(sql.of(tx.dialect, sql.LOCK_HELD), presence.worker)}
     for job in held.values():
         if job.epoch != presence.epoch:
-            transitions.fail(book, job, f"the worker {presence.worker} was started anew", rng)
+            transitions.fail(book, job, f"worker {presence.worker} was started anew", rng)
     lost = renew(book, presence.worker, presence.held, held)
     claims: tuple[Claim, ...] = ()
     if turn is not None:
@@ -103,14 +104,16 @@ def _claim(book: Book, presence: Presence, room: int, *, turn: int) -> tuple[Cla
         sql.of(dialect, sql.HEADS[dialect]), book.now, room, sql.several(dialect, sorted(presence.languages))
     )
     _, slots = figures.live_slots(tx, settings, book.now)
-    heavy = tx.one(sql.RUNNING_HEAVY)
+    running, running_heavy = tx.one(sql.RUNNING) or (0, 0)
+    known = prices.known(tx, {head[1] for head in heads})
     gone: set[str] = set()
     while True:
         decision = schedule(
-            _queues(contenders, heads, gone, settings),
+            _queues(contenders, [head for head in heads if head[0] not in gone], known, settings),
             free=room,
             slots=slots,
-            running_heavy=0 if heavy is None else heavy[0],
+            running=int(running),
+            running_heavy=int(running_heavy),
             turn=turn,
             settings=settings.fairness,
         )
@@ -122,15 +125,18 @@ def _claim(book: Book, presence: Presence, room: int, *, turn: int) -> tuple[Cla
         if len(taken) == len(picked):
             break
         gone.update(set(picked) - taken.keys())  # cancelled this moment by somebody who holds its row: without it, then
-    return _started(book, presence, decision, [taken[id] for id in picked], turn=turn)
+    return _start(book, presence, decision, taken, turn=turn)
 
 
-def _started(
-    book: Book, presence: Presence, decision: Schedule, jobs: Sequence[Record], *, turn: int
+def _start(
+    book: Book, presence: Presence, decision: Schedule, taken: Mapping[str, Record], *, turn: int
 ) -> tuple[Claim, ...]:
     tx = book.tx
-    for job in jobs:
-        transitions.start(book, job, presence)
+    jobs = []
+    for pick in decision.picks:
+        job = taken[pick.id]
+        transitions.start(book, job, pick, presence)
+        jobs.append(job)
     tx.many(sql.TOOK_TURN, [(one.deficit_us, one.turn, one.tenant) for one in decision.tenants])
     if decision.turn != turn:
         tx.run(sql.SET_TURN, decision.turn)
@@ -152,12 +158,24 @@ def _started(
 
 
 def _queues(
-    contenders: Sequence[Row], heads: Sequence[Row], gone: set[str], settings: ExecutionSettings
+    contenders: Sequence[Row],
+    heads: Sequence[Row],
+    known: Mapping[tuple[str, str], Estimate],
+    settings: ExecutionSettings,
 ) -> list[TenantQueue]:
-    lanes: dict[tuple[str, int], list[Candidate]] = {}
-    for id, tenant, heavy, cost_us, place in heads:
-        if id not in gone:
-            lanes.setdefault((tenant, heavy), []).append(Candidate(id=id, cost_us=cost_us, order=place))
+    lanes: dict[tuple[str, bool], list[Candidate]] = {}
+    for id, tenant, language, compiled, cpu_limit_us, estimate_us, place in heads:
+        expected = prices.price(
+            known,
+            tenant,
+            language,
+            given_us=estimate_us,
+            cpu_limit_us=cpu_limit_us,
+            compiled=bool(compiled),
+            settings=settings.fairness,
+        )
+        lane = lanes.setdefault((tenant, expected.heavy), [])
+        lane.append(Candidate(id=id, cost_us=expected.cost_us, order=place))
     for lane in lanes.values():
         lane.sort(key=lambda one: (one.order, one.id))
     return [
@@ -168,10 +186,10 @@ def _queues(
             turn=turn,
             fresh=bool(fresh),
             running=running,
-            light=lanes.get((tenant, 0), ()),
-            heavy=lanes.get((tenant, 1), ()),
+            light=lanes.get((tenant, False), ()),
+            heavy=lanes.get((tenant, True), ()),
             idle_s=idle_s,
         )
         for tenant, deficit_us, turn, fresh, running, idle_s in contenders
-        if (tenant, 0) in lanes or (tenant, 1) in lanes
+        if (tenant, False) in lanes or (tenant, True) in lanes
     ]

@@ -47,15 +47,17 @@ class CallbackOutbox:
         self._database = database
 
     async def due(self, *, now: float, limit: int, lease_s: float, except_of: Collection[str] = ()) -> list[Callback]:
-        """Take calls that are due; they are due again after ``lease_s`` unless something is said of them.
+        """Take calls that are due, the longest due first, none of the tenants ``except_of``.
 
-        Calls of the tenants ``except_of`` stay: theirs are slow enough already, and would fill the place of others.
+        They are due again after ``lease_s`` unless something is said of them.
         """
 
         def take(tx: Tx) -> list[Callback]:
-            rows = tx.all(sql.of(tx.dialect, sql.CALLBACKS_DUE), now, sql.several(tx.dialect, except_of), limit)
             taken = [
-                Callback(job=job, tenant=tenant, url=url, attempt=attempts + 1) for job, tenant, url, attempts in rows
+                Callback(job=job, tenant=tenant, url=url, attempt=attempts + 1)
+                for job, tenant, url, attempts in tx.all(
+                    sql.of(tx.dialect, sql.CALLBACKS_DUE), now, sql.several(tx.dialect, except_of), limit
+                )
             ]
             if taken:
                 tx.many(sql.LEASE_CALLBACK, [(now + lease_s, one.attempt, one.job) for one in taken])

@@ -23,16 +23,18 @@ class Record:
     tenant: str
     language: str
     priority: str
-    heavy: int
+    compiled: int
+    cpu_limit_us: int
     submitted: float
     deadline: float | None
     callback_url: str | None
     metadata: bytes
     key_id: str | None
     fingerprint: bytes
-    estimate_us: int
     output_limit: int
     idempotency_key: str | None
+    estimate_us: int
+    heavy: int
     status: str
     queued_at: float
     order_key: float
@@ -60,6 +62,8 @@ class Record:
         """Parameters of ``sql.UPDATE_JOB``."""
         return (
             self.idempotency_key,
+            self.estimate_us,
+            self.heavy,
             self.status,
             self.queued_at,
             self.order_key,

@@ -19,16 +19,18 @@ VERSIONS: Final = (
             tenant TEXT NOT NULL,
             language TEXT NOT NULL,
             priority TEXT NOT NULL,
-            heavy SMALLINT NOT NULL,
+            compiled SMALLINT NOT NULL,
+            cpu_limit_us BIGINT NOT NULL,    -- of running and, where needed, compiling it
             submitted {float} NOT NULL,
             deadline {float},
             callback_url TEXT,
             metadata {blob} NOT NULL,
             key_id TEXT,
             fingerprint {blob} NOT NULL,
-            estimate_us BIGINT NOT NULL,
             output_limit BIGINT NOT NULL,
             idempotency_key TEXT,            -- forgotten together with the result
+            estimate_us BIGINT NOT NULL,     -- as of the submission, then as of the last claim
+            heavy SMALLINT NOT NULL,         -- likewise
             status TEXT NOT NULL,
             queued_at {float} NOT NULL,      -- when it came into the queue last: submission, retry, replay
             order_key {float} NOT NULL,      -- within a tenant the smallest goes first

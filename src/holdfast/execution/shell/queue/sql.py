@@ -2,7 +2,7 @@
 
 Both stores run the same text, except for the words in braces, which :func:`of` fills in:
 
-- ``{among}`` takes one parameter made by :func:`several` and matches any of its values;
+- ``{among}`` takes one parameter made by :func:`several` and matches any of its values, ``{not_among}`` none;
 - ``{lock}`` holds rows until the commit, ``{take}`` does so and leaves out rows that others hold. SQLite has one
   writer at a time and needs neither.
 
@@ -22,8 +22,18 @@ from typing import Any, Final
 from holdfast.store import Dialect
 
 _WORDS: Final[dict[Dialect, dict[str, str]]] = {
-    "sqlite": {"among": "IN (SELECT value FROM json_each(?))", "lock": "", "take": ""},
-    "postgresql": {"among": "= ANY(?)", "lock": "FOR UPDATE", "take": "FOR UPDATE SKIP LOCKED"},
+    "sqlite": {
+        "among": "IN (SELECT value FROM json_each(?))",
+        "not_among": "NOT IN (SELECT value FROM json_each(?))",
+        "lock": "",
+        "take": "",
+    },
+    "postgresql": {
+        "among": "= ANY(?)",
+        "not_among": "<> ALL(?)",
+        "lock": "FOR UPDATE",
+        "take": "FOR UPDATE SKIP LOCKED",
+    },
 }
 
 
@@ -43,19 +53,19 @@ def several(dialect: Dialect, values: Iterable[str]) -> Any:
 # ---------------------------------------------------------------- jobs
 
 # In the order of `record.Record`.
-JOB_COLUMNS = """id, tenant, language, priority, heavy, submitted, deadline, callback_url, metadata, key_id,
-    fingerprint, estimate_us, output_limit, idempotency_key, status, queued_at, order_key, not_before, attempts,
-    token, settled, worker, epoch, started, lease_until, stop, verdict, finished, sweep, expired, dead_reason,
-    queued_ms, cost_us, seq, pieces, output_left"""
+JOB_COLUMNS = """id, tenant, language, priority, compiled, cpu_limit_us, submitted, deadline, callback_url, metadata,
+    key_id, fingerprint, output_limit, idempotency_key, estimate_us, heavy, status, queued_at, order_key, not_before,
+    attempts, token, settled, worker, epoch, started, lease_until, stop, verdict, finished, sweep, expired,
+    dead_reason, queued_ms, cost_us, seq, pieces, output_left"""
 
-INSERT_JOB = f"INSERT INTO queue_jobs ({JOB_COLUMNS}) VALUES ({', '.join('?' * 36)})"
+INSERT_JOB = f"INSERT INTO queue_jobs ({JOB_COLUMNS}) VALUES ({', '.join('?' * 38)})"
 
 # What a transition may change; the rest of a job is as it was submitted.
 UPDATE_JOB = """
-    UPDATE queue_jobs SET idempotency_key = ?, status = ?, queued_at = ?, order_key = ?, not_before = ?, attempts = ?,
-        token = ?, settled = ?, worker = ?, epoch = ?, started = ?, lease_until = ?, stop = ?, verdict = ?,
-        finished = ?, sweep = ?, expired = ?, dead_reason = ?, queued_ms = ?, cost_us = ?, seq = ?, pieces = ?,
-        output_left = ?
+    UPDATE queue_jobs SET idempotency_key = ?, estimate_us = ?, heavy = ?, status = ?, queued_at = ?, order_key = ?,
+        not_before = ?, attempts = ?, token = ?, settled = ?, worker = ?, epoch = ?, started = ?, lease_until = ?,
+        stop = ?, verdict = ?, finished = ?, sweep = ?, expired = ?, dead_reason = ?, queued_ms = ?, cost_us = ?,
+        seq = ?, pieces = ?, output_left = ?
     WHERE id = ?"""
 
 # Two small changes that are made far more often than transitions and touch no index.
@@ -69,7 +79,6 @@ TAKE_QUEUED = f"""
 LOCK_HELD = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE worker = ? AND status = 'running' ORDER BY id {{lock}}"
 LOCK_OWN = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id = ? AND tenant = ? {{lock}}"
 JOB = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id = ? AND tenant = ?"
-RUNNING = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id {{among}} AND status = 'running'"
 
 # One index range per status; together they are a page of all, without sorting what is not on it.
 LIST_STATUS = f"""
@@ -112,19 +121,25 @@ TOOK_TURN = "UPDATE queue_tenants SET deficit_us = ?, turn = ?, fresh = 0 WHERE 
 LOCK_TURN = "SELECT turn FROM queue_turn WHERE one = 1 {lock}"
 SET_TURN = "UPDATE queue_turn SET turn = ? WHERE one = 1"
 
-BACKLOG_BY_TENANT = """
-    SELECT tenant, SUM(queued), SUM(backlog_us) FROM queue_lanes WHERE queued > 0 GROUP BY tenant"""
+# What is queued was priced when it was submitted; a flood may come before the first of its kind has run.
+BACKLOGS = """
+    SELECT l.tenant, l.queued, l.backlog_us, COALESCE(own.mean_us, everybody.mean_us)
+    FROM queue_lanes l
+    LEFT JOIN queue_estimates own ON own.tenant = l.tenant AND own.language = l.language
+    LEFT JOIN queue_estimates everybody ON everybody.tenant = '' AND everybody.language = l.language
+    WHERE l.queued > 0"""
 QUEUED_BY_LANGUAGE = """
     SELECT language, SUM(queued) FROM queue_lanes WHERE queued > 0 GROUP BY language ORDER BY language"""
 ANY_QUEUED = "SELECT 1 FROM queue_lanes WHERE queued > 0 LIMIT 1"
 CONTENDERS = """
     SELECT tenant, deficit_us, turn, fresh, running, idle_s FROM queue_tenants
     WHERE tenant IN (SELECT tenant FROM queue_lanes WHERE queued > 0) ORDER BY tenant {lock}"""
-RUNNING_HEAVY = "SELECT COUNT(*) FROM queue_jobs WHERE status = 'running' AND heavy = 1"
+RUNNING = "SELECT COUNT(*), COALESCE(SUM(heavy), 0) FROM queue_jobs WHERE status = 'running'"
 RUNNING_BY_TENANT = "SELECT tenant, running FROM queue_tenants WHERE running > 0"
 
 # The first jobs of every lane in a language that the worker has. `HEADS` by dialect: SQLite has no LATERAL, and
 # PostgreSQL would evaluate a correlated IN once per row of the table.
+_HEAD = "j.id, j.tenant, j.language, j.compiled, j.cpu_limit_us, j.estimate_us, j.order_key"
 _LANES = "queue_lanes l JOIN"
 _FIRST = """
     FROM queue_jobs q
@@ -134,12 +149,12 @@ _FIRST = """
     ORDER BY q.order_key, q.id LIMIT ?"""
 HEADS: Final[dict[Dialect, str]] = {
     "sqlite": f"""
-        SELECT j.id, j.tenant, j.heavy, j.estimate_us, j.order_key
+        SELECT {_HEAD}
         FROM {_LANES} queue_jobs j ON j.rowid IN (SELECT q.rowid {_FIRST})
         WHERE l.queued > 0 AND l.language {{among}}""",
     "postgresql": f"""
-        SELECT j.id, j.tenant, j.heavy, j.estimate_us, j.order_key
-        FROM {_LANES} LATERAL (SELECT q.id, q.tenant, q.heavy, q.estimate_us, q.order_key {_FIRST}) j ON TRUE
+        SELECT {_HEAD}
+        FROM {_LANES} LATERAL (SELECT q.* {_FIRST}) j ON TRUE
         WHERE l.queued > 0 AND l.language {{among}}""",
 }
 
@@ -233,7 +248,7 @@ STORE_CALLBACK = """
     ON CONFLICT (job) DO UPDATE SET state = 'pending', attempts = 0, due = excluded.due, last_error = NULL"""
 CALLBACKS_DUE = """
     SELECT job, tenant, url, attempts FROM queue_callbacks
-    WHERE state = 'pending' AND due <= ? AND NOT (tenant {among}) ORDER BY due LIMIT ? {take}"""
+    WHERE state = 'pending' AND due <= ? AND tenant {not_among} ORDER BY due LIMIT ? {take}"""
 NEXT_CALLBACK = "SELECT MIN(due) FROM queue_callbacks WHERE state = 'pending'"
 LEASE_CALLBACK = "UPDATE queue_callbacks SET due = ?, attempts = ? WHERE job = ?"
 CALLBACK_DELIVERED = """

@@ -7,18 +7,18 @@ import itertools
 from typing import TYPE_CHECKING
 
 from holdfast.execution.core.admission import Load, admit
-from holdfast.execution.core.estimate import expect
 from holdfast.execution.core.job import Status
 from holdfast.execution.core.ports import Accepted, Refused
 from holdfast.execution.core.scheduler import order
-from holdfast.execution.shell.queue import figures, sql
-from holdfast.execution.shell.queue.book import EVERYBODY, Book, estimates
+from holdfast.execution.shell.queue import figures, prices, sql
+from holdfast.execution.shell.queue.book import Book
 from holdfast.execution.shell.queue.figures import Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from random import Random
 
+    from holdfast.execution.core.estimate import Expected
     from holdfast.execution.core.job import NewJob
     from holdfast.execution.core.ports import SubmitOutcome
     from holdfast.execution.core.settings import ExecutionSettings
@@ -114,7 +114,7 @@ def submit(
     tenants = sorted({job.tenant for job in jobs})
     admission = Admission(tx, tenants, settings=settings, free_bytes=free_bytes, rng=rng, now=now)
     posted = _posted_before(tx, jobs)
-    known = estimates(tx, tenants)
+    known = prices.known(tx, tenants)
     idle = [tenant for tenant in tenants if tenant not in admission.backlogs]
     outcomes: list[SubmitOutcome] = []
     for job, program in zip(jobs, programs, strict=True):
@@ -131,24 +131,24 @@ def submit(
                 )
             )
             continue
-        cost_us, heavy = job.cost_estimate_us, job.heavy
-        if not cost_us:
-            expected = expect(
-                known.get((job.tenant, job.program.language)),
-                known.get((EVERYBODY, job.program.language)),
-                cpu_limit_s=job.program.limits.cpu_s + (settings.compile_limits.cpu if job.heavy else 0.0),
-                compiled=job.heavy,
-                settings=settings.fairness,
-            )
-            cost_us, heavy = expected.cost_us, expected.heavy
-        refused = admission.admit(job.tenant, cost_us)
+        cpu_limit_us = round((job.program.limits.cpu_s + (settings.compile_limits.cpu if job.heavy else 0.0)) * 1e6)
+        expected = prices.price(
+            known,
+            job.tenant,
+            job.program.language,
+            given_us=job.cost_estimate_us,
+            cpu_limit_us=cpu_limit_us,
+            compiled=job.heavy,
+            settings=settings.fairness,
+        )
+        refused = admission.admit(job.tenant, expected.cost_us)
         if refused is not None:
             outcomes.append(refused)
             continue
         if job.idempotency_key is not None:
             posted[key] = job.id, job.fingerprint
-        book.insert(_row(job, cost_us, heavy, settings), program)
-        book.queued(job.tenant, job.program.language, int(heavy), cost_us)
+        book.insert(_row(job, expected, cpu_limit_us, settings), program)
+        book.queued(job.tenant, job.program.language, int(expected.heavy), expected.cost_us)
         outcomes.append(Accepted(id=job.id, position=admission.before(job.tenant)))
     if together and (refused := next((one for one in outcomes if isinstance(one, Refused)), None)) is not None:
         return [one if isinstance(one, Accepted) and one.repeated else refused for one in outcomes]
@@ -176,12 +176,13 @@ def _posted_before(tx: Tx, jobs: Iterable[NewJob]) -> dict[tuple[str, str | None
     }
 
 
-def _row(job: NewJob, cost_us: int, heavy: bool, settings: ExecutionSettings) -> tuple[object, ...]:
+def _row(job: NewJob, expected: Expected, cpu_limit_us: int, settings: ExecutionSettings) -> tuple[object, ...]:
     """A queued job's row, in the order of ``record.Record``; its first event is told from the row."""
-    limit = job.program.limits.output_bytes
+    output_limit = job.program.limits.output_bytes
     return (
-        job.id, job.tenant, job.program.language, job.priority, int(heavy), job.submitted, job.deadline,
-        job.callback_url, job.metadata, job.key_id, job.fingerprint, cost_us, limit, job.idempotency_key,
-        Status.QUEUED, job.submitted, order(job.submitted, job.priority, settings.fairness.ageing), 0.0, 0, 0, 0,
-        None, None, None, None, None, None, None, None, 0, None, None, 0, 1, 0, limit,
+        job.id, job.tenant, job.program.language, job.priority, int(job.heavy), cpu_limit_us, job.submitted,
+        job.deadline, job.callback_url, job.metadata, job.key_id, job.fingerprint, output_limit, job.idempotency_key,
+        expected.cost_us, int(expected.heavy), Status.QUEUED, job.submitted,
+        order(job.submitted, job.priority, settings.fairness.ageing), 0.0, 0, 0, 0,
+        None, None, None, None, None, None, None, None, 0, None, None, 0, 1, 0, output_limit,
     )  # fmt: skip

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from holdfast.execution.core.job import Result
     from holdfast.execution.core.ports import Presence
+    from holdfast.execution.core.scheduler import Pick
     from holdfast.execution.shell.queue.book import Book
     from holdfast.execution.shell.queue.record import Record
 
@@ -27,10 +28,12 @@ _KILLED: Final = frozenset({Verdict.CANCELLED, Verdict.KILLED, Verdict.INTERNAL_
 """What a job that was told to stop may look like; one that ended by itself before keeps its verdict."""
 
 
-def start(book: Book, job: Record, presence: Presence) -> None:
-    """Queued -> running."""
-    book.queued(job.tenant, job.language, job.heavy, job.estimate_us, -1)
+def start(book: Book, job: Record, pick: Pick, presence: Presence) -> None:
+    """Queued -> running, at the price that the decision was made with."""
+    _leave(book, job)
     book.running(job.tenant, 1)
+    job.estimate_us = pick.cost_us
+    job.heavy = int(pick.heavy)
     job.status = Status.RUNNING
     job.token += 1
     job.attempts += 1

@@ -56,9 +56,10 @@ def tidy(tx: Tx, *, leases_before: float | None, settings: ExecutionSettings, rn
     for id in over:
         job = jobs.get(id)
         if job is not None and job.status == Status.RUNNING and (job.lease_until or 0.0) <= now:
+            silent_s = now - (job.lease_until or now) + settings.lease.duration
             if job.deadline is not None and job.deadline <= now and job.stop is None:
                 job.stop = Verdict.EXPIRED
-            transitions.fail(book, job, f"the lease of {job.worker} ran out, it was not heard of any more", rng)
+            transitions.fail(book, job, f"worker {job.worker} was silent for {silent_s:.0f} s", rng)
             leases += 1
     for id in late:
         job = jobs.get(id)
