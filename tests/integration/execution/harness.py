@@ -89,6 +89,7 @@ class Api:
     session: aiohttp.ClientSession
     host: str
     port: int
+    rng: Random = field(default_factory=lambda: Random(1))
 
     @property
     def front(self) -> Front:

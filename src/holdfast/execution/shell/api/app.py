@@ -16,6 +16,7 @@ from litestar.types import ASGIApp
 
 from holdfast import __version__
 from holdfast.execution.shell.api import events, jobs, operations
+from holdfast.execution.shell.api.decoding import too_deep
 from holdfast.execution.shell.api.document import document
 from holdfast.execution.shell.api.front import Front, Hot, store_problem
 from holdfast.execution.shell.api.problems import MEDIA_TYPE, Problem, ProblemError
@@ -60,6 +61,7 @@ def application(service: Service) -> Front:
             ProblemError: _problem,
             StoreUnavailable: _unavailable,
             HTTPException: _http_problem,
+            RecursionError: _too_deep,
             Exception: _bug,
         },
         openapi_config=OpenAPIConfig(
@@ -102,6 +104,10 @@ def _problem(_: Request[Any, Any, Any], problem: ProblemError) -> Response[Probl
 
 def _unavailable(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response[Problem]:
     return _response(store_problem(error))
+
+
+def _too_deep(_: Request[Any, Any, Any], __: RecursionError) -> Response[Problem]:
+    return _response(too_deep())
 
 
 def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:

@@ -20,9 +20,14 @@ def decode_json(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except msgspec.ValidationError as wrong:
         raise invalid(str(wrong)) from None
     except RecursionError:
-        raise ProblemError("malformed-request", "the body is nested too deeply") from None
+        raise too_deep() from None
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise ProblemError("malformed-request", f"the body is not JSON: {wrong}") from None
+
+
+def too_deep() -> ProblemError:
+    """For JSON that goes deeper than the interpreter's stack, some hundred levels."""
+    return ProblemError("malformed-request", "the body is nested too deeply")
 
 
 def invalid(message: str) -> ProblemError:

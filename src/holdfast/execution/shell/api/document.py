@@ -103,6 +103,8 @@ def document(derived: dict[str, Any]) -> dict[str, Any]:
 
 def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     operation.pop("deprecated", None)
+    if path in _OPEN:
+        operation["security"] = []
     responses = operation["responses"]
     responses.pop("400", None)  # the framework's own form of errors, which nobody ever sees
     everywhere: tuple[str, ...] = () if path in _OPEN else _EVERYWHERE

@@ -10,6 +10,7 @@ twins among the framework's routes lead to the same functions and put them into 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -17,6 +18,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from holdfast.execution.shell.api.decoding import too_deep
 from holdfast.execution.shell.api.problems import MEDIA_TYPE, ProblemError
 from holdfast.execution.shell.api.service import Service
 from holdfast.identity import Principal
@@ -32,6 +34,9 @@ ACTIVE: Final = 4096
 BODY_BYTES: Final = 256 * 2**20
 """Bytes of bodies in memory at a time, over all requests."""
 STORE_RETRY_S: Final = 2.0
+HELD: Final = frozenset({"POST /internal/v1/sync", "GET /v1/jobs/{id}/events"})
+"""Their time says nothing of how fast we are."""
+_METHODS: Final = frozenset({"GET", "POST", "DELETE"})
 
 
 class Head(NamedTuple):
@@ -86,37 +91,45 @@ class Front:
         self.active = 0
         """Requests under way."""
         self._body_bytes = 0
+        self._monotonic = asyncio.get_running_loop().time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        started = False
+        status = 0
 
         async def sending(message: Message) -> None:
-            nonlocal started
-            started = True
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
             await send(message)
 
         self.active += 1
+        began = self._monotonic()
         try:
             await self._serve(scope, receive, sending)
         except ProblemError as problem:
-            await send_problem(problem, send)
+            await send_problem(problem, sending)
         except ClientGone:
             pass
+        except RecursionError:
+            await send_problem(too_deep(), sending)
         except StoreUnavailable as error:
-            if started:
+            if status:
                 raise
-            await send_problem(store_problem(error), send)
+            await send_problem(store_problem(error), sending)
         except Exception:
-            if started:
+            if status:
                 raise
             log.exception("request failed", extra={"action": "request", "path": scope["path"]})
-            await send_problem(ProblemError("internal-error", "see the log of the service"), send)
+            await send_problem(ProblemError("internal-error", "see the log of the service"), sending)
         finally:
             self.active -= 1
+            route = _route(scope, self._hot)
+            if route not in HELD:
+                self._service.metrics.answered(route, status, self._monotonic() - began)
 
     async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -241,6 +254,15 @@ async def send_problem(problem: ProblemError, send: Send) -> None:
     """Send a problem."""
     headers = [(name.encode(), value.encode()) for name, value in problem.headers().items()]
     await send_answer(Answer(problem.status, problem.body(), headers, MEDIA_TYPE.encode()), send)
+
+
+def _route(scope: Any, hot: Mapping[tuple[str, str], Hot]) -> str:
+    """A name for what was asked: a template, never a path, of which a client can make up any number."""
+    method, path = scope["method"], scope["path"]
+    if (method, path) in hot:
+        return f"{method} {path}"
+    template = scope.get("path_template")
+    return f"{method} {template}" if template and method in _METHODS else "other"
 
 
 def _oversized(limit: int) -> ProblemError:

@@ -315,13 +315,13 @@ async def read_queue(request: Asking, service: Svc) -> QueueBody:
     )
 
 
-@get("/healthz", sync_to_thread=False, security=[])
+@get("/healthz", sync_to_thread=False)
 def healthz() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}
 
 
-@get("/readyz", security=[])
+@get("/readyz")
 async def readyz(service: Svc) -> Response[dict[str, str]]:
     """Whether jobs are accepted: the store answers, and the process is not ending. Workers do not count."""
     if service.stopping.done():
@@ -333,13 +333,13 @@ async def readyz(service: Svc) -> Response[dict[str, str]]:
     return Response({"status": "ready"})
 
 
-@get("/metrics", media_type=MediaType.TEXT, sync_to_thread=False, security=[])
+@get("/metrics", media_type=MediaType.TEXT, sync_to_thread=False)
 def read_metrics(service: Svc) -> Response[bytes]:
     """Figures in the Prometheus text format; none of them names a tenant."""
     return Response(service.metrics.render(), media_type=CONTENT_TYPE)
 
 
-@get("/problems/{name:str}", sync_to_thread=False, security=[])
+@get("/problems/{name:str}", sync_to_thread=False)
 def read_problem(name: FromPath[str]) -> Explanation:
     """What a problem type means."""
     return explanation(name)
