@@ -41,7 +41,11 @@ class Layout:
 
     def has(self, controller: str) -> bool:
         """Whether there is a group to limit this with."""
-        return controller in self.v1 or controller in self.v2_controllers
+        return self.place(controller) is not None
+
+    def place(self, controller: str) -> Path | None:
+        """The directory in which a group can be made that limits this."""
+        return self.v1.get(controller) or (self.v2 if controller in self.v2_controllers else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,12 +168,10 @@ class Group:
 
     @staticmethod
     def _make(layout: Layout, controller: str, name: str) -> Path | None:
-        if controller in layout.v1:
-            path = layout.v1[controller] / name
-        elif layout.v2 is not None and controller in layout.v2_controllers:
-            path = layout.v2 / name
-        else:
+        place = layout.place(controller)
+        if place is None:
             return None
+        path = place / name
         path.mkdir(exist_ok=True)
         return path
 
