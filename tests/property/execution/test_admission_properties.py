@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from holdfast.execution.core.admission import DrainRate, Load, RateLimit, admit, drain_us_per_s
+from holdfast.execution.core.admission import Load, RateLimit, admit
 from holdfast.execution.core.settings import AdmissionSettings
 
 BOUNDS = AdmissionSettings()
@@ -47,28 +47,6 @@ def test_whoever_comes_back_when_told_is_let_in_if_the_queue_was_worked_off_mean
 def test_where_nothing_is_queued_a_job_is_accepted(rate: float, weight: float, others: float, now: float) -> None:
     load = Load(tenant_backlog_us=0, total_backlog_us=0, drain_us_per_s=rate, weight=weight, other_weights=others)
     assert admit(load, now=now, rng=Random(1), settings=BOUNDS) is None
-
-
-@given(st.lists(st.tuples(st.floats(0, 20), st.integers(0, 10**8), st.booleans()), max_size=60), st.integers(0, 64))
-@settings(max_examples=100, deadline=None)
-def test_a_drain_rate_is_what_was_charged_in_about_a_minute_of_waiting(
-    observations: list[tuple[float, int, bool]], slots: int
-) -> None:
-    rate, now = DrainRate(), 0.0
-    spans: list[tuple[float, float, int]] = []
-    waiting = False
-    for index, (passed, charged_us, waits) in enumerate(observations):
-        if waiting and index:
-            spans.append((now + passed, passed, charged_us))
-        now += passed
-        rate.observe(now, charged_us=charged_us, waiting=waits)
-        waiting = waits
-    # The oldest second may be in or out, and with it what was charged in it.
-    for_sure = [span for span in spans if span[0] > now - 59]
-    at_most = [span for span in spans if span[0] > now - 61.1]
-    least = drain_us_per_s(sum(span[2] for span in for_sure), sum(span[1] for span in at_most), slots)
-    most = drain_us_per_s(sum(span[2] for span in at_most), sum(span[1] for span in for_sure), slots)
-    assert least * 0.999 - 1 <= rate.us_per_s(slots) <= most * 1.001 + 1
 
 
 @given(st.floats(0.1, 1000), st.integers(1, 50), st.lists(st.tuples(st.floats(0, 2), st.integers(1, 5)), max_size=60))

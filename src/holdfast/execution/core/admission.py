@@ -22,7 +22,6 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -51,7 +50,7 @@ class Load:
     total_backlog_us: int
     """The same of all tenants."""
     drain_us_per_s: float
-    """From :class:`DrainRate`; more than 0."""
+    """From :func:`drain_us_per_s`."""
     weight: float
     other_weights: float = 0.0
     """Sum over the other tenants that have jobs queued or running."""
@@ -105,68 +104,25 @@ def _too_long(
     )
 
 
-_WINDOW_S: Final = 60
 _PRIOR_S: Final = 10.0
 """For how long a measurement must have lasted to weigh as much as the assumption. Jobs are charged when they
 end, so the first seconds of a burst of long ones show nothing, and a rate of nothing would refuse everybody."""
 
 
 def drain_us_per_s(charged_us: int, busy_s: float, slots: int) -> float:
-    """How much queued CPU time is worked off per second.
+    """How much CPU time the slots work off per second when all of them are busy; more than 0.
+
+    Measured only while there was work: a queue that is idle most of the time charges little, which says nothing of how
+    fast it could be.
 
     Args:
-        charged_us: Charged during the last minute, while jobs were waiting.
-        busy_s: For how long of that minute jobs were waiting.
+        charged_us: Charged of late, a minute or so.
+        busy_s: For how long the slots were busy to charge that, all together over their number.
         slots: Slots of live workers. Each is taken for one CPU until the measurement says otherwise; with none,
             one is assumed, because a queue without workers has to take jobs for workers to be started.
     """
     capacity = max(1, slots) * 1e6
     return (charged_us + capacity * _PRIOR_S) / (busy_s + _PRIOR_S)
-
-
-class DrainRate:
-    """:func:`drain_us_per_s` over a sliding minute, measured only while jobs waited.
-
-    A queue that is idle most of the time charges little, which says nothing of how fast it could be.
-    """
-
-    __slots__ = ("_busy_s", "_charged_us", "_last", "_seconds", "_waiting")
-
-    def __init__(self) -> None:
-        self._seconds: deque[tuple[float, float, int]] = deque()
-        """(until, busy seconds, charged), at most one per second."""
-        self._busy_s = 0.0
-        self._charged_us = 0
-        self._last = math.inf
-        self._waiting = False
-
-    def observe(self, now: float, *, charged_us: int = 0, waiting: bool) -> None:
-        """Take in that jobs ended, or that the queue became empty or was no longer.
-
-        Args:
-            now: Monotonic seconds; not earlier than the last time.
-            charged_us: CPU time of jobs that ended since then.
-            waiting: Whether jobs wait now that could be started if there were a slot.
-        """
-        if self._waiting and now >= self._last:
-            busy_s = now - self._last
-            if self._seconds and now - self._seconds[-1][0] < 1.0 and self._seconds[-1][1] < 1.0:
-                until, busy_before_s, charged_before_us = self._seconds.pop()
-                self._seconds.append((until, busy_before_s + busy_s, charged_before_us + charged_us))
-            else:
-                self._seconds.append((now, busy_s, charged_us))
-            self._busy_s += busy_s
-            self._charged_us += charged_us
-        self._last = now
-        self._waiting = waiting
-        while self._seconds and self._seconds[0][0] <= now - _WINDOW_S:
-            _, busy_s, charged_us = self._seconds.popleft()
-            self._busy_s -= busy_s
-            self._charged_us -= charged_us
-
-    def us_per_s(self, slots: int) -> float:
-        """The rate as of the last observation."""
-        return drain_us_per_s(self._charged_us, max(0.0, self._busy_s), slots)
 
 
 _ROUNDING: Final = 1e-9

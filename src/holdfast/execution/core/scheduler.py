@@ -220,12 +220,6 @@ def settle(deficit_us: int, estimated_us: int, actual_us: int) -> int:
     return deficit_us + estimated_us - actual_us
 
 
-def forgettable(deficit_us: int, turn: int, *, weight: float, now_turn: int, settings: FairnessSettings) -> bool:
-    """Whether a tenant without jobs may be forgotten: as a new one it would have the same credit."""
-    share = share_us(weight, settings)
-    return deficit_us + (now_turn - turn) * share >= share
-
-
 def share_us(weight: float, settings: FairnessSettings) -> int:
     """CPU microseconds that a tenant is given in each round, at least 1."""
     return max(1, round(settings.quantum * weight * 1e6))

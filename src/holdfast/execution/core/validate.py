@@ -277,7 +277,7 @@ def _worker(worker: WorkerSettings) -> Iterator[Problem]:
             path=(*path, "api_key"),
             value="***",
             message="not an API key",
-            remedy="make one with `holdfast key create --scope worker` and set api_key: ${HOLDFAST_WORKER_KEY}",
+            remedy="make one with `holdfast key create --role worker` and set api_key: ${HOLDFAST_WORKER_KEY}",
         )
     if not worker.cache:
         yield Problem(path=(*path, "cache"), value="", message="no directory", remedy="write the path of a directory")

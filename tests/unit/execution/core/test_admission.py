@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.execution.core.admission import DrainRate, Load, RateLimit, admit, drain_us_per_s, too_fast
+from holdfast.execution.core.admission import Load, RateLimit, admit, drain_us_per_s, too_fast
 from holdfast.execution.core.ports import Refused
 from holdfast.execution.core.settings import AdmissionSettings
 from holdfast.kernel import Duration, Size
@@ -87,46 +87,19 @@ def test_a_daily_quota_of_nothing_is_none() -> None:
 
 
 def test_the_drain_rate_is_the_capacity_while_nothing_was_measured() -> None:
-    assert DrainRate().us_per_s(4) == 4 * S
+    assert drain_us_per_s(0, 0.0, 4) == 4 * S
+
+
+def test_without_a_worker_one_slot_is_assumed() -> None:
     assert drain_us_per_s(0, 0.0, 0) == 1 * S
 
 
-def test_the_drain_rate_comes_from_what_was_charged_while_jobs_waited() -> None:
-    rate = DrainRate()
-    for second in range(61):
-        rate.observe(float(second), charged_us=2 * S, waiting=True)
-    assert rate.us_per_s(4) == pytest.approx((60 * 2 + 10 * 4) / 70 * S, rel=0.02)
-
-
-def test_an_idle_queue_says_nothing_of_its_speed() -> None:
-    rate = DrainRate()
-    for second in range(120):
-        rate.observe(float(second), charged_us=5_000, waiting=False)
-    assert rate.us_per_s(4) == 4 * S
+def test_the_drain_rate_follows_what_was_charged() -> None:
+    assert drain_us_per_s(120 * S, 60.0, 4) == pytest.approx((120 + 40) / 70 * S)
 
 
 def test_a_burst_of_long_jobs_is_not_taken_for_standstill() -> None:
-    rate = DrainRate()
-    rate.observe(0.0, waiting=True)
-    rate.observe(50.0, waiting=True)
-    assert rate.us_per_s(4) > 0.6 * S
-
-
-def test_the_drain_rate_forgets_after_a_minute() -> None:
-    rate = DrainRate()
-    for tick in range(100):
-        rate.observe(tick / 10, charged_us=10 * S, waiting=True)
-    rate.observe(10.0, waiting=False)
-    assert rate.us_per_s(1) > 40 * S
-    rate.observe(75.0, waiting=False)
-    assert rate.us_per_s(1) == pytest.approx(1 * S)
-
-
-def test_the_memory_of_a_drain_rate_is_bounded() -> None:
-    rate = DrainRate()
-    for tick in range(20_000):
-        rate.observe(tick / 100, charged_us=1, waiting=True)
-    assert len(rate._seconds) <= 62
+    assert drain_us_per_s(0, 50.0, 4) > 0.6 * S
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:

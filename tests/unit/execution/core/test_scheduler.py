@@ -13,7 +13,6 @@ from holdfast.execution.core.scheduler import (
     Pick,
     Schedule,
     TenantQueue,
-    forgettable,
     heavy_cap,
     order,
     schedule,
@@ -181,15 +180,6 @@ def test_within_a_tenant_both_lanes_go_in_order() -> None:
 def test_the_books_are_corrected_when_a_job_has_ended() -> None:
     assert settle(-750 * MS, 1_000 * MS, 5 * MS) == 245 * MS
     assert settle(245 * MS, 5 * MS, 1_000 * MS) == -750 * MS
-
-
-def test_a_tenant_is_forgotten_once_that_makes_no_difference() -> None:
-    def gone(deficit_us: int, turn: int) -> bool:
-        return forgettable(deficit_us, turn, weight=1.0, now_turn=10, settings=FAIR)
-
-    assert not gone(-1, 9)
-    assert gone(0, 9)
-    assert not gone(249 * MS, 10)
 
 
 def test_the_share_is_never_nothing() -> None:
