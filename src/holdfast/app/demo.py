@@ -180,7 +180,7 @@ async def run(
     ports = check_ports(port_base)
     backends = free_ports(3)
     urls = (f"http://{HOST}:{ports.front}/demo/", f"http://{HOST}:{ports.admin}")
-    without_code = await asyncio.to_thread(_cannot_run_code)
+    without_code = await _cannot_run_code()
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as directory:
         file = Path(directory, "holdfast.yaml")
         text = configuration(ports, backends, directory=directory, workers=0 if without_code else 1)
@@ -218,9 +218,11 @@ async def _make_key(settings: StoreSettings) -> str:
         return key
 
 
-def _cannot_run_code() -> str | None:
-    found = examine_sandbox()
-    return None if found.tier == "full" else "; ".join(f"{part.what}: {part.remedy}" for part in found.missing)
+async def _cannot_run_code() -> str | None:
+    found = await examine_sandbox()
+    if found.tier == "full":
+        return None
+    return "; ".join(f"{part.name}: {part.detail}; {part.remedy}" for part in found.parts if not part.works)
 
 
 def _backend(name: str, port: int, urls: tuple[str, str], environ: Mapping[str, str]) -> Service:

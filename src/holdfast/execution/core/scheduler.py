@@ -134,7 +134,7 @@ def schedule(
     running_heavy: int,
     turn: int,
     settings: FairnessSettings,
-    running: int = 0,
+    running: int,
 ) -> Schedule:
     """Choose jobs for ``free`` of ``slots`` slots.
 

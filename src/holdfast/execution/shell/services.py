@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from holdfast.execution.core.settings import ExecutionSettings
+from holdfast.execution.core.settings import ExecutionSettings, WorkerSettings
 from holdfast.store import StoreSettings
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ async def serve_worker(settings: ExecutionSettings, *, ready: Ready) -> int:
     return await serve(settings, ready=ready, open_sandboxes=open_sandboxes)
 
 
-def examine_sandbox() -> Examination:
+async def examine_sandbox(settings: WorkerSettings | None = None) -> Examination:
     """Find out what sandboxes this machine can make, by making one."""
     from holdfast.execution.shell.sandbox.tier import examine
 
-    return examine()
+    return await examine(settings or WorkerSettings())

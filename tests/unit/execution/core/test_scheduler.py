@@ -38,7 +38,7 @@ def tenant(name: str, *, light: int = 0, heavy: int = 0, cost_us: int = 5 * MS, 
 
 
 def decide(*tenants: TenantQueue, free: int = 4, slots: int = 4, running_heavy: int = 0, turn: int = 1) -> Schedule:
-    return schedule(tenants, free=free, slots=slots, running_heavy=running_heavy, turn=turn, settings=FAIR)
+    return schedule(tenants, free=free, slots=slots, running=0, running_heavy=running_heavy, turn=turn, settings=FAIR)
 
 
 def names(outcome: Schedule) -> list[str]:
@@ -195,7 +195,7 @@ def test_one_class_of_priority_is_worth_one_ageing_time() -> None:
 @pytest.mark.parametrize(("slots", "taken"), [(1, 1), (3, 3), (4, 3), (7, 6), (8, 6)])
 def test_of_every_four_slots_one_is_left_to_tenants_that_hold_none(slots: int, taken: int) -> None:
     flood = tenant("a", light=20)
-    outcome = schedule([flood], free=slots, slots=slots, running_heavy=0, turn=1, settings=RESERVED)
+    outcome = schedule([flood], free=slots, slots=slots, running=0, running_heavy=0, turn=1, settings=RESERVED)
     assert len(outcome.picks) == taken
 
 
@@ -211,6 +211,6 @@ def test_first_in_first_out_knows_no_tenants() -> None:
     fifo = FairnessSettings(scheduling="fifo")
     tenants = [tenant("late", light=1), tenant("early", light=3, heavy=3)]
     tenants[0] = replace(tenants[0], light=jobs("late-", 1, first=9.0))
-    outcome = schedule(tenants, free=6, slots=4, running_heavy=4, turn=7, settings=fifo)
+    outcome = schedule(tenants, free=6, slots=4, running=4, running_heavy=4, turn=7, settings=fifo)
     assert [pick.id for pick in outcome.picks] == ["early+0", "early-0", "early+1", "early-1", "early+2", "early-2"]
     assert (outcome.tenants, outcome.turn) == ((), 7)
