@@ -119,7 +119,10 @@ class Identities:
         known = self._static.get(key_id) or self._known.get(key_id)
         if known is None or not known.holds(now):
             known = await self._fetch(key_id, now)
-        return None if known is None else known.principal
+        if known is None:
+            return None
+        self._used[key_id] = now
+        return known.principal
 
     async def _ask(self, key_id: str, digest: bytes, now: float) -> _Known | None:
         if 0.0 <= now - self._refused.get(digest, -REMEMBER_S) < REMEMBER_S:
