@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.execution.core.settings import CallbackSettings
-from holdfast.execution.shell.callbacks import Callbacks, Sender
+from holdfast.execution.shell.callbacks import Callbacks, calling_back
 from holdfast.execution.shell.queue import CallbackOutbox
 from holdfast.identity import Identities
 from holdfast.testing import eventually
@@ -51,30 +50,23 @@ class Running:
 
 @asynccontextmanager
 async def calling(world: World, database: Database, settings: CallbackSettings = SETTINGS) -> AsyncIterator[Running]:
-    identities, outbox, sender = Identities(database), CallbackOutbox(database), Sender(settings)
+    identities = Identities(database)
     await identities.open()
 
     def render(job: JobView) -> bytes:
         return json.dumps({"id": job.id, "status": job.status, "verdict": job.verdict}).encode()
 
-    callbacks = Callbacks(
-        outbox,
-        sender,
+    async with calling_back(
+        database,
         settings,
+        identities=identities,
         job=world.queue.job,
         render=render,
-        secrets=identities.callback_secrets,
         rng=Random(1),
         clock=lambda: world.now,
-    )
-    loop = asyncio.create_task(callbacks.run())
-    try:
-        yield Running(callbacks, outbox, identities)
-    finally:
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
-        await sender.close()
-        await identities.close()
+    ) as callbacks:
+        yield Running(callbacks, CallbackOutbox(database), identities)
+    await identities.close()
 
 
 async def finished(world: World, url: str, tenant: str = "t") -> str:
@@ -165,12 +157,3 @@ async def test_what_a_killed_process_had_taken_is_delivered_by_another(world: Wo
             await outbox.dead(taken, "what the killed one would have said")
             assert await outbox.dead_letters("t", limit=10) == []
     assert taken.job == job
-
-
-async def test_calls_of_tenants_that_have_enough_stay_where_they_are(world: World, database: Database) -> None:
-    for tenant in ("a", "b", "a", "c"):
-        await finished(world, "http://hook.test/", tenant)
-    outbox = CallbackOutbox(database)
-    taken = await outbox.due(now=world.now, limit=10, lease_s=60, except_of=["a", "x"])
-    assert sorted(call.tenant for call in taken) == ["b", "c"]
-    assert [call.tenant for call in await outbox.due(now=world.now, limit=10, lease_s=60)] == ["a", "a"]

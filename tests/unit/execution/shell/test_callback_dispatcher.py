@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from holdfast.execution.core.callback import Attempt
-from holdfast.execution.core.job import Priority, Status
+from holdfast.execution.core.job import Compiled, Priority, Result, Status, Verdict
 from holdfast.execution.core.ports import JobView
 from holdfast.execution.core.settings import CallbackSettings
 from holdfast.execution.shell.callbacks import Callbacks
-from holdfast.execution.shell.callbacks.dispatcher import LEASE_S
+from holdfast.execution.shell.callbacks.dispatcher import LEASE_S, OUTPUT_LIMIT
 from holdfast.execution.shell.queue import Callback
 from holdfast.identity import CallbackSecret
 from holdfast.store import StoreUnavailable
@@ -126,6 +126,8 @@ class World:
     now: float = NOW
     removed: set[str] = field(default_factory=set)
     secrets: list[str] = field(default_factory=lambda: [SECRET])
+    result: Result | None = None
+    rendered: list[JobView] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.callbacks = Callbacks(
@@ -133,11 +135,15 @@ class World:
             self.sender,
             SETTINGS,
             job=self._job,
-            render=lambda job: f'{{"id": "{job.id}"}}'.encode(),
+            render=self._render,
             secrets=self._secrets,
             rng=Random(1),
             clock=lambda: self.now,
         )
+
+    def _render(self, job: JobView) -> bytes:
+        self.rendered.append(job)
+        return f'{{"id": "{job.id}"}}'.encode()
 
     async def _job(self, tenant: str, id: str) -> JobView | None:
         if id in self.removed:
@@ -150,6 +156,7 @@ class World:
             priority=Priority.NORMAL,
             submitted=NOW - 10,
             finished=NOW,
+            result=self.result,
         )
 
     async def _secrets(self, tenant: str, *, now: float) -> Sequence[CallbackSecret]:
@@ -261,6 +268,32 @@ async def test_a_job_that_was_removed_is_not_called_back() -> None:
         assert world.sender.sent == []
 
 
+async def test_a_callback_carries_the_beginning_of_a_long_output_and_says_so() -> None:
+    async with running() as world:
+        compiled = Compiled(
+            exit_code=0,
+            signal=None,
+            stdout=b"",
+            stderr=b"w" * 2 * OUTPUT_LIMIT,
+            truncated=False,
+            cpu_ms=1,
+            wall_ms=1,
+            memory_bytes=1,
+            cached=False,
+        )
+        world.result = Result(
+            verdict=Verdict.OK, stdout=b"x" * 16 * OUTPUT_LIMIT, stderr=b"y" * OUTPUT_LIMIT, compiled=compiled
+        )
+        world.outbox.put("j1")
+        await world.settled()
+        result = world.rendered[0].result
+        assert result is not None
+        assert result.compiled is not None
+        assert (len(result.stdout), result.stdout_truncated) == (OUTPUT_LIMIT, True)
+        assert (len(result.stderr), result.stderr_truncated) == (OUTPUT_LIMIT, False)
+        assert (len(result.compiled.stderr), result.compiled.truncated) == (OUTPUT_LIMIT, True)
+
+
 # ---------------------------------------------------------------- nobody holds up another
 
 
@@ -336,6 +369,20 @@ async def test_a_store_that_is_away_for_a_while_loses_no_call(monkeypatch: pytes
         world.callbacks.wake()
         await eventually(lambda: world.outbox.looks >= 2)
         world.outbox.down = False
+        await world.settled()
+        assert world.outbox.ends == {"j1": "delivered"}
+
+
+async def test_an_outbox_that_fails_in_an_unforeseen_way_does_not_end_the_loop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("holdfast.execution.shell.callbacks.dispatcher.POLL_S", 0.01)
+    async with running() as world:
+        good, world.outbox.due = world.outbox.due, None  # type: ignore[method-assign,assignment]
+        world.outbox.put("j1")
+        world.callbacks.wake()
+        await eventually(lambda: "TypeError" in caplog.text)
+        world.outbox.due = good  # type: ignore[method-assign]
         await world.settled()
         assert world.outbox.ends == {"j1": "delivered"}
 

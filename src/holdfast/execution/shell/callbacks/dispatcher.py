@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 from typing import Final, Protocol
 
@@ -38,6 +39,9 @@ POLL_S: Final = 1.0
 """How often the outbox is looked at without a :meth:`Callbacks.wake`: for what other processes put there."""
 LEASE_S: Final = 60.0
 """How long a killed process keeps others from what it had taken."""
+OUTPUT_LIMIT: Final = 64 * 2**10
+"""Bytes of each output that a callback carries; all of it is at the job's address. What is sent here is held in memory
+for ``concurrency`` receivers at a time, and sent up to ``attempts`` times to each."""
 
 
 class Outbox(Protocol):
@@ -131,7 +135,14 @@ class Callbacks:
         try:
             while True:
                 self._woken.clear()
-                pause_s = await self._take()
+                try:
+                    pause_s = await self._take()
+                except StoreError as error:
+                    log.warning("callbacks cannot be read", extra={"action": "callback_take", "why": str(error)})
+                    pause_s = POLL_S
+                except Exception:
+                    log.exception("callbacks cannot be read", extra={"action": "callback_take"})
+                    pause_s = POLL_S
                 try:
                     async with asyncio.timeout(pause_s):
                         await self._woken.wait()
@@ -148,18 +159,14 @@ class Callbacks:
         room = self._room - len(self._calls)
         if room <= 0:
             return POLL_S
-        try:
-            # A look costs a read; only when there is something, a write.
-            due, now = await self._outbox.next_due(), self._clock()
-            if due is None or due > now:
-                return POLL_S if due is None else min(POLL_S, due - now)
-            # A tenant's calls are often due together, so whoever is given another portion must have room for all of it.
-            limit = min(room, self._portion)
-            busy = [tenant for tenant, taken in self._tenants.items() if taken + limit > self._tenant_bound]
-            taken = await self._outbox.due(now=now, limit=limit, lease_s=LEASE_S, except_of=busy)
-        except StoreError as error:
-            log.warning("callbacks cannot be read", extra={"action": "callback_take", "why": str(error)})
-            return POLL_S
+        # A look costs a read; only when there is something, a write.
+        due, now = await self._outbox.next_due(), self._clock()
+        if due is None or due > now:
+            return POLL_S if due is None else min(POLL_S, due - now)
+        # A tenant's calls are often due together, so whoever is given another portion must have room for all of it.
+        limit = min(room, self._portion)
+        busy = [tenant for tenant, taken in self._tenants.items() if taken + limit > self._tenant_bound]
+        taken = await self._outbox.due(now=now, limit=limit, lease_s=LEASE_S, except_of=busy)
         for call in taken:
             self._tenants[call.tenant] += 1
             task = asyncio.create_task(self._deliver(call, now + LEASE_S), name=f"callback {call.job}")
@@ -194,7 +201,7 @@ class Callbacks:
             if job is None:
                 return Attempt(failure="the job was removed before it could be called back", forbidden=True)
             now = self._clock()
-            body = self._render(job)
+            body = self._render(_shortened(job))
             secrets = [secret.text for secret in await self._secrets(call.tenant, now=now)]
             headers = {
                 "Content-Type": "application/json",
@@ -242,6 +249,29 @@ class _PerHost:
 def message_id(job: JobView) -> str:
     """``webhook-id``: the same for every attempt, another one when a job that was replayed ends again."""
     return f"{job.id}-{int((job.finished or job.submitted) * 1000)}"
+
+
+def _shortened(job: JobView) -> JobView:
+    result = job.result
+    if result is None:
+        return job
+    compiled = result.compiled
+    if compiled is not None:
+        compiled = replace(
+            compiled,
+            stdout=compiled.stdout[:OUTPUT_LIMIT],
+            stderr=compiled.stderr[:OUTPUT_LIMIT],
+            truncated=compiled.truncated or max(len(compiled.stdout), len(compiled.stderr)) > OUTPUT_LIMIT,
+        )
+    result = replace(
+        result,
+        stdout=result.stdout[:OUTPUT_LIMIT],
+        stderr=result.stderr[:OUTPUT_LIMIT],
+        stdout_truncated=result.stdout_truncated or len(result.stdout) > OUTPUT_LIMIT,
+        stderr_truncated=result.stderr_truncated or len(result.stderr) > OUTPUT_LIMIT,
+        compiled=compiled,
+    )
+    return replace(job, result=result)
 
 
 def _fields(call: Callback, action: str, why: str) -> dict[str, object]:
