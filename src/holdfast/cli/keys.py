@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -19,11 +20,12 @@ from holdfast.kernel import Duration
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from holdfast.identity import ApiKey, Identities
+    from holdfast.identity import ApiKey, CallbackSecret, Identities
+    from holdfast.store import StoreSettings
 
 T = TypeVar("T")
 
-app = typer.Typer(help="API keys: make, list, revoke, rotate.", no_args_is_help=True)
+app = typer.Typer(help="API keys, and secrets of callbacks.", no_args_is_help=True)
 
 
 def _duration(given: str | Duration) -> Duration:
@@ -33,16 +35,23 @@ def _duration(given: str | Duration) -> Duration:
         raise typer.BadParameter(str(error)) from error
 
 
-Store = Annotated[str, typer.Option(metavar="URL", envvar="HOLDFAST_STORE", help="Where the keys are kept.")]
+File = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration that names the store.")
+]
+Store = Annotated[
+    str | None, typer.Option(metavar="URL", envvar="HOLDFAST_STORE", help="The store itself, without a configuration.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the key and nothing else.")]
+Overlap = Annotated[
+    Duration, typer.Option(parser=_duration, metavar="DURATION", help="The old one is good for this much longer.")
+]
 Key = Annotated[str, typer.Argument(metavar="ID", help="Id of a key, or the whole key.")]
 
 
 @app.command()
 def create(
     tenant: Annotated[str, typer.Option(help="Whose key it is.")],
-    store: Store,
     role: Annotated[str, typer.Option(help="viewer, developer, admin, worker or operator.")] = "developer",
     scope: Annotated[
         list[str] | None, typer.Option(help="Only this one of the role's scopes; may be repeated.")
@@ -51,6 +60,8 @@ def create(
     expires: Annotated[
         Duration | None, typer.Option(parser=_duration, metavar="DURATION", help="Ends after this time, like 90d.")
     ] = None,
+    config: File = None,
+    store: Store = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -61,19 +72,20 @@ def create(
         ends = None if expires is None else now + expires
         return await identities.create_key(tenant, role=role, scopes=scope, name=name, expires=ends, now=now)
 
-    key, text = _run(work, store)
+    key, text = _run(work, config, store)
     _show_new(key, text, f"key {key.id} of {key.tenant} ({key.role})", now, as_json=as_json, quiet=quiet)
 
 
 @app.command("list")
 def list_all(
-    store: Store,
     tenant: Annotated[str | None, typer.Option(help="Of this tenant only.")] = None,
+    config: File = None,
+    store: Store = None,
     as_json: Json = False,
 ) -> None:
     """List keys, newest first, ended ones included."""
     now = time.time()
-    keys = _run(lambda identities: identities.list_keys(tenant), store)
+    keys = _run(lambda identities: identities.list_keys(tenant), config, store)
     if as_json:
         print(json.dumps([_record(key, now) for key in keys], indent=2))
         return
@@ -85,10 +97,10 @@ def list_all(
 
 
 @app.command()
-def revoke(key: Key, store: Store) -> None:
+def revoke(key: Key, config: File = None, store: Store = None) -> None:
     """End a key, at once and for good."""
     key_id = _id(key)
-    ended = _run(lambda identities: identities.revoke(key_id, now=time.time()), store)
+    ended = _run(lambda identities: identities.revoke(key_id, now=time.time()), config, store)
     if ended is None:
         _no_such_key(key_id)
     print(f"key {ended.id} of {ended.tenant} is revoked", file=sys.stderr)
@@ -97,16 +109,15 @@ def revoke(key: Key, store: Store) -> None:
 @app.command()
 def rotate(
     key: Key,
-    store: Store,
-    overlap: Annotated[
-        Duration, typer.Option(parser=_duration, metavar="DURATION", help="The old key is good for this much longer.")
-    ] = Duration(86_400.0),
+    overlap: Overlap = Duration(86_400.0),
+    config: File = None,
+    store: Store = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make the successor of a key and print it; the old one ends after the overlap."""
     key_id, now = _id(key), time.time()
-    made = _run(lambda identities: identities.rotate(key_id, overlap_s=overlap, now=now), store)
+    made = _run(lambda identities: identities.rotate(key_id, overlap_s=overlap, now=now), config, store)
     if made is None:
         _no_such_key(key_id)
     new, text = made
@@ -114,15 +125,46 @@ def rotate(
     _show_new(new, text, about, now, as_json=as_json, quiet=quiet)
 
 
-def _run(work: Callable[[Identities], Awaitable[T]], store: str) -> T:
+@app.command("callback-secret")
+def callback_secret(
+    tenant: Annotated[str, typer.Option(help="Whose callbacks it signs.")],
+    renew: Annotated[bool, typer.Option("--rotate", help="Put a new one in force first.")] = False,
+    overlap: Overlap = Duration(86_400.0),
+    config: File = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Print the secret that signs a tenant's callbacks, for the receiver to check them with."""
+    now = time.time()
+
+    async def work(identities: Identities) -> list[CallbackSecret]:
+        if tenant not in await identities.list_tenants():
+            return []  # a mistyped name must not get a secret of its own
+        if renew:
+            return await identities.rotate_callback_secret(tenant, overlap_s=overlap, now=now)
+        return await identities.callback_secrets(tenant, now=now)
+
+    secrets = _run(work, config, store)
+    if not secrets:
+        print(f"there is no tenant {tenant[:80]!r} in this store; it begins with its first key", file=sys.stderr)
+        raise typer.Exit(1)
+    if as_json:
+        print(json.dumps([{"secret": secret.text, "expires": _time(secret.expires)} for secret in secrets], indent=2))
+    else:
+        print(secrets[0].text)
+
+
+def _run(work: Callable[[Identities], Awaitable[T]], config: Path | None, store: str | None) -> T:
     """Open the store, do the work, close it."""
     import asyncio
 
     from holdfast.identity import Identities
-    from holdfast.store import StoreSettings, open_database
+    from holdfast.store import open_database
+
+    settings = _settings(config, store)
 
     async def scenario() -> T:
-        async with await open_database(StoreSettings(url=store)) as database:
+        async with await open_database(settings) as database:
             identities = Identities(database)
             await identities.open()
             try:
@@ -131,6 +173,21 @@ def _run(work: Callable[[Identities], Awaitable[T]], store: str) -> T:
                 await identities.close()
 
     return asyncio.run(scenario())
+
+
+def _settings(config: Path | None, store: str | None) -> StoreSettings:
+    from holdfast.store import StoreSettings
+
+    if config is not None:
+        from holdfast.app.config import load
+
+        settings = load(config, ports=False).config.store
+        if settings is None:
+            raise typer.BadParameter(f"{config} has no `store` section and no service that needs one")
+        return settings
+    if store is None:
+        raise typer.BadParameter("say where the keys are kept", param_hint="--config or --store")
+    return StoreSettings(url=store)
 
 
 def _id(text: str) -> str:

@@ -95,6 +95,24 @@ def test_the_default_overlap_is_a_day(key: Run) -> None:
     assert one(json.dumps([r for r in json.loads(key("list", "--json")) if r["id"] == made["id"]]))["state"] == "active"
 
 
+def test_the_secret_of_callbacks_is_shown_and_rotated(key: Run) -> None:
+    key("create", "--tenant", "acme")
+    first = key("callback-secret", "--tenant", "acme").strip()
+    assert first.startswith("whsec_")
+    assert key("callback-secret", "--tenant", "acme").strip() == first
+    new, old = json.loads(key("callback-secret", "--tenant", "acme", "--rotate", "--overlap", "1h", "--json"))
+    assert (old["secret"], new["expires"]) == (first, None)
+    assert old["expires"] is not None
+    assert key("callback-secret", "--tenant", "acme").strip() == new["secret"] != first
+
+
+def test_a_mistyped_tenant_gets_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "callback-secret", "--tenant", "acmee"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "no tenant 'acmee'" in captured.err
+
+
 @pytest.mark.parametrize("command", ["revoke", "rotate"])
 def test_an_unknown_key_is_a_failure_that_says_so(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["key", command, "nonsense"]) == 1
@@ -117,6 +135,19 @@ def test_wrong_input_is_exit_code_2(arguments: list[str], told: str, capsys: pyt
     captured = capsys.readouterr()
     assert captured.out == ""
     assert told in " ".join(captured.err.replace("│", " ").split())
+
+
+def test_a_configuration_says_where_the_keys_are(
+    tmp_path: Path, key: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "holdfast.yaml"
+    file.write_text(f"execution: {{}}\nstore: {{url: 'sqlite:{tmp_path}/other.db'}}\n")
+    key("create", "--tenant", "acme", "-c", str(file))
+    assert one(key("list", "-c", str(file), "--json"))["tenant"] == "acme"
+    assert json.loads(key("list", "--json")) == [], "the store of the environment is another one"
+    file.write_text("balancer:\n  listen: ['127.0.0.1:0']\n  pools: {}\n")
+    assert main(["key", "list", "-c", str(file)]) == 2
+    assert str(file) in capsys.readouterr().err
 
 
 def test_without_a_store_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
