@@ -62,6 +62,7 @@ class PostgresqlServer:
         self._options = () if durable else _HASTE
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
+        self._emptied: list[str] = []
         if self._owner.uid is not None and self._owner.gid is not None:
             os.chown(self._home, self._owner.uid, self._owner.gid)
         try:
@@ -139,13 +140,23 @@ class PostgresqlServer:
 
     @contextlib.contextmanager
     def database(self) -> Iterator[str]:
-        """The address of a new, empty database, which is dropped afterwards."""
+        """The address of an empty database, for one user at a time."""
+        name = self._emptied.pop() if self._emptied else self._new_database()
+        yield self.url(name)
+        with psycopg.connect(self.url(name), autocommit=True) as admin:  # 10 ms; a new one takes 200
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            admin.execute("DROP SCHEMA public CASCADE")
+            admin.execute("CREATE SCHEMA public")
+        self._emptied.append(name)
+
+    def _new_database(self) -> str:
         name = f"t{next(self._numbers)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as admin:
             admin.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
-        yield self.url(name)
-        with psycopg.connect(self.url("postgres"), autocommit=True) as admin:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        return name
 
     def _make_cluster(self) -> None:
         password = self._home / "password"

@@ -148,6 +148,7 @@ class _Link:
     def __init__(self, server: PostgresqlServer, *, begin: bytes, statement_s: float) -> None:
         self.failure: StoreError | None = None
         self.notes: list[Note] = []
+        self.closing = Event()
         self._server = server
         self._begin = begin
         self._statement_s = statement_s
@@ -197,6 +198,8 @@ class _Link:
                 return
             except TryAgain:  # it broke while nothing happened: that is nobody's failure yet
                 pass
+        if self.closing.is_set():  # nobody waits for a connection any more, which may take seconds
+            raise StoreUnavailable("the store was closed before it came to this")
         self.connect()
         self._command(self._begin)
 
@@ -322,32 +325,33 @@ class _Session:
         self._writes = writes
         self._link = _Link(server, begin=_BEGIN_WRITE if writes else _BEGIN_READ, statement_s=statement_s)
         self._chance = Random()
-        self._closing = Event()
 
-    def open(self) -> None:
+    def open(self, closing: Event) -> None:
+        self._link.closing = closing
         self._link.connect()
 
-    def ready(self, closing: Event) -> bool:
+    def ready(self) -> bool:
         """Calls stay in the queue while there is no connection: a restart costs them time, not their lives."""
-        self._closing = closing
+        closing = self._link.closing
         failures = 0
         if self._link.hung_up():
             self._link.disconnect()
         while not self._link.connected:
+            if closing.is_set():
+                return False
             try:
                 self._link.connect()
             except StoreError as error:
                 if failures == 0:
                     _log.warning("%s", error, extra={"action": "store_connect_failed"})
-                if closing.wait(equal_jitter(failures, self._chance, base_s=0.05, cap_s=_LONGEST_PAUSE_S)):
-                    return False
+                closing.wait(equal_jitter(failures, self._chance, base_s=0.05, cap_s=_LONGEST_PAUSE_S))
                 failures += 1
         if failures:
             _log.info("connected again", extra={"action": "store_connected", "attempts": failures + 1})
         return True
 
     def work(self, calls: Sequence[Call]) -> list[Note]:
-        self.ready(self._closing)  # the server may have gone while this waited for a call
+        self.ready()  # the server may have gone while this waited for a call
         if self._writes:
             commit(self._link, calls)
         else:

@@ -216,7 +216,7 @@ class _Session:
         self._seen = 0
         """The file's version when this connection last looked; its own commits do not count."""
 
-    def open(self) -> None:
+    def open(self, closing: Event) -> None:
         try:
             if self._writes:
                 _create(self._path)
@@ -245,7 +245,7 @@ class _Session:
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
 
-    def ready(self, closing: Event) -> bool:
+    def ready(self) -> bool:
         return True
 
     def work(self, calls: Sequence[Call]) -> list[Note]:

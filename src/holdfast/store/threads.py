@@ -42,12 +42,12 @@ _log = logging.getLogger(__name__)
 class Session(Protocol):
     """A connection and what is done with it. All but :meth:`interrupt` is called on its own thread."""
 
-    def open(self) -> None:
-        """Connect. Raises ``StoreError``."""
+    def open(self, closing: Event) -> None:
+        """Connect. Raises ``StoreError``. Once ``closing`` is set, nothing is worth waiting for."""
         ...
 
-    def ready(self, closing: Event) -> bool:
-        """Wait until it is connected; ``False`` when it is not and ``closing`` is set."""
+    def ready(self) -> bool:
+        """Wait until it is connected; ``False`` when it is not and the store is being closed."""
         ...
 
     def work(self, calls: Sequence[Call]) -> list[Note]:
@@ -169,12 +169,12 @@ class Threads:
     def _work(self, worker: _Worker) -> None:
         session = worker.session
         try:
-            session.open()
+            session.open(self._closing)
         except StoreError as error:
             self._post(worker.opened.set_exception, error)
         else:
             self._post(worker.opened.set_result, None)
-            while not worker.dismissed and session.ready(self._closing):
+            while not worker.dismissed and session.ready():
                 calls = self._take(worker)
                 if not calls:
                     if notes := session.idle():
@@ -203,7 +203,8 @@ class Threads:
                 call = self._queue.get_nowait()
             worker.dismissed = True
         except Empty:
-            pass
+            if not calls and self._closing.is_set():  # close() was tired of waiting, and emptied the queue
+                worker.dismissed = True
         return calls
 
     def _post(self, callback: Callable[..., object], *args: object) -> None:
