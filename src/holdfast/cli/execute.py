@@ -81,13 +81,11 @@ def run(
     from holdfast.execution.shell.languages.table import language_of, named
 
     languages = known_languages()
-    known = (
-        named(language, languages) if language is not None else languages.get(language_of(file.name, languages) or "")
-    )
+    wanted = language_of(file.name, languages) if language is None else language
+    known = None if wanted is None else named(wanted, languages)
     if known is None:
-        raise InputError(
-            f"{file if language is None else language}: no known language; give --language one of {', '.join(languages)}"
-        )
+        what = file if language is None else language
+        raise InputError(f"{what}: no known language; give --language one of {', '.join(languages)}")
     data = _read(stdin)
     shown = Shown(quiet=as_json)
     if local or url is None:
@@ -192,6 +190,8 @@ class Shown:
         from rich.console import Console
 
         self._quiet = quiet
+        self.encoding = "text" if quiet else "base64"
+        """How the result is wanted: to be shown byte by byte, or to be read as JSON."""
         self._console = Console(stderr=True, highlight=False)
         self._status = self._console.status("starting") if self._console.is_terminal and not quiet else None
         if self._status is not None:
@@ -261,7 +261,7 @@ async def _run_here(
         )
     finally:
         shown.close()
-    return _as_body(result)
+    return _as_body(result, encoding=shown.encoding)
 
 
 async def _run_there(
@@ -294,7 +294,7 @@ async def _run_there(
             shown.state(
                 {"queued": "queued", "started": "running", "retry": "waiting for another attempt"}.get(kind, kind)
             )
-        return await service.get(f"/v1/jobs/{id}", encoding="base64")
+        return await service.get(f"/v1/jobs/{id}", encoding=shown.encoding)
     except asyncio.CancelledError:  # Ctrl-C: nobody waits for the result any more
         await service.delete(f"/v1/jobs/{id}")
         raise
@@ -302,11 +302,12 @@ async def _run_there(
         shown.close()
 
 
-def _as_body(result: Result) -> dict[str, Any]:
+def _as_body(result: Result, *, encoding: str) -> dict[str, Any]:
     """A local result in the form that the service gives one."""
+    from holdfast.execution.core.text import decode
 
-    def text(data: bytes) -> str:
-        return base64.b64encode(data).decode()
+    def text(data: bytes, *, truncated: bool) -> str:
+        return base64.b64encode(data).decode() if encoding == "base64" else decode(data, truncated=truncated)
 
     compiled = result.compiled
     return {
@@ -314,9 +315,9 @@ def _as_body(result: Result) -> dict[str, Any]:
         "exit_code": result.exit_code,
         "signal": result.signal,
         "message": result.message or None,
-        "encoding": "base64",
-        "stdout": text(result.stdout),
-        "stderr": text(result.stderr),
+        "encoding": encoding,
+        "stdout": text(result.stdout, truncated=result.stdout_truncated),
+        "stderr": text(result.stderr, truncated=result.stderr_truncated),
         "stdout_truncated": result.stdout_truncated,
         "stderr_truncated": result.stderr_truncated,
         "compile": None
@@ -324,8 +325,8 @@ def _as_body(result: Result) -> dict[str, Any]:
         else {
             "exit_code": compiled.exit_code,
             "signal": compiled.signal,
-            "stdout": text(compiled.stdout),
-            "stderr": text(compiled.stderr),
+            "stdout": text(compiled.stdout, truncated=compiled.truncated),
+            "stderr": text(compiled.stderr, truncated=compiled.truncated),
             "truncated": compiled.truncated,
             "cached": compiled.cached,
         },

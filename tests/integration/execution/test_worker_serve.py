@@ -48,7 +48,7 @@ async def broken(settings: WorkerSettings, *, slots: int) -> AsyncIterator[Proce
 
 
 def settings(server: StubServer, tmp_path: Path, **worker: Any) -> ExecutionSettings:
-    values = {"api": server.url, "key": "hf_secret", "slots": 2, "cache": str(tmp_path / "cache"), **worker}
+    values = {"api": server.url, "api_key": "hf_secret", "slots": 2, "cache": str(tmp_path / "cache"), **worker}
     return ExecutionSettings(worker=WorkerSettings(**values))
 
 
@@ -110,7 +110,7 @@ def test_the_key_from_the_environment_is_used_and_removed_before_anything_runs(
     monkeypatch.setenv(KEY, "hf_from_environment")
 
     async def scenario() -> None:
-        async with serving() as server, at_work(server, tmp_path, key=None):
+        async with serving() as server, at_work(server, tmp_path, api_key=None):
             assert KEY not in os.environ
             wanted = job("bash", {"main.sh": "env"})
             server.api.submit(wanted)
@@ -124,9 +124,9 @@ def test_the_key_from_the_environment_is_used_and_removed_before_anything_runs(
 
 def test_a_worker_without_a_key_does_not_start(tmp_path: Path) -> None:
     async def scenario() -> None:
-        await serve(settings(StubServer(), tmp_path, key=None), ready=lambda _: None, open_sandboxes=processes)
+        await serve(settings(StubServer(), tmp_path, api_key=None), ready=lambda _: None, open_sandboxes=processes)
 
-    with pytest.raises(WorkerError, match=r"execution\.worker\.key is missing; .*holdfast key create"):
+    with pytest.raises(WorkerError, match=r"execution\.worker\.api_key is missing; .*holdfast key create"):
         asyncio.run(scenario())
 
 

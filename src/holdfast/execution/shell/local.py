@@ -102,10 +102,11 @@ def _limits(general: LimitSettings, own: LanguageDefaults | None, wall_s: float 
     """``own`` goes before ``general``, and what was asked for before both."""
     wall = general.wall if own is None or own.wall is None else own.wall
     cpu = general.cpu if own is None or own.cpu is None else own.cpu
-    return WireLimits(
-        wall_s=wall if wall_s is None else wall_s,
-        cpu_s=cpu if wall_s is None else wall_s,
-        memory_bytes=general.memory if own is None or own.memory is None else own.memory,
-        output_bytes=general.output,
+    memory = general.memory if own is None or own.memory is None else own.memory
+    return WireLimits(  # plain numbers, as from the wire: a Size prints as 256MiB, which no kernel reads
+        wall_s=float(wall if wall_s is None else wall_s),
+        cpu_s=float(cpu if wall_s is None else wall_s),
+        memory_bytes=int(memory),
+        output_bytes=int(general.output),
         processes=general.processes if own is None or own.processes is None else own.processes,
     )

@@ -48,7 +48,7 @@ REFERENCE: Final = re.compile(r"\{(\w+)\}")
 MAX_BYTES: Final = 64 * 1024
 """Longest profile file; ours have about 1 KiB."""
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9+#-]{0,31}")
+_NAME: Final = re.compile(r"[a-z][a-z0-9+#.-]{0,31}")
 _PROGRAM: Final = re.compile(r"[a-z]\w{0,31}")
 
 
@@ -179,7 +179,7 @@ def _problems(profile: Profile) -> list[tuple[str, str]]:
     for index, name in enumerate((profile.name, *profile.aliases)):
         if not _NAME.fullmatch(name):
             path = f"aliases[{index - 1}]" if index else "name"
-            found.append((path, f"{name!r} is not a name; use up to 32 of a-z, 0-9, +, # and -, a letter first"))
+            found.append((path, f"{name!r} is not a name; use up to 32 of a-z, 0-9, +, #, . and -, a letter first"))
     if not profile.extensions or not profile.file.endswith(profile.extensions[0]):
         found.append(("file", f"{profile.file!r} does not end with the first of `extensions`; give it that ending"))
     if not profile.toolchains:
