@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,10 +14,11 @@ import pytest
 from holdfast.execution.core.job import Status, Verdict
 from holdfast.execution.core.ports import Lease
 from holdfast.execution.core.settings import ExecutionSettings, FairnessSettings
+from holdfast.store import open_database
 from tests.conformance.execution.world import World, lease, opened
 
 if TYPE_CHECKING:
-    from holdfast.store import Database
+    from holdfast.store import Database, StoreSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -110,8 +113,7 @@ async def test_every_claim_has_a_token_of_its_own(world: World) -> None:
     assert tokens == [(1, 1), (2, 2), (3, 3)]
 
 
-@pytest.mark.parametrize("workers", [8])
-async def test_workers_that_ask_at_the_same_time_never_get_the_same_job(world: World, workers: int) -> None:
+async def test_workers_that_ask_at_the_same_time_never_get_the_same_job(world: World) -> None:
     ids = {await world.submit(f"t{n % 5}") for n in range(60)}
     taken: list[str] = []
 
@@ -124,40 +126,40 @@ async def test_workers_that_ask_at_the_same_time_never_get_the_same_job(world: W
                 await world.finish(claim, name)
             idle = 0 if given.claims else idle + 1
 
-    await asyncio.gather(*(work(f"w{n}") for n in range(workers)))
+    await asyncio.gather(*(work(f"w{n}") for n in range(8)))
     assert sorted(taken) == sorted(ids)
     state = await world.queue.state(now=world.now)
     assert (state.queued, state.running, state.backlog_us) == (0, 0, 0)
 
 
-async def test_several_api_processes_share_one_queue(world: World) -> None:
-    """Each :class:`JobQueue` here stands for a process: they share nothing but the database."""
-    others = [World(world.database, world.settings, numbers=world.numbers) for _ in range(3)]
-    worlds = [world, *others]
-    for other in others:
-        await other.queue.open(other.now)
+async def test_api_processes_with_connections_of_their_own_share_one_queue(store_settings: StoreSettings) -> None:
     ids: set[str] = set()
     taken: list[str] = []
 
-    async def submit(one: World, n: int) -> None:
+    async def submit(world: World, n: int) -> None:
         for k in range(10):
-            ids.add(await one.submit(f"t{(n + k) % 3}"))
+            ids.add(await world.submit(f"t{(n + k) % 3}"))
 
-    async def work(one: World, name: str) -> None:
-        while len(taken) < 40:
-            for claim in (await one.give(name, free=2)).claims:
+    async def work(world: World, name: str) -> None:
+        while len(taken) < 30:
+            for claim in (await world.give(name, free=2)).claims:
                 taken.append(claim.id)
-                await one.finish(claim, name)
-            await one.queue.tidy(now=one.now)
+                await world.finish(claim, name)
+            await world.queue.tidy(now=world.now)
 
-    try:
+    async with AsyncExitStack() as stack:
+        worlds: list[World] = []
+        for _ in range(3):
+            database = await stack.enter_async_context(await open_database(store_settings))
+            numbers = worlds[0].numbers if worlds else itertools.count()
+            worlds.append(await stack.enter_async_context(opened(World(database, numbers=numbers))))
         await asyncio.gather(
-            *(submit(one, n) for n, one in enumerate(worlds)), *(work(one, f"w{n}") for n, one in enumerate(worlds))
+            *(submit(world, n) for n, world in enumerate(worlds)),
+            *(work(world, f"w{n}") for n, world in enumerate(worlds)),
         )
-    finally:
-        for other in others:
-            await other.queue.close()
+        state = await worlds[0].queue.state(now=worlds[0].now)
     assert sorted(taken) == sorted(ids)
+    assert (state.queued, state.running) == (0, 0)
 
 
 async def test_a_lease_that_is_renewed_does_not_run_out(world: World) -> None:

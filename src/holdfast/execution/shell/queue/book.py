@@ -45,6 +45,9 @@ class Book:
     """The changes of one transaction. Used once: gather, then :meth:`write`."""
 
     def __init__(self, tx: Tx, settings: ExecutionSettings, now: float) -> None:
+        """Waits for the transaction's turn; has to come before anything that is read."""
+        if (turn := sql.TURN[tx.dialect]) is not None:
+            tx.one(turn)
         self.tx = tx
         self.settings = settings
         self.now = now
@@ -69,12 +72,12 @@ class Book:
 
     # ------------------------------------------------------------ rows
 
-    def lock(self, ids: Iterable[str]) -> dict[str, Record]:
-        """Jobs by id, held until the commit. Ids that do not exist are left out."""
+    def jobs(self, ids: Iterable[str]) -> dict[str, Record]:
+        """By id; those that do not exist are left out."""
         wanted = set(ids)
         if not wanted:
             return {}
-        rows = self.tx.all(sql.of(self.tx.dialect, sql.LOCK_JOBS), sql.several(self.tx.dialect, wanted))
+        rows = self.tx.all(sql.of(self.tx.dialect, sql.JOBS), sql.several(self.tx.dialect, wanted))
         return {row[0]: Record(*row) for row in rows}
 
     def insert(self, job: tuple[Any, ...], program: bytes) -> None:
@@ -156,7 +159,7 @@ class Book:
     # ------------------------------------------------------------ out
 
     def write(self) -> None:
-        """Write everything. In an order that every transaction keeps to, see :mod:`.sql`."""
+        """Write everything."""
         tx = self.tx
         _many(tx, sql.INSERT_JOB, self._inserted)
         _many(tx, sql.INSERT_PROGRAM, self._programs)

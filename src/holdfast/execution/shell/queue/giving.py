@@ -25,32 +25,24 @@ if TYPE_CHECKING:
 
 def give(tx: Tx, *, presence: Presence, settings: ExecutionSettings, rng: Random, now: float) -> Given:
     """One transaction."""
+    book = Book(tx, settings, now)
     if not _note_presence(tx, presence, now):
         return Given(lost=presence.held)
-    room = min(presence.free, presence.slots)
-    turn = None
-    if room > 0 and presence.languages:
-        tx.run(sql.RIPEN, now)
-        if tx.one(sql.ANY_QUEUED) is not None:
-            turn = tx.one(sql.of(tx.dialect, sql.LOCK_TURN))
-    book = Book(tx, settings, now)
-    held = {row[0]: Record(*row) for row in tx.all(sql.of(tx.dialect, sql.LOCK_HELD), presence.worker)}
+    held = {row[0]: Record(*row) for row in tx.all(sql.HELD, presence.worker)}
     for job in held.values():
         if job.epoch != presence.epoch:
             transitions.fail(book, job, f"worker {presence.worker} was started anew", rng)
     lost = renew(book, presence.worker, presence.held, held)
-    claims: tuple[Claim, ...] = ()
-    if turn is not None:
-        # What the worker holds by our books takes slots too: it may not have heard of a claim yet.
-        taken = sum(job.status == Status.RUNNING for job in held.values())
-        claims = _claim(book, presence, min(room, presence.slots - taken), turn=turn[0])
+    # What the worker holds by our books takes slots too: it may not have heard of a claim yet.
+    taken = sum(job.status == Status.RUNNING for job in held.values())
+    claims = _claim(book, presence, min(presence.free, presence.slots - taken))
     book.write()
     return Given(claims=claims, kill=to_kill(held.values(), now), lost=lost)
 
 
 def renew(book: Book, worker: str, leases: Sequence[Lease], held: dict[str, Record]) -> tuple[Lease, ...]:
     """Renew leases that are current; those that are not. A claim whose end was just taken is neither."""
-    elsewhere = book.lock(lease.id for lease in leases if lease.id not in held)
+    elsewhere = book.jobs(lease.id for lease in leases if lease.id not in held)
     lost = []
     for lease in leases:
         job = held.get(lease.id) or elsewhere.get(lease.id)
@@ -94,52 +86,43 @@ def _note_presence(tx: Tx, presence: Presence, now: float) -> bool:
     return True
 
 
-def _claim(book: Book, presence: Presence, room: int, *, turn: int) -> tuple[Claim, ...]:
+def _claim(book: Book, presence: Presence, room: int) -> tuple[Claim, ...]:
     tx, settings = book.tx, book.settings
-    if room <= 0:
+    if room <= 0 or not presence.languages:
         return ()
-    dialect = tx.dialect
-    contenders = tx.all(sql.of(dialect, sql.CONTENDERS))
-    heads = tx.all(
-        sql.of(dialect, sql.HEADS[dialect]), book.now, room, sql.several(dialect, sorted(presence.languages))
-    )
-    _, slots = figures.live_slots(tx, settings, book.now)
+    tx.run(sql.RIPEN, book.now)
+    wanted = sql.several(tx.dialect, sorted(presence.languages))
+    heads = tx.all(sql.of(tx.dialect, sql.HEADS[tx.dialect]), book.now, room, wanted)
+    if not heads:
+        return ()
+    (turn,) = tx.one(sql.ROUND) or (0,)
     running, running_heavy = tx.one(sql.RUNNING) or (0, 0)
-    known = prices.known(tx, {head[1] for head in heads})
-    gone: set[str] = set()
-    while True:
-        decision = schedule(
-            _queues(contenders, [head for head in heads if head[0] not in gone], known, settings),
-            free=room,
-            slots=slots,
-            running=int(running),
-            running_heavy=int(running_heavy),
-            turn=turn,
-            settings=settings.fairness,
-        )
-        if not decision.picks:
-            return ()
-        picked = [pick.id for pick in decision.picks]
-        rows = tx.all(sql.of(dialect, sql.TAKE_QUEUED), sql.several(dialect, picked))
-        taken = {row[0]: Record(*row) for row in rows}
-        if len(taken) == len(picked):
-            break
-        gone.update(set(picked) - taken.keys())  # cancelled this moment by somebody who holds its row: without it, then
-    return _start(book, presence, decision, taken, turn=turn)
+    _, slots = figures.live_slots(tx, settings, book.now)
+    decision = schedule(
+        _queues(tx.all(sql.CONTENDERS), heads, prices.known(tx, {head[1] for head in heads}), settings),
+        free=room,
+        slots=slots,
+        running=int(running),
+        running_heavy=int(running_heavy),
+        turn=turn,
+        settings=settings.fairness,
+    )
+    if not decision.picks:
+        return ()
+    if decision.turn != turn:
+        tx.run(sql.SET_ROUND, decision.turn)
+    return _start(book, presence, decision)
 
 
-def _start(
-    book: Book, presence: Presence, decision: Schedule, taken: Mapping[str, Record], *, turn: int
-) -> tuple[Claim, ...]:
+def _start(book: Book, presence: Presence, decision: Schedule) -> tuple[Claim, ...]:
     tx = book.tx
+    picked = book.jobs(pick.id for pick in decision.picks)
     jobs = []
     for pick in decision.picks:
-        job = taken[pick.id]
+        job = picked[pick.id]
         transitions.start(book, job, pick, presence)
         jobs.append(job)
     tx.many(sql.TOOK_TURN, [(one.deficit_us, one.turn, one.tenant) for one in decision.tenants])
-    if decision.turn != turn:
-        tx.run(sql.SET_TURN, decision.turn)
     programs: dict[str, bytes] = dict(
         tx.all(sql.of(tx.dialect, sql.PROGRAMS), sql.several(tx.dialect, [job.id for job in jobs]))
     )

@@ -38,7 +38,7 @@ def report(
     book = Book(tx, settings, now)
     tx.run(sql.SEEN, now, worker, now)
     ends: tuple[Finish | Returned, ...] = (*finished, *returned)
-    jobs = book.lock({item.id for item in (*output, *ends)})
+    jobs = book.jobs({item.id for item in (*output, *ends)})
     for piece in output:
         job = jobs.get(piece.id)
         if job is not None and job.holds(worker, piece.token):
@@ -54,7 +54,7 @@ def report(
                 transitions.fail(book, job, item.reason, rng, counts=item.counts)
         elif job is None or not job.has_settled(item.token):
             lost.append(Lease(id=item.id, token=item.token))
-    running = {row[0]: Record(*row) for row in tx.all(sql.of(tx.dialect, sql.LOCK_HELD), worker)}
+    running = {row[0]: Record(*row) for row in tx.all(sql.HELD, worker)}
     running.update({id: job for id, job in jobs.items() if id in running})  # these know of this report
     lost += renew(book, worker, held, running)
     if not book.work and (finished or returned) and tx.one(sql.ANY_QUEUED) is not None:

@@ -3,11 +3,9 @@
 Both stores run the same text, except for the words in braces, which :func:`of` fills in:
 
 - ``{among}`` takes one parameter made by :func:`several` and matches any of its values, ``{not_among}`` none;
-- ``{lock}`` holds rows until the commit, ``{take}`` does so and leaves out rows that others hold. SQLite has one
-  writer at a time and needs neither.
+- ``{take}`` holds rows until the commit and leaves out those that others hold; SQLite has one writer at a time.
 
-Rows are locked in the order turn, jobs, tenants, and by key within a table, so that transactions of several API
-processes queue up instead of locking each other out.
+Transactions that change the queue take turns, see :data:`TURN`, so what they read holds until their commit.
 """
 
 # ruff: noqa: S608 - what is put together here are our own words; values are always parameters
@@ -25,13 +23,11 @@ _WORDS: Final[dict[Dialect, dict[str, str]]] = {
     "sqlite": {
         "among": "IN (SELECT value FROM json_each(?))",
         "not_among": "NOT IN (SELECT value FROM json_each(?))",
-        "lock": "",
         "take": "",
     },
     "postgresql": {
         "among": "= ANY(?)",
         "not_among": "<> ALL(?)",
-        "lock": "FOR UPDATE",
         "take": "FOR UPDATE SKIP LOCKED",
     },
 }
@@ -49,6 +45,14 @@ def several(dialect: Dialect, values: Iterable[str]) -> Any:
     """A parameter for ``{among}``."""
     return json.dumps(list(values)) if dialect == "sqlite" else list(values)
 
+
+# Begins every transaction that changes the queue; held until its commit. Row locks would not let them run side by side
+# either: all of them change the sums over the queue. But a group of writes locks rows in the order in which its members
+# came, and two API processes with three workers then spent their time in deadlocks, a second each.
+TURN: Final[dict[Dialect, str | None]] = {
+    "sqlite": None,  # has one writer at a time
+    "postgresql": "SELECT pg_advisory_xact_lock(1751477348, 1)",  # 'hold' in ASCII, and the number of this lock
+}
 
 # ---------------------------------------------------------------- jobs
 
@@ -72,12 +76,8 @@ UPDATE_JOB = """
 RENEW = "UPDATE queue_jobs SET lease_until = ? WHERE id = ? AND token = ? AND status = 'running'"
 NOTE_OUTPUT = "UPDATE queue_jobs SET seq = ?, pieces = ?, output_left = ? WHERE id = ?"
 
-LOCK_JOBS = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id {{among}} ORDER BY id {{lock}}"
-TAKE_QUEUED = f"""
-    SELECT {JOB_COLUMNS} FROM queue_jobs
-    WHERE id {{among}} AND status = 'queued' AND not_before = 0 ORDER BY id {{take}}"""
-LOCK_HELD = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE worker = ? AND status = 'running' ORDER BY id {{lock}}"
-LOCK_OWN = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id = ? AND tenant = ? {{lock}}"
+JOBS = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id {{among}}"
+HELD = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE worker = ? AND status = 'running'"
 JOB = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE id = ? AND tenant = ?"
 
 # One index range per status; together they are a page of all, without sorting what is not on it.
@@ -111,15 +111,15 @@ ADD_TO_LANE = """
         queued = queue_lanes.queued + excluded.queued, backlog_us = queue_lanes.backlog_us + excluded.backlog_us"""
 ADD_TO_TENANT = """
     UPDATE queue_tenants SET running = running + ?, deficit_us = deficit_us + ?, active = ? WHERE tenant = ?"""
-MAKE_TENANT = """
-    INSERT INTO queue_tenants (tenant, running, deficit_us, turn, fresh, idle_s, active) VALUES (?, 0, 0, 0, 0, 0, ?)
-    ON CONFLICT (tenant) DO NOTHING"""
-LOCK_TENANTS = "SELECT tenant, running, active FROM queue_tenants WHERE tenant {among} ORDER BY tenant {lock}"
-MARK_FRESH = "UPDATE queue_tenants SET fresh = 1, idle_s = ? WHERE tenant = ?"
+TENANTS = "SELECT tenant, active FROM queue_tenants WHERE tenant {among}"
+# A tenant is made when it submits first, which is a way of coming back from being idle.
+MARK_FRESH = """
+    INSERT INTO queue_tenants (tenant, running, deficit_us, turn, fresh, idle_s, active) VALUES (?, 0, 0, 0, 1, ?, ?)
+    ON CONFLICT (tenant) DO UPDATE SET fresh = 1, idle_s = excluded.idle_s"""
 TOOK_TURN = "UPDATE queue_tenants SET deficit_us = ?, turn = ?, fresh = 0 WHERE tenant = ?"
 
-LOCK_TURN = "SELECT turn FROM queue_turn WHERE one = 1 {lock}"
-SET_TURN = "UPDATE queue_turn SET turn = ? WHERE one = 1"
+ROUND = "SELECT turn FROM queue_turn WHERE one = 1"
+SET_ROUND = "UPDATE queue_turn SET turn = ? WHERE one = 1"
 
 # What is queued was priced when it was submitted; a flood may come before the first of its kind has run.
 BACKLOGS = """
@@ -133,7 +133,7 @@ QUEUED_BY_LANGUAGE = """
 ANY_QUEUED = "SELECT 1 FROM queue_lanes WHERE queued > 0 LIMIT 1"
 CONTENDERS = """
     SELECT tenant, deficit_us, turn, fresh, running, idle_s FROM queue_tenants
-    WHERE tenant IN (SELECT tenant FROM queue_lanes WHERE queued > 0) ORDER BY tenant {lock}"""
+    WHERE tenant IN (SELECT tenant FROM queue_lanes WHERE queued > 0)"""
 RUNNING = "SELECT COUNT(*), COALESCE(SUM(heavy), 0) FROM queue_jobs WHERE status = 'running'"
 RUNNING_BY_TENANT = "SELECT tenant, running FROM queue_tenants WHERE running > 0"
 
@@ -206,15 +206,15 @@ LIVE_LANGUAGES = "SELECT languages FROM queue_workers WHERE superseded = 0 AND s
 FORGET_WORKERS = "DELETE FROM queue_workers WHERE superseded = 0 AND seen <= ?"
 FORGET_SUPERSEDED = "DELETE FROM queue_workers WHERE superseded = 1 AND seen <= ?"
 
-# ---------------------------------------------------------------- maintenance: ids first, then the rows under lock
+# ---------------------------------------------------------------- maintenance
 
-LEASES_OVER = "SELECT id FROM queue_jobs WHERE status = 'running' AND lease_until <= ? ORDER BY id LIMIT ?"
-DEADLINES_OVER = """
-    SELECT id FROM queue_jobs
+LEASES_OVER = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE status = 'running' AND lease_until <= ? ORDER BY id LIMIT ?"
+DEADLINES_OVER = f"""
+    SELECT {JOB_COLUMNS} FROM queue_jobs
     WHERE deadline IS NOT NULL AND status IN ('queued', 'running') AND deadline <= ?
         AND (status = 'queued' OR stop IS NULL)
     ORDER BY deadline LIMIT ?"""
-SWEEP = "SELECT id FROM queue_jobs WHERE sweep IS NOT NULL AND sweep <= ? ORDER BY sweep LIMIT ?"
+SWEEP = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE sweep IS NOT NULL AND sweep <= ? ORDER BY sweep LIMIT ?"
 
 # What hangs on a job's id.
 REMOVE = (

@@ -38,12 +38,11 @@ class Admission:
         rng: Random,
         now: float,
     ) -> None:
-        """Locks the tenants, so that what is decided holds until the commit."""
-        tx.many(sql.MAKE_TENANT, [(tenant, now) for tenant in tenants])
-        held = tx.all(sql.of(tx.dialect, sql.LOCK_TENANTS), sql.several(tx.dialect, tenants))
-        self.active: dict[str, float] = {tenant: active for tenant, _, active in held}
+        """Reads the figures. Has to be the transaction's turn (:class:`Book`)."""
+        rows = tx.all(sql.of(tx.dialect, sql.TENANTS), sql.several(tx.dialect, tenants))
+        self._active: dict[str, float] = dict(rows)
         """When each tenant had a job last."""
-        self.backlogs = figures.backlogs(tx)
+        self._backlogs = figures.backlogs(tx)
         self._settings = settings
         self._free_bytes = free_bytes
         self._rng = rng
@@ -51,15 +50,15 @@ class Admission:
         _, slots = figures.live_slots(tx, settings, now)
         self._drain = figures.drain(tx, slots, now)
         self._used = figures.used_today(tx, tenants, now) if settings.admission.daily_cpu else {}
-        self._total_us = sum(one.backlog_us for one in self.backlogs.values())
-        self._at_first = {tenant: one.queued for tenant, one in self.backlogs.items()}
+        self._total_us = sum(one.backlog_us for one in self._backlogs.values())
+        self._at_first = {tenant: one.queued for tenant, one in self._backlogs.items()}
         self._lengths = sorted(self._at_first.values())
         self._in_shorter = [0, *itertools.accumulate(self._lengths)]
-        self._weights = sum(map(self._weight, self.backlogs))
+        self._weights = sum(map(self._weight, self._backlogs))
 
     def admit(self, tenant: str, cost_us: int) -> Refused | None:
         """Count a job in, or say why not."""
-        own = self.backlogs.get(tenant)
+        own = self._backlogs.get(tenant)
         refused = admit(
             Load(
                 tenant_backlog_us=own.backlog_us if own else 0,
@@ -77,7 +76,7 @@ class Admission:
         if refused is not None:
             return refused
         if own is None:
-            own = self.backlogs[tenant] = Backlog()
+            own = self._backlogs[tenant] = Backlog()
             self._weights += self._weight(tenant)
         own.queued += 1
         own.backlog_us += cost_us
@@ -89,10 +88,21 @@ class Admission:
 
         With the others as they were at first; else a batch of many tenants would go over all of them for each job.
         """
-        own = self.backlogs[tenant].queued if tenant in self.backlogs else 0
+        own = self._backlogs[tenant].queued if tenant in self._backlogs else 0
         shorter = bisect.bisect_left(self._lengths, own)
         others = self._in_shorter[shorter] + own * (len(self._lengths) - shorter)
         return max(0, own - 1) + others - min(self._at_first.get(tenant, 0), own)
+
+    def note_arrivals(self, tx: Tx) -> None:
+        """Have the tenants that had neither queued nor running jobs before go next, once."""
+        now = self._now
+        tx.many(
+            sql.MARK_FRESH,
+            [
+                (tenant, now - self._active.get(tenant, now), now)
+                for tenant in sorted(self._backlogs.keys() - self._at_first.keys())
+            ],
+        )
 
     def _weight(self, tenant: str) -> float:
         return self._settings.fairness.weights.get(tenant, 1.0)
@@ -115,7 +125,6 @@ def submit(
     admission = Admission(tx, tenants, settings=settings, free_bytes=free_bytes, rng=rng, now=now)
     posted = _posted_before(tx, jobs)
     known = prices.known(tx, tenants)
-    idle = [tenant for tenant in tenants if tenant not in admission.backlogs]
     outcomes: list[SubmitOutcome] = []
     for job, program in zip(jobs, programs, strict=True):
         key = (job.tenant, job.idempotency_key)
@@ -153,10 +162,7 @@ def submit(
     if together and (refused := next((one for one in outcomes if isinstance(one, Refused)), None)) is not None:
         return [one if isinstance(one, Accepted) and one.repeated else refused for one in outcomes]
     if any(isinstance(one, Accepted) and not one.repeated for one in outcomes):
-        tx.many(
-            sql.MARK_FRESH,
-            [(now - admission.active.get(tenant, now), tenant) for tenant in idle if tenant in admission.backlogs],
-        )
+        admission.note_arrivals(tx)
         book.work = True
         book.write()
     return outcomes

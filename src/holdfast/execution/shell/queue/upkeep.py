@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from holdfast.execution.core.job import TERMINAL, Status, Verdict
+from holdfast.execution.core.job import Status, Verdict
 from holdfast.execution.core.ports import Refused, Tidied
 from holdfast.execution.shell.queue import figures, sql, transitions
 from holdfast.execution.shell.queue.book import SPAN_S, Book, day_of
@@ -29,11 +29,11 @@ SUPERSEDED_S: Final = 3600.0
 
 def cancel(tx: Tx, *, tenant: str, id: str, settings: ExecutionSettings, now: float) -> JobView | None:
     """One transaction."""
-    row = tx.one(sql.of(tx.dialect, sql.LOCK_OWN), id, tenant)
+    book = Book(tx, settings, now)
+    row = tx.one(sql.JOB, id, tenant)
     if row is None:
         return None
     job = Record(*row)
-    book = Book(tx, settings, now)
     if job.status == Status.QUEUED:
         transitions.end(book, job, Verdict.CANCELLED)
     elif job.status == Status.RUNNING and job.stop is None:
@@ -43,57 +43,58 @@ def cancel(tx: Tx, *, tenant: str, id: str, settings: ExecutionSettings, now: fl
 
 
 def tidy(tx: Tx, *, leases_before: float | None, settings: ExecutionSettings, rng: Random, now: float) -> Tidied:
-    """One transaction. Safe to run in several processes: each looks again at the rows once it has locked them.
+    """One transaction, with a bounded amount of work; what is left over is for the next one.
 
     Leases that ended at ``leases_before`` or earlier are lost; with ``None`` nobody may judge yet.
     """
     book = Book(tx, settings, now)
-    over = [row[0] for row in tx.all(sql.LEASES_OVER, leases_before, AT_ONCE)] if leases_before is not None else []
-    late = [row[0] for row in tx.all(sql.DEADLINES_OVER, now, AT_ONCE)]
-    due = [row[0] for row in tx.all(sql.SWEEP, now, AT_ONCE)]
-    leases = deadlines = results = removed = 0
-    jobs = book.lock([*over, *late, *due])
-    for id in over:
-        job = jobs.get(id)
-        if job is not None and job.status == Status.RUNNING and (job.lease_until or 0.0) <= now:
-            silent_s = now - (job.lease_until or now) + settings.lease.duration
-            if job.deadline is not None and job.deadline <= now and job.stop is None:
-                job.stop = Verdict.EXPIRED
-            transitions.fail(book, job, f"worker {job.worker} was silent for {silent_s:.0f} s", rng)
-            leases += 1
-    for id in late:
-        job = jobs.get(id)
-        if job is None or job.deadline is None or job.deadline > now:
-            continue
-        if job.status == Status.QUEUED:
-            transitions.end(book, job, Verdict.EXPIRED)
-            deadlines += 1
-        elif job.status == Status.RUNNING and job.stop is None:
-            transitions.stop(book, job, Verdict.EXPIRED)
-            deadlines += 1
-    gone = []
-    for id in due:
-        job = jobs.get(id)
-        if job is None or job.status not in TERMINAL or job.sweep is None or job.sweep > now:
-            continue
-        if job.expired:
-            gone.append((id,))
-            removed += 1
-        else:
-            transitions.expire(book, job)
-            results += 1
+    silent = _expire_leases(book, leases_before, rng) if leases_before is not None else set()
+    deadlines = _expire_deadlines(book, silent)
+    results, gone = _sweep(book)
     if tx.run(sql.RIPEN, now):
         book.work = True
     book.write()
-    if gone:
-        tx.many(sql.REMOVE_JOB, gone)
+    tx.many(sql.REMOVE_JOB, [(id,) for id in gone])
     return Tidied(
-        leases_expired=leases,
+        leases_expired=len(silent),
         deadlines_expired=deadlines,
         results_removed=results,
-        jobs_removed=removed,
+        jobs_removed=len(gone),
         workers_gone=_forget(tx, settings, now),
     )
+
+
+def _expire_leases(book: Book, before: float, rng: Random) -> set[str]:
+    """Take jobs back from workers that fell silent; their ids."""
+    now, duration_s = book.now, book.settings.lease.duration
+    jobs = [Record(*row) for row in book.tx.all(sql.LEASES_OVER, before, AT_ONCE)]
+    for job in jobs:
+        if job.stop is None and job.deadline is not None and job.deadline <= now:
+            job.stop = Verdict.EXPIRED  # nobody is left who could be told
+        silent_s = now - (job.lease_until or now) + duration_s
+        transitions.fail(book, job, f"worker {job.worker} was silent for {silent_s:.0f} s", rng)
+    return {job.id for job in jobs}
+
+
+def _expire_deadlines(book: Book, seen: set[str]) -> int:
+    """End queued jobs that are too late, have running ones killed; how many. ``seen`` were changed already."""
+    jobs = [Record(*row) for row in book.tx.all(sql.DEADLINES_OVER, book.now, AT_ONCE) if row[0] not in seen]
+    for job in jobs:
+        if job.status == Status.QUEUED:
+            transitions.end(book, job, Verdict.EXPIRED)
+        else:
+            transitions.stop(book, job, Verdict.EXPIRED)
+    return len(jobs)
+
+
+def _sweep(book: Book) -> tuple[int, list[str]]:
+    """Remove what hangs on jobs that ended long ago; how many of them, and the jobs to be removed themselves."""
+    jobs = [Record(*row) for row in book.tx.all(sql.SWEEP, book.now, AT_ONCE)]
+    gone = [job.id for job in jobs if job.expired]
+    for job in jobs:
+        if not job.expired:
+            transitions.expire(book, job)
+    return len(jobs) - len(gone), gone
 
 
 def replay(
@@ -109,10 +110,10 @@ def replay(
     now: float,
 ) -> list[str] | Refused:
     """One transaction: all that match, or none. What was replayed already does not match."""
+    book = Book(tx, settings, now)
     admission = Admission(tx, [tenant], settings=settings, free_bytes=free_bytes, rng=rng, now=now)
     wanted = None if ids is None else set(ids)
-    book = Book(tx, settings, now)
-    jobs = book.lock(
+    jobs = book.jobs(
         id
         for id, why, kind in tx.all(sql.LETTERS_TO_REPLAY, tenant)
         if (wanted is None or id in wanted)
@@ -128,6 +129,7 @@ def replay(
             return refused
         transitions.replay(book, job)
         again.append(job.id)
+    admission.note_arrivals(tx)
     book.write()
     tx.many(sql.MARK_REPLAYED, [(now, id) for id in again])
     return again
