@@ -88,7 +88,11 @@ def test_it_fails_in_the_last_part_of_each_cycle_health_included() -> None:
 
 def test_the_demo_configuration_is_sound(tmp_path: Path) -> None:
     file = tmp_path / "holdfast.yaml"
-    file.write_text(demo.configuration(8080, 8081, [1, 2, 3]))
-    config = load(file, ports=False).config
+    ports = demo.Ports.from_base(8080)
+    file.write_text(demo.configuration(ports, [1, 2, 3], directory=str(tmp_path), workers=1))
+    config = load(file, environ={demo.DEMO_KEY: "hf_demo"}, ports=False).config
     assert config.balancer is not None
+    assert config.execution is not None
+    assert config.console is not None
+    assert config.console.demo_api_key == "hf_demo"
     assert [backend.id for backend in config.balancer.pools["demo"].backends] == ["a", "b", "c"]

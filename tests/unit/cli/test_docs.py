@@ -16,7 +16,10 @@ from holdfast.app.config import SUPERVISOR_RANGES, load
 from holdfast.app.settings import Config, SupervisorSettings
 from holdfast.balancer.core.validate import RANGES
 from holdfast.cli.main import app
+from holdfast.execution.core import validate as execution
 from holdfast.kernel import Duration, Size
+from holdfast.store import StoreSettings
+from holdfast.store.validate import RANGES as STORE_RANGES
 
 DOCS = Path(__file__).parents[3] / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
@@ -67,11 +70,18 @@ def value_text(value: Any) -> str:
 
 
 def row(section: type[msgspec.Struct], item: inspect.Field) -> Row:
-    ranges: dict[Any, dict[str, tuple[float, float]]] = {**RANGES, SupervisorSettings: SUPERVISOR_RANGES}
+    ranges: dict[Any, dict[str, tuple[float, float]]] = {
+        **RANGES,
+        **execution.RANGES,
+        SupervisorSettings: SUPERVISOR_RANGES,
+        StoreSettings: STORE_RANGES,
+    }
     bounds = ranges.get(section, {}).get(item.name)
     kind = kind_text(item.type) + (f", {value_text(bounds[0])} to {value_text(bounds[1])}" if bounds else "")
     if item.required:
         return kind, "required"
+    if item.default is inspect.NODEFAULT:
+        return kind, "`{}`"
     return kind, "" if isinstance(item.default, msgspec.Struct) else f"`{value_text(item.default)}`"
 
 

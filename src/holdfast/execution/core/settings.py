@@ -30,6 +30,16 @@ class LimitSettings(Section, frozen=True):
     """Processes and threads at one time."""
 
 
+class CompileLimitSettings(LimitSettings, frozen=True):
+    """What one run of a compiler may use."""
+
+    wall: Duration = Duration(60.0)
+    cpu: Duration = Duration(60.0)
+    memory: Size = Size(2**30)
+    output: Size = Size(256 * 2**10)
+    processes: int = 128
+
+
 class CeilingSettings(Section, frozen=True):
     """The most that a request may ask for; the default of each limit is in ``limits``."""
 
@@ -180,9 +190,7 @@ class ExecutionSettings(Section, frozen=True):
     listen: str = "127.0.0.1:8083"
     limits: LimitSettings = LimitSettings()
     ceilings: CeilingSettings = CeilingSettings()
-    compile_limits: LimitSettings = LimitSettings(
-        wall=Duration(60.0), cpu=Duration(60.0), memory=Size(2**30), output=Size(256 * 2**10), processes=128
-    )
+    compile_limits: CompileLimitSettings = CompileLimitSettings()
     payload: PayloadSettings = PayloadSettings()
     fairness: FairnessSettings = FairnessSettings()
     admission: AdmissionSettings = AdmissionSettings()

@@ -16,6 +16,7 @@ from holdfast.execution.core.settings import (
     AdmissionSettings,
     CallbackSettings,
     CeilingSettings,
+    CompileLimitSettings,
     ExecutionSettings,
     FairnessSettings,
     LeaseSettings,
@@ -49,6 +50,7 @@ _LIMITS: Final = {"wall": _RUN, "cpu": _RUN, "memory": _MEMORY, "output": _OUTPU
 RANGES: Final[dict[type[Section], dict[str, tuple[float, float]]]] = {
     ExecutionSettings: {"cost_per_cpu_hour": (0, 1_000_000), "drain_timeout": _TIME_OR_OFF},
     LimitSettings: _LIMITS,
+    CompileLimitSettings: _LIMITS,
     CeilingSettings: _LIMITS,
     PayloadSettings: {
         "source": (Size(1), Size(2**30)),

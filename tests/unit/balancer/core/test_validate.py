@@ -20,11 +20,11 @@ from holdfast.balancer.core.settings import (
     PoolSettings,
     RetrySettings,
     RouteSettings,
-    Section,
     UpstreamTlsSettings,
 )
 from holdfast.balancer.core.validate import RANGES, validate
 from holdfast.kernel import Duration
+from holdfast.kernel.settings import Section
 
 A = BackendSettings(id="a", url="http://127.0.0.1:9001")
 
