@@ -6,7 +6,6 @@ standard error, and a moving status only to a terminal.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import sys
@@ -77,6 +76,8 @@ def run(
 
     Exits with 0 if the verdict is ``ok``, and with 1 otherwise.
     """
+    import asyncio
+
     from holdfast.execution.shell.languages import known_languages
     from holdfast.execution.shell.languages.table import language_of, named
 
@@ -157,6 +158,8 @@ def runtimes(
     as_json: Json = False,
 ) -> None:
     """List languages: those of the service's workers, or of this machine when no service is configured."""
+    import asyncio
+
     if local or url is None:
         from holdfast.execution.shell.languages import detect
 
@@ -274,6 +277,8 @@ async def _run_there(
     limit: Duration | None,
     shown: Shown,
 ) -> dict[str, Any]:
+    import asyncio
+
     body: dict[str, Any] = {
         "language": language,
         "files": [{"path": name, "content_base64": base64.b64encode(source).decode()}],
@@ -378,6 +383,8 @@ def _read(stdin: str | None) -> bytes:
 
 
 def _remote(url: str | None, key: str | None, ask: Callable[[Service], Awaitable[T]]) -> T:
+    import asyncio
+
     if url is None:
         raise InputError("no service is configured; give --url or HOLDFAST_URL, like http://127.0.0.1:8083")
     if not key:

@@ -74,7 +74,8 @@ def run_demo(port_base: int) -> None:
         status.write(startup_table(started.services, started.addresses, columns=columns))
         if started.without_code is None:
             status.write(
-                f"Run code at {front}/code, or: HOLDFAST_URL={front}/run HOLDFAST_KEY={started.key} holdfast exec run FILE\n"
+                f"Run code at {front}/code, or: "
+                f"HOLDFAST_URL={front}/run HOLDFAST_KEY={started.key} holdfast exec run FILE\n"
             )
         else:
             status.write(f"This machine cannot run code yet: {started.without_code}. `holdfast doctor` says more.\n")
