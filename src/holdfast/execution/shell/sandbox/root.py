@@ -15,8 +15,9 @@ from holdfast.execution.shell.sandbox.errors import SandboxUnavailable
 
 LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 INSIDE: Final = "/holdfast/launcher.py"
-CAPABILITIES: Final = ("CAP_SYS_ADMIN", "CAP_SETPCAP")
-"""What the launcher needs, in its own user namespace: to mount and make namespaces, to give up capability sets."""
+CAPABILITIES: Final = ("CAP_SYS_ADMIN", "CAP_SETPCAP", "CAP_NET_ADMIN")
+"""What the launcher needs, in its own user namespace: to mount and make namespaces, to give up capability sets, and
+(once, then given up) to switch off the loopback that bubblewrap switches on."""
 _USR_LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 _ETC: Final = (
@@ -41,7 +42,7 @@ def bubblewrap(
     program: str, *, uid: int, gid: int, launcher: int, passwd: int, group: int, readable: Iterable[str] = ()
 ) -> list[str]:
     """Arguments up to the command. ``launcher``, ``passwd``, ``group`` are descriptors of files' contents."""
-    words = [program, "--unshare-all", "--unshare-user", "--uid", str(uid), "--gid", str(gid)]
+    words = [program, "--unshare-all", "--unshare-user", "--hostname", "sandbox", "--uid", str(uid), "--gid", str(gid)]
     words += ["--die-with-parent", "--new-session", "--clearenv", "--setenv", "LANG", "C.UTF-8", "--cap-drop", "ALL"]
     for capability in CAPABILITIES:
         words += ["--cap-add", capability]
