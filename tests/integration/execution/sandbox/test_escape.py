@@ -90,7 +90,10 @@ for family, address in ((2, "127.0.0.1"), (2, "169.254.169.254"), (2, "10.0.0.1"
         try: s.connect((address, {port})); print("reached", address)
         except OSError as error: print(error.errno, address)
 """
-        assert {line.split()[0] for line in host.says(python(code)).splitlines()} <= {"101", "99"}  # unreachable, no address: at once
+        assert {line.split()[0] for line in host.says(python(code)).splitlines()} <= {
+            "101",
+            "99",
+        }  # unreachable, no address: at once
 
 
 def test_raw_netlink_and_other_exotic_sockets_cannot_be_made(host: Host) -> None:

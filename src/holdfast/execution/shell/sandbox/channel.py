@@ -131,6 +131,11 @@ class Launcher:
         return cls(process, ours, complaints, where)
 
     @property
+    def pid(self) -> int:
+        """The process id of bubblewrap."""
+        return self._process.pid
+
+    @property
     def ended(self) -> bool:
         """Whether the conversation is over: no process of it is left that could talk."""
         return self._ended

@@ -184,6 +184,11 @@ class PooledSandbox:
         self._slot = slot
         self._started = False
 
+    @property
+    def launcher_pid(self) -> int | None:
+        """The process, on the host, that ends with everything in the sandbox."""
+        return self._slot.launcher_pid
+
     async def run(self, task: Task, on_output: OnOutput | None = None) -> TaskOutcome:
         """Run a task. When this returns, or is cancelled, every process of it is dead and reaped."""
         if self._started:

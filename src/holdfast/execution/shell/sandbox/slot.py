@@ -72,6 +72,11 @@ class Slot:
         self._leaving = False
         self._cause: Ended | None = None
 
+    @property
+    def launcher_pid(self) -> int | None:
+        """The process id of the outermost process."""
+        return self._launcher.pid if self._launcher is not None else None
+
     async def build(self) -> None:
         """Have a fresh sandbox ready, with a new launcher if there is none. Raises :class:`SlotBroken`."""
         if self._launcher is None:
