@@ -355,7 +355,7 @@ def _verdict(result: dict[str, Any]) -> str:
     if result.get("signal") is not None:
         parts.append(f"signal {result['signal']}")
     parts += [str(about) for about in (result.get("message"), result.get("dead_reason")) if about]
-    return ", ".join(parts)
+    return "".join(character for character in ", ".join(parts) if character.isprintable())
 
 
 def _exit_code(result: dict[str, Any], *, passed_on: bool) -> int:

@@ -143,7 +143,7 @@ class Service:
             text += "; give another key with --key or HOLDFAST_KEY"
         elif wait := answer.headers.get("Retry-After"):
             text += f"; try again in {wait} s"
-        raise RemoteError(text, status=answer.status)
+        raise RemoteError(" ".join(text.split()), status=answer.status)
 
     def _unreachable(self, error: Exception) -> RemoteError:
         said = str(error) or type(error).__name__

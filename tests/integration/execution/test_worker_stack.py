@@ -71,7 +71,8 @@ def test_exec_run_shows_output_on_the_streams_that_it_came_from(
 ) -> None:
     file = tmp_path / "program.py"
     file.write_text(
-        "import sys\nsys.stdout.buffer.write(b'\\xff out ' + sys.stdin.buffer.read())\nprint('err', file=sys.stderr)\nsys.exit(7)"
+        "import sys\nsys.stdout.buffer.write(b'\\xff out ' + sys.stdin.buffer.read())\n"
+        "print('err', file=sys.stderr)\nsys.exit(7)"
     )
     stdin = tmp_path / "input"
     stdin.write_bytes(b"\x00in")
