@@ -70,7 +70,7 @@ async def choose_theme(request: Asked, console: Shared) -> Response[Any]:
     fields = await read_form(request, console.sessions)
     chosen = fields.get("theme", "")
     theme = chosen if chosen in THEMES else ""
-    return see(local_path(fields.get("next", "/")), set_cookie=console.cookies.theme(theme))
+    return see(local_path(fields.get("here", "/")), set_cookie=console.cookies.theme(theme))
 
 
 def name_of(key: str) -> str:

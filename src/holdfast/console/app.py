@@ -93,7 +93,7 @@ def _console(request: Asked) -> Console:
 
 
 def _to_sign_in(request: Asked, error: SignInNeeded) -> Response[Any]:
-    if "text/html" not in request.headers.get("accept", "text/html"):
+    if "text/event-stream" in request.headers.get("accept", ""):
         return Response("sign in first\n", status_code=401, media_type=MediaType.TEXT)
     goes_to = request.url.path if request.method == "GET" else "/"
     if request.method == "GET" and request.url.query:

@@ -51,6 +51,7 @@ class Console:
         frame = {
             "title": title,
             "path": request.url.path,
+            "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             "csrf": self.sessions.csrf_token(visitor.cookie),
             "session": visitor.session,
             "theme": visitor.theme,

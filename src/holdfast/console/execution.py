@@ -6,10 +6,10 @@ send has a default, so that console and API need not be of the same version.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -27,6 +27,8 @@ SILENCE_S: Final = 60.0
 """An event stream that says nothing for this long is given up; the API sends a comment every 15 s."""
 POOL: Final = 256
 """Connections to the API, those of event streams included."""
+
+_ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 
 T = TypeVar("T")
 
@@ -189,10 +191,10 @@ class _Problem(msgspec.Struct, frozen=True, kw_only=True):
 class ExecutionApi:
     """A client over a session of :func:`http_session`. Every method raises :class:`ServiceProblem`."""
 
-    def __init__(self, url: str, http: aiohttp.ClientSession, *, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, url: str, http: aiohttp.ClientSession, *, answer_s: float | None = None) -> None:
         self.url = url.rstrip("/")
         self._http = http
-        self._answer_s = answer_s
+        self._answer_s = ANSWER_S if answer_s is None else answer_s
 
     async def runtimes(self, key: str) -> tuple[Runtime, ...]:
         """Every language that the service knows of."""
@@ -286,7 +288,10 @@ class ExecutionApi:
 
 
 def _job(id: str) -> str:
-    return f"/v1/jobs/{quote(id, safe='')}"
+    """The path of a job. What cannot be an id is not sent: ``..`` would be another path."""
+    if not _ID.fullmatch(id):
+        raise ServiceProblem(404, "Not found", "that is not the id of a job")
+    return f"/v1/jobs/{id}"
 
 
 async def _read(answer: aiohttp.ClientResponse, most: int) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from litestar import Request, Response, get, post
+from litestar import MediaType, Request, Response, get, post
+from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery
 
 from holdfast.console import wording
@@ -71,19 +72,15 @@ async def cancel(request: Asked, console: Shared, id: FromPath[str]) -> Response
     return see(f"/jobs/{id}")
 
 
-@get("/jobs/{id:str}/{stream:str}.txt")
-async def download(
-    request: Asked,
-    console: Shared,
-    id: FromPath[str],
-    stream: FromPath[str],
-) -> Response[Any]:
-    """A whole stream as a file; never shown as a page."""
+@get("/jobs/{id:str}/output/{name:str}")
+async def download(request: Asked, console: Shared, id: FromPath[str], name: FromPath[str]) -> Response[Any]:
+    """A whole stream as a file, ``stdout.txt`` or ``stderr.txt``; never shown as a page."""
     session = signed_in(request)
+    if name not in {"stdout.txt", "stderr.txt"}:
+        raise NotFoundException
     job = await console.api().job(session.key, id)
-    text = job.stdout if stream == "stdout" else job.stderr
     return Response(
-        text or "",
-        media_type="text/plain; charset=utf-8",
-        headers={"content-disposition": f'attachment; filename="{stream}.txt"', "cache-control": "no-store"},
+        (job.stdout if name == "stdout.txt" else job.stderr) or "",
+        media_type=MediaType.TEXT,
+        headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
     )

@@ -49,8 +49,13 @@ async def serve(settings: ConsoleSettings, *, ready: Callable[[Mapping[str, str]
             loop.add_signal_handler(signal.SIGTERM, server.stop)
             loop.add_signal_handler(signal.SIGINT, server.stop)
             loop.add_signal_handler(signal.SIGHUP, _no_reload)
+            serving = asyncio.create_task(server.serve(sockets=[sock]), name="console")
             try:
-                await server.serve(sockets=[sock])
+                await asyncio.shield(serving)
+            except asyncio.CancelledError:
+                server.should_exit = True
+                await serving
+                raise
             finally:
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                     loop.remove_signal_handler(number)

@@ -200,8 +200,11 @@ def size(count: int) -> str:
 
 
 def sentence(text: str) -> str:
-    """A service's words as a sentence of their own."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) or not text else ".")
+    """A service's words as a sentence of their own. A name at the beginning (``stdin:``, a URL) stays as it is."""
+    if not text:
+        return ""
+    begun = text[0].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
+    return begun if begun.endswith((".", "!", "?")) else f"{begun}."
 
 
 def retry_after(seconds: float | None) -> str:

@@ -28,6 +28,8 @@ class FakeExecution:
         self.programs: dict[str, dict[str, Any]] = {}
         self.runtimes: list[dict[str, Any]] = list(RUNTIMES)
         self.problem: dict[str, Any] | None = None
+        self.refusal: dict[str, Any] | None = None
+        """Answers submissions, when it is set."""
         self.submitted: list[dict[str, Any]] = []
         self.idempotency: dict[str, str] = {}
         self.cancelled: list[str] = []
@@ -117,7 +119,9 @@ class FakeExecution:
                 web.get("/v1/jobs/{id}/events", self._events),
             ]
         )
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=1.0
+        )
         await runner.setup()
         try:
             site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -157,6 +161,8 @@ class FakeExecution:
 
     async def _submit(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if self.refusal is not None:
+            return _problem(self.refusal)
         key = request.headers["Idempotency-Key"]
         if key not in self.idempotency:
             self.submitted.append(body)
@@ -187,7 +193,10 @@ class FakeExecution:
         return web.json_response(self.jobs[id])
 
     async def _program(self, request: web.Request) -> web.Response:
-        return web.json_response(self.programs[request.match_info["id"]])
+        program = self.programs.get(request.match_info["id"])
+        if program is None:
+            return _problem({"status": 404, "title": "Not found", "detail": "it has expired"})
+        return web.json_response(program)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         id = request.match_info["id"]
