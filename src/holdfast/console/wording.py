@@ -121,13 +121,13 @@ def _ending(job: Job, limits: Limits | None) -> str:
             return f"Killed: it wrote {most} output."
         case "killed":
             how = "" if job.signal is None else f" by {signal_name(job.signal)}"
-            return f"Killed{how}, not by a limit" + (f": {job.message}" if job.message else ".")
+            return f"Killed{how}, not by a limit" + (f": {sentence(job.message)}" if job.message else ".")
         case "cancelled":
             return "Somebody cancelled it." if job.started_at else "Somebody cancelled it before it was started."
         case "expired":
             return "Its deadline passed before a slot was free, so it was not started."
         case "internal_error":
-            return "The service could not run it" + (f": {job.message}" if job.message else ".")
+            return "The service could not run it" + (f": {sentence(job.message)}" if job.message else ".")
         case other:
             return f"It ended: {(other or 'without a verdict').replace('_', ' ')}."
 
@@ -196,7 +196,7 @@ def size(count: int) -> str:
         value /= 1024
         if value < 1023.5 or unit == "GiB":
             break
-    return f"{value:.0f} {unit}" if value >= 10 or value == int(value) else f"{value:.1f} {unit}"
+    return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}".replace(".0 ", " ")
 
 
 def sentence(text: str) -> str:

@@ -70,15 +70,15 @@ class Tab:
         await self.call("Page.navigate", url=url)
         await self.until("document.readyState === 'complete' && !window.isLeft")
 
-    async def until(self, expression: str, *, within_s: float = DEADLINE_S) -> Any:
-        """Wait until a JavaScript expression is true; its value."""
+    async def until(self, expression: str, *, within_s: float = DEADLINE_S) -> None:
+        """Wait until a JavaScript expression is true."""
         try:
             async with asyncio.timeout(within_s):
                 while True:
                     try:
-                        if found := await self.evaluate(expression):
-                            return found
-                    except RuntimeError:  # between two pages there is nothing to ask
+                        if await self.evaluate(f"!!({expression})"):
+                            return
+                    except (RuntimeError, AssertionError):  # between two pages there is nothing to ask
                         pass
                     await asyncio.sleep(0.02)
         except TimeoutError:

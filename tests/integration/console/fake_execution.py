@@ -37,6 +37,8 @@ class FakeExecution:
         """Method, path with query, headers of every request."""
         self.events: dict[str, list[tuple[int, str, str]]] = {}
         self.changed = asyncio.Event()
+        self.live = True
+        """Whether event streams are given."""
         self.streams = 0
         """Event streams that are open."""
 
@@ -200,6 +202,8 @@ class FakeExecution:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         id = request.match_info["id"]
+        if not self.live:
+            return _problem({"status": 429, "title": "Too many requests are held open"})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         after = int(request.headers.get("Last-Event-ID", "0"))

@@ -43,7 +43,7 @@ async def answering(wire: bytes) -> AsyncIterator[str]:
 async def test_a_refusal_of_the_service_is_a_page_that_says_what_to_do(
     problem: dict[str, object], status: int, said: str
 ) -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.problem = problem
         page = await who.get("/jobs")
         assert page.status == status
@@ -55,7 +55,7 @@ async def test_a_refusal_of_the_service_is_a_page_that_says_what_to_do(
 async def test_without_the_service_every_page_says_where_it_was_looked_for() -> None:
     port = free_port()
     async with (
-        console(execution=f"http://127.0.0.1:{port}", demo_key=KEY) as url,
+        console(execution=f"http://127.0.0.1:{port}", demo_api_key=KEY) as url,
         visitor(url) as who,
     ):
         for path in ("/run", "/jobs", "/jobs/J"):
@@ -78,7 +78,7 @@ async def test_without_the_service_every_page_says_where_it_was_looked_for() -> 
     ],
 )
 async def test_an_answer_that_is_none_is_a_page_and_no_fault_of_ours(wire: bytes) -> None:
-    async with answering(wire) as service, console(execution=service, demo_key=KEY) as url, visitor(url) as who:
+    async with answering(wire) as service, console(execution=service, demo_api_key=KEY) as url, visitor(url) as who:
         page = await who.get("/jobs")
         assert page.status == 502
         assert "This page failed" not in page.words
@@ -87,14 +87,14 @@ async def test_an_answer_that_is_none_is_a_page_and_no_fault_of_ours(wire: bytes
 async def test_a_service_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "ANSWER_S", 0.1)
     wire = b"HTTP/1.1 200 OK\r\n"
-    async with answering(wire) as service, console(execution=service, demo_key=KEY) as url, visitor(url) as who:
+    async with answering(wire) as service, console(execution=service, demo_api_key=KEY) as url, visitor(url) as who:
         assert (await who.get("/jobs")).status == 504
 
 
 async def test_an_answer_beyond_the_bound_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "ANSWER_BYTES", 1000)
     wire = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b" " * 2000
-    async with answering(wire) as service, console(execution=service, demo_key=KEY) as url, visitor(url) as who:
+    async with answering(wire) as service, console(execution=service, demo_api_key=KEY) as url, visitor(url) as who:
         page = await who.get("/jobs")
         assert (page.status, "too large" in page.words) == (502, True)
 
@@ -112,7 +112,7 @@ async def test_a_fault_of_ours_is_logged_and_shown_without_its_details(
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(execution.ExecutionApi, "jobs", broken)
-    async with platform(demo_key=KEY) as (_, who):
+    async with platform(demo_api_key=KEY) as (_, who):
         page = await who.get("/jobs")
         assert page.status == 500
         assert "This page failed" in page.words

@@ -13,7 +13,7 @@ RESULT = {"status": "finished", "verdict": "ok", "exit_code": 0, "stdout": "done
 
 
 async def test_the_form_offers_what_there_is_and_says_what_to_install_for_the_rest() -> None:
-    async with platform(demo_key=KEY) as (_, who):
+    async with platform(demo_api_key=KEY) as (_, who):
         page = await who.get("/run")
         assert '<option value="python"' in page.text
         assert '<option value="rust" disabled>Rust: install rustc</option>' in page.text
@@ -22,7 +22,7 @@ async def test_the_form_offers_what_there_is_and_says_what_to_install_for_the_re
 
 
 async def test_a_program_goes_from_the_form_to_its_result() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         await who.get("/run")
         sent = await who.post(
             "/run",
@@ -57,7 +57,7 @@ async def test_a_program_goes_from_the_form_to_its_result() -> None:
 
 
 async def test_a_form_that_is_sent_twice_makes_one_job() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         attempt = (await who.get("/run")).hidden("attempt")
         sent = [await who.post("/run", attempt=attempt, language="python", source="x") for _ in range(2)]
         assert {answer.headers["location"] for answer in sent} == {"/jobs/JOB1"}
@@ -80,7 +80,7 @@ async def test_a_form_that_is_sent_twice_makes_one_job() -> None:
 async def test_what_the_service_refuses_comes_back_with_the_reason_and_the_text(
     problem: dict[str, object], said: str
 ) -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         await who.get("/run")
         fake.refusal = problem
         page = await who.post("/run", language="python", source="print('precious')", stdin="in", args="a", wall="9s")
@@ -92,7 +92,7 @@ async def test_what_the_service_refuses_comes_back_with_the_reason_and_the_text(
 
 
 async def test_arguments_with_an_open_quote_are_pointed_out() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         await who.get("/run")
         page = await who.post("/run", language="python", source="x", args="one 'two")
         assert (page.status, fake.submitted) == (422, [])
@@ -100,7 +100,7 @@ async def test_arguments_with_an_open_quote_are_pointed_out() -> None:
 
 
 async def test_a_job_can_be_edited_and_run_again() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J", language="cpp")
         page = await who.get("/run?job=J")
         assert "print(&#39;Hello&#39;)" in page.text
@@ -110,13 +110,13 @@ async def test_a_job_can_be_edited_and_run_again() -> None:
 
 
 async def test_without_any_worker_the_form_says_so() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.runtimes = [{"language": "python", "available": False, "package": "python3"}]
         assert "No language is available now" in (await who.get("/run")).words
 
 
 async def test_a_job_is_cancelled_by_its_button() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.begin("J")
         await who.get("/jobs/J")
         assert (await who.post("/jobs/J/cancel")).headers["location"] == "/jobs/J"
@@ -127,7 +127,7 @@ async def test_a_job_is_cancelled_by_its_button() -> None:
 
 
 async def test_a_finished_job_shows_what_it_used_of_what_it_had() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J", verdict="memory_limit", exit_code=None, signal=9, memory_bytes=256 * 2**20, cpu_ms=5000.0)
         words = (await who.get("/jobs/J")).words
         assert "Killed: it used more than 256 MiB of memory." in words
@@ -139,7 +139,7 @@ async def test_a_finished_job_shows_what_it_used_of_what_it_had() -> None:
 
 async def test_a_job_is_shown_without_what_the_service_does_not_tell() -> None:
     """An older service, or a program that has expired: no limits, no source, and still a page."""
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J", verdict="time_limit", exit_code=None)
         del fake.programs["J"]
         page = await who.get("/jobs/J")
@@ -149,13 +149,13 @@ async def test_a_job_is_shown_without_what_the_service_does_not_tell() -> None:
 
 
 async def test_an_expired_result_says_so() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J", expired=True, stdout=None, stderr=None)
         assert "The output was removed" in (await who.get("/jobs/J")).words
 
 
 async def test_long_output_is_cut_on_the_page_and_whole_in_the_download() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J", stdout="x" * 300_000, stdout_truncated=True)
         page = await who.get("/jobs/J")
         assert len(page.text) < 200_000
@@ -165,13 +165,13 @@ async def test_long_output_is_cut_on_the_page_and_whole_in_the_download() -> Non
 
 async def test_a_first_line_that_is_empty_is_not_lost() -> None:
     """HTML drops a line break that comes first in ``pre`` and ``textarea``."""
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J", stdout="\nsecond line\n")
         assert ">\n\nsecond line\n</pre>" in (await who.get("/jobs/J")).text
 
 
 async def test_jobs_are_listed_by_state_page_by_page() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         assert "Nothing was run yet." in (await who.get("/jobs")).words
         for number in range(30):
             fake.add(f"J{number:02}")

@@ -26,7 +26,7 @@ FORMS = sorted(
     "path", ["/", "/run", "/jobs", "/jobs/J", "/nowhere", "/sign-in", "/static/nothing", "/healthz"]
 )
 async def test_every_answer_carries_the_security_headers(path: str) -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J")
         headers = (await who.get(path)).headers
         policy = headers["content-security-policy"].split("; ")
@@ -39,7 +39,7 @@ async def test_every_answer_carries_the_security_headers(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/run", "/jobs", "/jobs/J", "/jobs/L", "/sign-in", "/nowhere"])
 async def test_no_page_needs_what_the_policy_forbids(path: str) -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J")
         fake.begin("L")
         text = (await who.get(path)).text
@@ -49,7 +49,7 @@ async def test_no_page_needs_what_the_policy_forbids(path: str) -> None:
 
 @pytest.mark.parametrize("path", FORMS)
 async def test_a_form_without_the_token_of_this_session_changes_nothing(path: str) -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.begin("J")
         await who.get("/run")
         fields = {"key": KEY, "language": "python", "source": "x", "theme": "dark"}
@@ -70,7 +70,7 @@ def test_there_are_forms_to_test() -> None:
     [{"Origin": "https://evil.test"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
 )
 async def test_a_form_that_another_site_sends_is_refused_whatever_it_carries(headers: dict[str, str]) -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         await who.get("/run")
         assert (await who.post("/run", headers=headers, language="python", source="x")).status == 403
         assert fake.submitted == []
@@ -80,7 +80,7 @@ async def test_a_form_that_another_site_sends_is_refused_whatever_it_carries(hea
 
 
 async def test_whatever_a_program_or_a_service_says_is_shown_as_text() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         compiled = {"exit_code": 1, "stdout": NASTY, "stderr": NASTY}
         fake.add("J", stdout=NASTY, stderr=NASTY, worker=NASTY, language=NASTY, message=NASTY, compile=compiled)
         fake.add("K", status="dead", verdict=NASTY, dead_reason=NASTY)
@@ -99,7 +99,7 @@ async def test_whatever_a_program_or_a_service_says_is_shown_as_text() -> None:
 
 
 async def test_output_is_downloaded_as_text_and_never_shown_as_a_page() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J", stdout=NASTY, stderr="err")
         page = await who.get("/jobs/J/output/stdout.txt")
         assert page.text == NASTY
@@ -110,7 +110,7 @@ async def test_output_is_downloaded_as_text_and_never_shown_as_a_page() -> None:
 
 
 async def test_a_form_beyond_the_bound_is_refused() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         await who.get("/run")
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         page = await who._ask("POST", "/run", data=io.BytesIO(b"source=" + b"x" * 5 * 2**20), headers=headers)
@@ -119,7 +119,7 @@ async def test_a_form_beyond_the_bound_is_refused() -> None:
 
 @pytest.mark.parametrize("id", ["..", "%2e%2e", "a%2Fb", "..%2Fv1%2Fjobs", "a.b", "x" * 5000])
 async def test_an_id_reaches_the_service_as_an_id_or_not_at_all(id: str) -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(who.url.rpartition(":")[2]))
         writer.write(f"GET /jobs/{id} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         assert (await reader.readline()).split()[1] in {b"400", b"404"}

@@ -88,7 +88,7 @@ async def test_signing_in_leads_to_no_other_site(elsewhere: str) -> None:
 
 
 async def test_the_demo_signs_in_visitors_on_this_machine_only() -> None:
-    async with platform(demo_key=KEY) as (fake, who):
+    async with platform(demo_api_key=KEY) as (fake, who):
         page = await who.get("/run")
         assert page.status == 200
         assert "Demo key" in page.words

@@ -87,7 +87,8 @@ async def console(**settings: Any) -> AsyncIterator[str]:
     task = asyncio.create_task(serve(ConsoleSettings(**{"listen": "127.0.0.1:0", **settings}), ready=ready.set_result))
     try:
         async with asyncio.timeout(10):
-            await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {task, ready}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             task.result()
         yield ready.result()["console"]

@@ -92,29 +92,37 @@ function follow(job) {
     state.textContent = length >= SHOWN ? "More than is shown here; all of it is there at the end." : "Live.";
   }
 
-  async function refresh() {
+  async function fetchJob() {
     const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
-    if (!answer.ok) throw new Error(String(answer.status));
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("job");
-    if (!fresh) throw new Error("no job on the page");
+    if (!fresh) throw new Error(String(answer.status));
     return fresh;
   }
 
-  function showEnd(fresh) {
-    events.close();
-    localTimes(fresh);
-    job.replaceWith(fresh);
-  }
+  // One look at a time, and one more if something happened meanwhile: an answer that was overtaken would show the past.
+  let looking = false;
+  let lookAgain = false;
 
-  async function changed() {
+  async function look() {
+    if (looking) { lookAgain = true; return; }
+    looking = true;
     try {
-      const fresh = await refresh();
-      if (!fresh.dataset.live) return showEnd(fresh);
-      for (const part of [".heading", ".lead", "aside"]) job.querySelector(part).replaceWith(fresh.querySelector(part));
-      localTimes(job);
+      do {
+        lookAgain = false;
+        const fresh = await fetchJob();
+        localTimes(fresh);
+        if (!fresh.dataset.live) {
+          events.close();
+          job.replaceWith(fresh);
+          return;
+        }
+        for (const part of [".heading", ".lead", "aside"]) job.querySelector(part).replaceWith(fresh.querySelector(part));
+      } while (lookAgain);
     } catch {
       state.textContent = "The console does not answer; reload the page to see how far the job is.";
+    } finally {
+      looking = false;
     }
   }
 
@@ -122,10 +130,13 @@ function follow(job) {
     events.addEventListener(kind, (event) => append(kind, JSON.parse(event.data).text));
   }
   for (const kind of ["started", "retry", "cancelling", "finished", "dead", "replayed"]) {
-    events.addEventListener(kind, changed);
+    events.addEventListener(kind, look);
   }
   events.addEventListener("error", () => {
-    if (events.readyState === EventSource.CLOSED) changed();
+    if (events.readyState !== EventSource.CLOSED) return; // it comes back by itself
+    state.textContent = "No live output at the moment.";
+    const timer = setInterval(() => (job.isConnected ? look() : clearInterval(timer)), 3000);
+    look();
   });
 }
 
