@@ -149,6 +149,13 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits | None = None
 
 
+class Quotas(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job has when it asks for nothing, and the most that it may ask for, by the name of the limit."""
+
+    limits: dict[str, float] = msgspec.field(default_factory=dict)
+    ceilings: dict[str, float] = msgspec.field(default_factory=dict)
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A program to run. Limits as people write them; what is absent has the service's default."""
 
@@ -199,6 +206,10 @@ class ExecutionApi:
     async def runtimes(self, key: str) -> tuple[Runtime, ...]:
         """Every language that the service knows of."""
         return (await self._ask("GET", "/v1/runtimes", _Runtimes, key=key)).runtimes
+
+    async def quotas(self, key: str) -> Quotas:
+        """Limits of the tenant."""
+        return await self._ask("GET", "/v1/quotas", Quotas, key=key)
 
     async def submit(self, key: str, submission: Submission, *, idempotency_key: str) -> Accepted:
         """Queue a program; the same key again gives the same job."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import shlex
@@ -15,14 +16,21 @@ from litestar.params import FromQuery
 from holdfast.console import samples
 from holdfast.console.context import Console, Shared, see, signed_in
 from holdfast.console.errors import ServiceProblem
-from holdfast.console.execution import Program, Runtime, Submission
+from holdfast.console.execution import ExecutionApi, Program, Runtime, Submission
 from holdfast.console.forms import read_form, text_of
 from holdfast.console.wording import language as language_name
 from holdfast.console.wording import retry_after
+from holdfast.kernel import Duration, Size
 
 FIRST: Final = ("python", "cpp", "javascript")
 """Languages that the form begins with, the first of them that is there."""
-LIMITS: Final = ("wall", "cpu", "memory", "output", "processes")
+LIMITS: Final = {
+    "wall": "Wall time",
+    "cpu": "CPU time",
+    "memory": "Memory",
+    "output": "Output",
+    "processes": "Processes",
+}
 _ATTEMPT: Final = re.compile(r"[0-9a-f]{32}")
 
 Asked = Request[Any, Any, Any]
@@ -50,6 +58,24 @@ class Notice:
     retry: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A limit that can be asked for, in the form that the service reads back."""
+
+    name: str
+    label: str
+    default: str
+    most: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What the service has for the form."""
+
+    runtimes: tuple[Runtime, ...]
+    limits: tuple[Limit, ...]
+
+
 @get("/run")
 async def run_page(
     request: Asked,
@@ -60,13 +86,13 @@ async def run_page(
     """The form: with a sample, or with the program of an earlier ``job``."""
     session = signed_in(request)
     api = console.api()
-    runtimes = await api.runtimes(session.key)
+    offer = await _offer(api, session.key)
     if job and (program := await api.program(session.key, job)) is not None:
-        return _page(console, request, runtimes, _again(program))
-    offered = [runtime.language for runtime in runtimes if runtime.available]
+        return _page(console, request, offer, _again(program))
+    offered = [runtime.language for runtime in offer.runtimes if runtime.available]
     wanted = [name for name in (language, *FIRST) if name in offered] or offered or [""]
     filled = Filled(language=wanted[0], source=samples.SAMPLES.get(wanted[0], ""), stdin=samples.STDIN)
-    return _page(console, request, runtimes, filled)
+    return _page(console, request, offer, filled)
 
 
 @post("/run", status_code=200)
@@ -90,7 +116,7 @@ async def run(request: Asked, console: Shared) -> Response[Any]:
         accepted = await api.submit(session.key, submission, idempotency_key=f"console-{key}")
     except ValueError as error:
         notice = Notice(title="The arguments cannot be read", detail=f"{error}: close every quote.", field="args")
-        return _page(console, request, await api.runtimes(session.key), filled, notice, status=422)
+        return _page(console, request, await _offer(api, session.key), filled, notice, status=422)
     except ServiceProblem as problem:
         if problem.status not in {400, 409, 413, 422, 429, 503}:
             raise
@@ -101,9 +127,27 @@ async def run(request: Asked, console: Shared) -> Response[Any]:
             retry=retry_after(problem.retry_after_s),
         )
         headers = {} if problem.retry_after_s is None else {"retry-after": str(int(problem.retry_after_s) + 1)}
-        runtimes = await api.runtimes(session.key)
-        return _page(console, request, runtimes, filled, notice, status=problem.status, headers=headers)
+        offer = await _offer(api, session.key)
+        return _page(console, request, offer, filled, notice, status=problem.status, headers=headers)
     return see(f"/jobs/{accepted.id}")
+
+
+async def _offer(api: ExecutionApi, key: str) -> Offer:
+    runtimes, quotas = await asyncio.gather(api.runtimes(key), api.quotas(key))
+    limits = (
+        Limit(name=name, label=label, default=_limit(name, quotas.limits), most=_limit(name, quotas.ceilings))
+        for name, label in LIMITS.items()
+    )
+    return Offer(runtimes=runtimes, limits=tuple(limits))
+
+
+def _limit(name: str, values: Mapping[str, float]) -> str:
+    value = values.get(name)
+    if value is None:
+        return ""
+    if name in {"wall", "cpu"}:
+        return str(Duration(value))
+    return str(Size(value)) if name in {"memory", "output"} else str(int(value))
 
 
 def _submission(filled: Filled) -> Submission:
@@ -135,14 +179,14 @@ def _again(program: Program) -> Filled:
 def _page(
     console: Console,
     request: Asked,
-    runtimes: tuple[Runtime, ...],
+    offer: Offer,
     filled: Filled,
     notice: Notice | None = None,
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
-    by_name = sorted(runtimes, key=lambda runtime: language_name(runtime.language).lower())
+    by_name = sorted(offer.runtimes, key=lambda runtime: language_name(runtime.language).lower())
     return console.page(
         request,
         "run.html",
@@ -151,6 +195,7 @@ def _page(
         headers=headers,
         offered=[runtime for runtime in by_name if runtime.available],
         missing=[runtime for runtime in by_name if not runtime.available],
+        limits=offer.limits,
         samples=samples.SAMPLES,
         filled=filled,
         notice=notice,

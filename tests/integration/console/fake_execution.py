@@ -113,6 +113,7 @@ class FakeExecution:
             [
                 web.get("/readyz", self._ready),
                 web.get("/v1/runtimes", self._runtimes),
+                web.get("/v1/quotas", self._quotas),
                 web.get("/v1/jobs", self._list),
                 web.post("/v1/jobs", self._submit),
                 web.get("/v1/jobs/{id}", self._job),
@@ -152,6 +153,10 @@ class FakeExecution:
 
     async def _runtimes(self, _: web.Request) -> web.Response:
         return web.json_response({"runtimes": self.runtimes})
+
+    async def _quotas(self, _: web.Request) -> web.Response:
+        limits = {"wall": 10.0, "cpu": 10.0, "memory": 256 * 2**20, "output": 2**20, "processes": 64}
+        return web.json_response({"limits": limits, "ceilings": {**limits, "wall": 300.0, "memory": 2**31}})
 
     async def _list(self, request: web.Request) -> web.Response:
         status, cursor = request.query.get("status"), request.query.get("cursor", "~")

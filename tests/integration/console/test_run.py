@@ -18,6 +18,8 @@ async def test_the_form_offers_what_there_is_and_says_what_to_install_for_the_re
         assert '<option value="python"' in page.text
         assert '<option value="rust" disabled>Rust: install rustc</option>' in page.text
         assert "sys.stdin.readline()" in page.text, "a sample to begin with"
+        assert 'placeholder="256MiB"' in page.text
+        assert "up to 2GiB" in page.words
         assert "#include &lt;iostream&gt;" in (await who.get("/run?language=cpp")).text
 
 
