@@ -48,6 +48,7 @@ class FakeQueue:
         self.workers: dict[str, Presence] = {}
         self.refuse: Refused | None = None
         self.broken = False
+        self.programs_expired = False
         self.poison: str | None = None
         """A source that the store cannot take."""
         self._signs = 0
@@ -96,7 +97,7 @@ class FakeQueue:
         return view if view is not None and view.tenant == tenant else None
 
     async def program(self, tenant: str, id: str) -> Program | None:
-        return None if await self.job(tenant, id) is None else self.new[id].program
+        return None if await self.job(tenant, id) is None or self.programs_expired else self.new[id].program
 
     async def jobs(
         self,

@@ -27,7 +27,7 @@ from tests.integration.execution.fake_queue import FakeQueue
 from tests.integration.execution.languages import LANGUAGES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 KEYS = {
     "ada": Principal(tenant="ada", key_id="k-ada", scopes=ROLES["admin"]),
@@ -57,6 +57,7 @@ class FakeIdentities:
     """Keys are the names in :data:`KEYS`."""
 
     trail: list[Entry] = field(default_factory=list)
+    secrets: dict[str, list[Secret]] = field(default_factory=dict)
     broken: bool = False
 
     async def authenticate(self, text: str, *, now: float) -> Principal | None:
@@ -75,6 +76,51 @@ class FakeIdentities:
         mine = [e for e in reversed(self.trail) if e.tenant == tenant and action in {None, e.action}]
         return [e for e in mine if before is None or e.seq < before][:limit]
 
+    async def callback_secrets(self, tenant: str, *, now: float) -> list[Any]:
+        return self.secrets.setdefault(tenant, [Secret(f"whsec_{tenant}", now, None)])
+
+    async def rotate_callback_secret(self, tenant: str, *, overlap_s: float, now: float, actor: str) -> list[Any]:
+        old = (await self.callback_secrets(tenant, now=now))[0]
+        old.expires = now + overlap_s
+        self.secrets[tenant] = [Secret(f"{old.text}+", now, None), old]
+        return self.secrets[tenant]
+
+
+@dataclass
+class Dead:
+    """A callback that was given up."""
+
+    job: str
+    url: str = "https://example.org/"
+    attempts: int = 8
+    error: str = "no answer"
+
+
+@dataclass
+class FakeOutbox:
+    """Dead callbacks by tenant."""
+
+    dead: dict[str, list[Dead]] = field(default_factory=dict)
+
+    async def dead_letters(self, tenant: str, *, limit: int, before: str | None = None) -> list[Dead]:
+        mine = sorted(self.dead.get(tenant, []), key=lambda each: each.job, reverse=True)
+        return [each for each in mine if before is None or each.job < before][:limit]
+
+    async def replay(self, tenant: str, *, jobs: Sequence[str] | None, now: float) -> int:
+        mine = self.dead.get(tenant, [])
+        left = [] if jobs is None else [each for each in mine if each.job not in jobs]
+        self.dead[tenant] = left
+        return len(mine) - len(left)
+
+
+@dataclass
+class Secret:
+    """Of callbacks."""
+
+    text: str
+    created: float
+    expires: float | None
+
 
 @dataclass
 class Api:
@@ -82,6 +128,7 @@ class Api:
 
     service: Service
     queue: FakeQueue
+    outbox: FakeOutbox
     identities: FakeIdentities
     guard: Guard
     server: Server
@@ -154,11 +201,12 @@ async def running(
     settings: ExecutionSettings | None = None, *, most: int = 5000, request_s: float = 20.0, stalled_s: float = 30.0
 ) -> AsyncIterator[Api]:
     """The API on a free port of loopback."""
-    queue, identities = FakeQueue(), FakeIdentities()
+    queue, identities, outbox = FakeQueue(), FakeIdentities(), FakeOutbox()
     service = Service(
         settings or ExecutionSettings(),
         queue=queue,
         identities=identities,
+        outbox=outbox,
         languages=LANGUAGES,
         clock=time.time,
         rng=Random(1),
@@ -172,7 +220,7 @@ async def running(
         connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=20)
     ) as session:
         try:
-            yield Api(service, queue, identities, guard, server, task, session, host, port)
+            yield Api(service, queue, outbox, identities, guard, server, task, session, host, port)
         finally:
             server.stop(now=True)
             with contextlib.suppress(asyncio.CancelledError):

@@ -244,6 +244,24 @@ def test_pages_of_jobs_go_from_the_newest_to_the_oldest() -> None:
     asyncio.run(scenario())
 
 
+def test_a_program_is_given_back_with_what_was_filled_in() -> None:
+    async def scenario() -> None:
+        async with running() as api:
+            files = [{"path": "main.py", "content": "é"}, {"path": "x.bin", "content_base64": "/w=="}]
+            posted = await api.ask(
+                "POST", "/v1/jobs", json={"language": "py", "files": files, "stdin": "a", "args": ["b"]}
+            )
+            id = posted.json()["id"]
+            program = (await api.ask("GET", f"/v1/jobs/{id}/program")).json()
+            assert (program["language"], program["entry"], program["files"]) == ("python", "main.py", files)
+            assert (program["stdin"], program["args"], program["limits"]["wall_s"]) == ("a", ["b"], 10.0)
+            api.queue.programs_expired = True
+            gone = await api.ask("GET", f"/v1/jobs/{id}/program")
+            assert (gone.status, gone.json()["type"]) == (410, "/problems/expired")
+
+    asyncio.run(scenario())
+
+
 def test_live_output_of_a_running_job_is_taken() -> None:
     async def scenario() -> None:
         async with running() as api:

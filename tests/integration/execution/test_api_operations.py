@@ -9,7 +9,7 @@ import pytest
 from holdfast.execution.core.job import Result, Verdict
 from holdfast.execution.shell.api.problems import TYPES
 from holdfast.execution.shell.api.upkeep import Upkeep
-from tests.integration.execution.harness import finish, running, sync
+from tests.integration.execution.harness import Dead, finish, running, sync
 
 
 def test_runtimes_say_what_is_offered_and_what_to_install() -> None:
@@ -92,6 +92,43 @@ def test_dead_letters_are_listed_and_replayed_once() -> None:
     asyncio.run(scenario())
 
 
+def test_dead_callbacks_are_listed_and_replayed() -> None:
+    async def scenario() -> None:
+        async with running() as api:
+            ids = sorted([await api.submitted() for _ in range(3)])
+            api.outbox.dead["ada"] = [Dead(id) for id in ids]
+            woken: list[None] = []
+            api.service.job_ended = lambda: woken.append(None)
+            page = (await api.ask("GET", "/v1/callbacks/dead-letters?limit=2")).json()
+            assert ([each["job"] for each in page["callbacks"]], page["next"]) == (ids[:0:-1], ids[1])
+            path = "/v1/callbacks/dead-letters/replay"
+            assert (await api.ask("POST", path, json={"jobs": [ids[0]]})).json() == {"replayed": 1}
+            assert (await api.ask("POST", path, key="bob", json={"all": True})).json() == {"replayed": 0}
+            assert (await api.ask("POST", path, json={"all": True})).json() == {"replayed": 2}
+            assert woken
+            for body in ({}, {"jobs": [], "all": True}, {"jobs": ["x"]}):
+                assert (await api.ask("POST", path, json=body)).status == 422
+
+    asyncio.run(scenario())
+
+
+def test_the_secret_of_callbacks_is_shown_and_rotated() -> None:
+    async def scenario() -> None:
+        async with running() as api:
+            shown = (await api.ask("GET", "/v1/callbacks/secrets")).json()["secrets"]
+            assert [each["secret"] for each in shown] == ["whsec_ada"]
+            path = "/v1/callbacks/secrets/rotate"
+            rotated = (await api.ask("POST", path, json={"overlap": "1h"})).json()["secrets"]
+            assert [(each["secret"], each["expires_at"] is None) for each in rotated] == [
+                ("whsec_ada+", True),
+                ("whsec_ada", False),
+            ]
+            for overlap in ("x", "31d"):
+                assert (await api.ask("POST", path, json={"overlap": overlap})).json()["field"] == "overlap"
+
+    asyncio.run(scenario())
+
+
 def test_operators_see_the_queue_and_workers_what_is_wanted_of_them() -> None:
     async def scenario() -> None:
         async with running() as api:
@@ -102,7 +139,7 @@ def test_operators_see_the_queue_and_workers_what_is_wanted_of_them() -> None:
             assert [tenant["tenant"] for tenant in queue["tenants"]] == ["ada", "bob"]
             for key in ("operator", "worker"):
                 scaling = (await api.ask("GET", "/v1/scaling", key=key)).json()
-                assert (scaling["queued"], scaling["backlog_s"]) == (2, 0.2)
+                assert (scaling["queued"], scaling["backlog_s"], scaling["wanted_workers"]) == (2, 0.2, 1)
 
     asyncio.run(scenario())
 
@@ -166,6 +203,11 @@ def test_the_openapi_document_has_every_path_problem_and_scheme() -> None:
                 "/problems/{name}",
                 "/readyz",
                 "/v1/audit",
+                "/v1/callbacks/dead-letters",
+                "/v1/callbacks/dead-letters/replay",
+                "/v1/callbacks/secrets",
+                "/v1/callbacks/secrets/rotate",
+                "/v1/jobs/{id}/program",
                 "/v1/batches",
                 "/v1/costs",
                 "/v1/dead-letters",

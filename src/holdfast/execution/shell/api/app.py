@@ -15,7 +15,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
 from holdfast import __version__
-from holdfast.execution.shell.api import events, jobs, operations
+from holdfast.execution.shell.api import callbacks, events, jobs, operations
 from holdfast.execution.shell.api.decoding import too_deep
 from holdfast.execution.shell.api.document import document
 from holdfast.execution.shell.api.front import Front, Hot, store_problem
@@ -40,6 +40,7 @@ def application(service: Service) -> Front:
             jobs.submit_job,
             jobs.submit_batch,
             jobs.read_job,
+            jobs.read_program,
             jobs.list_jobs,
             jobs.cancel_job,
             events.job_events,
@@ -49,6 +50,10 @@ def application(service: Service) -> Front:
             operations.read_audit,
             operations.read_dead_letters,
             operations.replay_dead_letters,
+            callbacks.read_dead_callbacks,
+            callbacks.replay_dead_callbacks,
+            callbacks.read_secrets,
+            callbacks.rotate_secret,
             operations.read_scaling,
             operations.read_queue,
             operations.healthz,

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from holdfast.execution.core import text
-from holdfast.execution.core.job import Compiled, Result, Status, Verdict
+from holdfast.execution.core.job import Compiled, Program, Result, Status, Verdict
 from holdfast.execution.core.ports import Accepted, JobView
 
 Encoding = Literal["text", "base64"]
@@ -113,6 +113,37 @@ class JobBody(SummaryBody, kw_only=True):
     callback_url: str | None
 
 
+class ProgramFileBody(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A file: ``content`` if it is UTF-8, else ``content_base64``."""
+
+    path: str
+    content: str | None = None
+    content_base64: str | None = None
+
+
+class ProgramLimitsBody(msgspec.Struct):
+    """Limits as they are in force."""
+
+    wall_s: float
+    cpu_s: float
+    memory_bytes: int
+    output_bytes: int
+    processes: int
+
+
+class ProgramBody(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What was submitted, with what was filled in."""
+
+    language: str
+    entry: str
+    files: list[ProgramFileBody]
+    stdin: str | None = None
+    stdin_base64: str | None = None
+    args: list[str]
+    env: dict[str, str]
+    limits: ProgramLimitsBody
+
+
 class JobsBody(msgspec.Struct):
     """A page of jobs, newest first."""
 
@@ -182,6 +213,35 @@ def job_body(job: JobView, prices: Prices, encoding: Encoding) -> JobBody:
         memory_bytes=None if result is None else result.memory_bytes,
         callback_url=job.callback_url,
     )
+
+
+def program_body(program: Program) -> ProgramBody:
+    """A program as its owner sent it."""
+    stdin, stdin_base64 = _text_or_base64(program.stdin)
+    limits = program.limits
+    files = []
+    for file in program.files:
+        content, content_base64 = _text_or_base64(file.data)
+        files.append(ProgramFileBody(path=file.path, content=content, content_base64=content_base64))
+    return ProgramBody(
+        language=program.language,
+        entry=program.entry,
+        files=files,
+        stdin=stdin,
+        stdin_base64=stdin_base64,
+        args=list(program.args),
+        env=dict(program.env),
+        limits=ProgramLimitsBody(
+            limits.wall_s, limits.cpu_s, limits.memory_bytes, limits.output_bytes, limits.processes
+        ),
+    )
+
+
+def _text_or_base64(data: bytes) -> tuple[str | None, str | None]:
+    try:
+        return data.decode(), None
+    except UnicodeDecodeError:
+        return None, base64.b64encode(data).decode("ascii")
 
 
 def _common(job: JobView, prices: Prices) -> Mapping[str, Any]:

@@ -19,6 +19,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from holdfast.execution.shell.api.problems import MEDIA_TYPE, ProblemError
+
 log = logging.getLogger(__name__)
 
 REQUEST_S: Final = 20.0
@@ -170,6 +172,14 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if not self._midway and self.cycle.response_complete and not self.transport.is_closing():
             self._guard.rests(self)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is not HTTP/1.1; nothing of it can be trusted, so the connection ends."""
+        problem = ProblemError("malformed-request", "this is not HTTP/1.1; the connection is closed")
+        body = problem.body()
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(head.encode("ascii") + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """More is to be sent than the client takes."""

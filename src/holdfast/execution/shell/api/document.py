@@ -14,10 +14,9 @@ from holdfast.execution.shell.api.problems import MEDIA_TYPE, TYPES
 
 _EVERYWHERE: Final = ("malformed-request", "unauthenticated", "forbidden", "request-rate", "store-unavailable")
 _ALWAYS: Final = ("overloaded", "internal-error", "method-not-allowed")
+_BODY: Final = ("payload-too-large", "unsupported-media-type", "invalid-request")
 _SUBMIT: Final = (
-    "payload-too-large",
-    "unsupported-media-type",
-    "invalid-request",
+    *_BODY,
     "unknown-language",
     "runtime-unavailable",
     "idempotency-conflict",
@@ -33,19 +32,21 @@ _OWN: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("get", "/v1/jobs"): ("invalid-request",),
     ("get", "/v1/jobs/{id}"): ("not-found", "invalid-request", "too-many-streams"),
     ("delete", "/v1/jobs/{id}"): ("not-found",),
+    ("get", "/v1/jobs/{id}/program"): ("not-found", "expired"),
     ("get", "/v1/jobs/{id}/events"): ("not-found", "invalid-request", "too-many-streams"),
     ("get", "/v1/costs"): ("invalid-request",),
     ("get", "/v1/audit"): ("invalid-request",),
     ("get", "/v1/dead-letters"): ("invalid-request",),
     ("post", "/v1/dead-letters/replay"): (
-        "payload-too-large",
-        "unsupported-media-type",
-        "invalid-request",
+        *_BODY,
         "tenant-backlog",
         "daily-quota",
         "total-backlog",
         "storage-short",
     ),
+    ("get", "/v1/callbacks/dead-letters"): ("invalid-request",),
+    ("post", "/v1/callbacks/dead-letters/replay"): _BODY,
+    ("post", "/v1/callbacks/secrets/rotate"): _BODY,
     ("post", "/internal/v1/sync"): ("payload-too-large", "invalid-request"),
     ("post", "/internal/v1/report"): ("payload-too-large", "invalid-request"),
     ("get", "/problems/{name}"): ("not-found",),

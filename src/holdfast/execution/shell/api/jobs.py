@@ -122,6 +122,17 @@ async def read_job(
     return bodies.job_body(job, service.prices, encoding)
 
 
+@get("/v1/jobs/{id:str}/program")
+async def read_program(request: Asking, service: Svc, id: FromPath[str]) -> bodies.ProgramBody:
+    """What was submitted, until it expires."""
+    require(request.user, Scope.JOBS_READ)
+    await found(service, request.user, id)
+    program = await service.queue.program(request.user.tenant, id)
+    if program is None:
+        raise ProblemError("expired", f"the program of job {id} was removed after its time")
+    return bodies.program_body(program)
+
+
 @get("/v1/jobs")
 async def list_jobs(
     request: Asking,
@@ -133,11 +144,9 @@ async def list_jobs(
 ) -> bodies.JobsBody:
     """The tenant's jobs, newest first, without their results."""
     require(request.user, Scope.JOBS_READ)
-    if cursor is not None and not is_job_id(cursor):
-        raise ProblemError(
-            "invalid-request", "cursor: is not one of ours; use `next` of the page before", field="cursor"
-        )
-    page = await service.queue.jobs(request.user.tenant, status=status, verdict=verdict, limit=limit, before=cursor)
+    page = await service.queue.jobs(
+        request.user.tenant, status=status, verdict=verdict, limit=limit, before=job_cursor(cursor)
+    )
     return bodies.JobsBody(
         [bodies.summary(job, service.prices) for job in page], page[-1].id if len(page) == limit else None
     )
@@ -151,8 +160,16 @@ async def cancel_job(request: Asking, service: Svc, id: FromPath[str]) -> bodies
     job = await service.queue.cancel(request.user.tenant, id, now=now) if is_job_id(id) else None
     if job is None:
         raise missing(id)
+    service.job_ended()
     await service.note(request.user, "job.cancel", id, {"status": job.status})
     return bodies.job_body(job, service.prices, "text")
+
+
+def job_cursor(cursor: str | None) -> str | None:
+    """A cursor that is the id of a job. Raises :class:`ProblemError`."""
+    if cursor is not None and not is_job_id(cursor):
+        raise ProblemError("invalid-request", "cursor: is not ours; use `next` of the page before", field="cursor")
+    return cursor
 
 
 async def found(service: Service, principal: Principal, id: str) -> JobView:

@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from holdfast.execution.core.ports import Refused
 from holdfast.execution.shell.api.bodies import CostBody, timestamp
 from holdfast.execution.shell.api.ids import is_job_id
-from holdfast.execution.shell.api.jobs import Asking, Cursor, Limit, Svc
+from holdfast.execution.shell.api.jobs import Asking, Cursor, Limit, Svc, job_cursor
 from holdfast.execution.shell.api.metrics import CONTENT_TYPE
 from holdfast.execution.shell.api.problems import Explanation, ProblemError, explanation
 from holdfast.execution.shell.api.service import backlog_s, refusal, require
@@ -137,13 +137,18 @@ class ScalingBody(msgspec.Struct, kw_only=True):
     """How many workers there should be."""
 
     wanted_workers: int
+    needed_workers: int
+    """Without hysteresis and cooldown."""
     workers: int
+    """That are there."""
     slots: int
     queued: int
     running: int
     backlog_s: float
+    """How long the queue takes to drain at the present rate."""
     oldest_s: float
-    reason: str
+    why: str
+    """``steady``, ``up``, ``from zero``, ``down``, ``up cooldown``, ``down cooldown`` or ``bounds``."""
 
 
 class TenantBody(msgspec.Struct):
@@ -247,11 +252,7 @@ async def read_audit(
 async def read_dead_letters(request: Asking, service: Svc, limit: Limit = 50, cursor: Cursor = None) -> DeadLettersPage:
     """Jobs whose attempts are used up, newest first."""
     require(request.user, Scope.JOBS_READ)
-    if cursor is not None and not is_job_id(cursor):
-        raise ProblemError(
-            "invalid-request", "cursor: is not one of ours; use `next` of the page before", field="cursor"
-        )
-    letters = await service.queue.dead_letters(request.user.tenant, limit=limit, before=cursor)
+    letters = await service.queue.dead_letters(request.user.tenant, limit=limit, before=job_cursor(cursor))
     return DeadLettersPage(
         [
             DeadLetterBody(e.id, e.language, timestamp(e.died), e.reason, e.attempts, timestamp(e.replayed))
@@ -282,15 +283,17 @@ async def read_scaling(request: Asking, service: Svc) -> ScalingBody:
     if Scope.WORKER not in request.user.scopes:
         require(request.user, Scope.OPERATE)
     state = await service.state()
+    signal = service.scale(state)
     return ScalingBody(
-        wanted_workers=service.wanted.workers,
-        workers=state.workers,
+        wanted_workers=signal.wanted_workers,
+        needed_workers=signal.needed_workers,
+        workers=signal.workers,
         slots=state.slots,
-        queued=state.queued,
-        running=state.running,
-        backlog_s=backlog_s(state),
-        oldest_s=state.oldest_s,
-        reason=service.wanted.reason,
+        queued=signal.queued,
+        running=signal.running,
+        backlog_s=signal.backlog_s,
+        oldest_s=signal.oldest_s,
+        why=signal.why,
     )
 
 

@@ -46,6 +46,9 @@ _ALL: Final = (
     ),
     ProblemType("method-not-allowed", 405, "The method is not allowed here", "See /schema for what this path takes."),
     ProblemType(
+        "expired", 410, "It has expired", "It was there, and was removed after the time that the job's expires_at told."
+    ),
+    ProblemType(
         "idempotency-conflict",
         409,
         "The idempotency key was used for something else",

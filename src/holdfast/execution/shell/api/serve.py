@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from holdfast.execution.core.settings import ExecutionSettings
+from holdfast.execution.shell.api.bodies import job_body
 from holdfast.execution.shell.api.connections import Guard, places
 from holdfast.execution.shell.api.listening import listen, url
 from holdfast.execution.shell.api.server import Server
 from holdfast.execution.shell.api.service import Service
 from holdfast.execution.shell.api.upkeep import Upkeep
+from holdfast.execution.shell.callbacks import Callbacks, Sender
 from holdfast.execution.shell.languages import known_languages
-from holdfast.execution.shell.queue import JobQueue
+from holdfast.execution.shell.queue import CallbackOutbox, JobQueue
 from holdfast.identity import Identities, Principal, Scope
 from holdfast.store import StoreSettings, open_database
 
@@ -57,18 +60,43 @@ async def serve(
         queue = JobQueue(database, settings, rng=Random())
         await queue.open(time.time())
         stack.push_async_callback(queue.close)
+        outbox = CallbackOutbox(database)
         service = Service(
-            settings, queue=queue, identities=identities, languages=languages, clock=time.time, rng=Random()
+            settings,
+            queue=queue,
+            identities=identities,
+            outbox=outbox,
+            languages=languages,
+            clock=time.time,
+            rng=Random(),
         )
+        sender = Sender(settings.callbacks)
+        stack.push_async_callback(sender.close)
+        callbacks = Callbacks(
+            outbox,
+            sender,
+            settings.callbacks,
+            job=queue.job,
+            render=lambda job: msgspec.json.encode(job_body(job, service.prices, "text")),
+            secrets=identities.callback_secrets,
+            rng=Random(),
+        )
+        service.job_ended = callbacks.wake
         server = Server(service, sock, guard=Guard(most=places()))
         upkeep = Upkeep(service, rng=Random(), also=_Trim(identities, settings.retention.audit))
-        await stack.enter_async_context(_running(upkeep))
+        await upkeep.round()  # the first figures are there before the first request
+        await stack.enter_async_context(_running(upkeep.run(), "upkeep"))
+        await stack.enter_async_context(_running(callbacks.run(), "callbacks"))
         _on_signals(server)
         serving = asyncio.create_task(server.run(), name="api")
-        address = url(sock)
-        log.info("execution API is ready", extra={"action": "ready", "url": address})
-        ready({"execution": address})
-        await serving
+        try:
+            address = url(sock)
+            log.info("execution API is ready", extra={"action": "ready", "url": address})
+            ready({"execution": address})
+            await serving
+        finally:
+            server.stop(now=True)
+            await asyncio.wait((serving,))
     log.info("execution API has ended", extra={"action": "ended"})
     return 0
 
@@ -107,12 +135,11 @@ class _Trim:
 
 
 @asynccontextmanager
-async def _running(upkeep: Upkeep) -> AsyncIterator[None]:
-    await upkeep.round()  # the first figures are there before the first request
-    task = asyncio.create_task(upkeep.run(), name="upkeep")
+async def _running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """In the background until the block is left."""
+    task = asyncio.create_task(work, name=name)
     try:
         yield
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.gather(task, return_exceptions=True)

@@ -33,7 +33,7 @@ class Server:
                 ws="none",
                 access_log=False,
                 log_config=None,
-                log_level="warning",
+                log_level="error",  # what strangers send is not worth a line each
                 server_header=False,
                 proxy_headers=False,
                 backlog=BACKLOG,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from holdfast.execution.core.job import NewJob
 from holdfast.execution.core.ports import Accepted, Queue, QueueState, Refused
+from holdfast.execution.core.scaling import ScalingState, Signal, scale
 from holdfast.execution.core.settings import ExecutionSettings
 from holdfast.execution.shell.api.batcher import Batcher
 from holdfast.execution.shell.api.bodies import Prices
@@ -36,11 +37,40 @@ _REFUSALS: Final[Mapping[str, str]] = {
 }
 
 
-class Wanted(NamedTuple):
-    """How many workers there should be, and why."""
+class DeadCall(Protocol):
+    """A callback that was given up."""
 
-    workers: int
-    reason: str
+    @property
+    def job(self) -> str:
+        """The job that it tells of."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Where to."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried."""
+        ...
+
+    @property
+    def error(self) -> str:
+        """What happened the last time."""
+        ...
+
+
+class Outbox(Protocol):
+    """What is needed of the callbacks that wait."""
+
+    async def dead_letters(self, tenant: str, *, limit: int, before: str | None = None) -> Sequence[DeadCall]:
+        """Calls that were given up, newest job first."""
+        ...
+
+    async def replay(self, tenant: str, *, jobs: Sequence[str] | None, now: float) -> int:
+        """Make those of ``jobs``, or all, due again; how many."""
+        ...
 
 
 class Identities(Protocol):
@@ -62,6 +92,14 @@ class Identities(Protocol):
         """Newest first."""
         ...
 
+    async def callback_secrets(self, tenant: str, *, now: float) -> list[Any]:
+        """What callbacks are signed with, newest first."""
+        ...
+
+    async def rotate_callback_secret(self, tenant: str, *, overlap_s: float, now: float, actor: str) -> list[Any]:
+        """Put a fresh secret in force; those that are good then."""
+        ...
+
 
 class Service:
     """The queue and everything around it that an endpoint needs."""
@@ -72,6 +110,7 @@ class Service:
         *,
         queue: Queue,
         identities: Identities,
+        outbox: Outbox,
         languages: Mapping[str, Language],
         clock: Callable[[], float],
         rng: Random,
@@ -81,6 +120,7 @@ class Service:
         self.settings = settings
         self.queue = queue
         self.identities = identities
+        self.outbox = outbox
         self.languages = languages
         self.clock = clock
         self.rates = Rates(settings.admission, monotonic=loop.time, rng=rng)
@@ -95,7 +135,9 @@ class Service:
         self.stopping: asyncio.Future[None] = loop.create_future()
         """Done when the process is about to end: whatever is held open ends now."""
 
-        self.wanted = Wanted(0, "nothing was measured yet")
+        self._scaling: ScalingState | None = None
+        self.job_ended: Callable[[], None] = lambda: None
+        """Called when a job may have ended: somebody may be waiting to be called back."""
         self._state: tuple[float, QueueState] | None = None
         self._reading = asyncio.Lock()
 
@@ -107,8 +149,14 @@ class Service:
                 self._state = now, await self.queue.state(now=now)
             return self._state[1]
 
-    def scale(self, state: QueueState) -> None:
-        """Decide anew how many workers there should be."""
+    def scale(self, state: QueueState) -> Signal:
+        """How many workers there should be, for the queue as it is now."""
+        # The queue knows jobs and workers, not which has which: at most this many are busy, and none of them may go.
+        busy = min(state.running, state.workers)
+        self._scaling, signal = scale(
+            self._scaling, state, busy_workers=busy, now=self.clock(), settings=self.settings.scaling
+        )
+        return signal
 
     def stop(self) -> None:
         """End what is held open."""

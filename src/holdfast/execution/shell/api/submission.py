@@ -12,12 +12,18 @@ import math
 import re
 from collections.abc import Mapping
 from typing import Final, NoReturn, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
+from holdfast.execution.core.callback import target
 from holdfast.execution.core.job import Limits, NewJob, Priority, Program, SourceFile
-from holdfast.execution.core.settings import CeilingSettings, ExecutionSettings, LimitSettings, PayloadSettings
+from holdfast.execution.core.settings import (
+    CallbackSettings,
+    CeilingSettings,
+    ExecutionSettings,
+    LimitSettings,
+    PayloadSettings,
+)
 from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.identity.principal import Principal
 from holdfast.kernel import Duration, Size
@@ -28,12 +34,10 @@ ARGUMENT_BYTES: Final = 64 * 1024
 """Arguments and environment together: half of the smallest ARG_MAX of Linux (128 KiB per string, execve(2))."""
 PATH_BYTES: Final = 255
 PATH_DEPTH: Final = 16
-URL_CHARACTERS: Final = 2048
 LATEST_DEADLINE_S: Final = 30 * 86_400.0
 
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 def _empty_object() -> msgspec.Raw:
@@ -148,6 +152,7 @@ class Intake:
     def __init__(self, settings: ExecutionSettings, languages: Mapping[str, Language]) -> None:
         """``languages`` are all that there are, by name; whether a worker can run them is another question."""
         self._payload = settings.payload
+        self._callbacks = settings.callbacks
         self._ceilings = settings.ceilings
         self._languages = languages
         self._names = {alias: name for name, each in languages.items() for alias in (name, *each.aliases)}
@@ -188,7 +193,7 @@ class Intake:
                 ),
                 priority=body.priority,
                 deadline=None if body.deadline is None else _deadline(body.deadline, now),
-                callback_url=None if body.callback_url is None else _callback(body.callback_url),
+                callback_url=None if body.callback_url is None else _callback(body.callback_url, self._callbacks),
                 metadata=_metadata(body.metadata, self._payload),
                 idempotency_key=key,
                 fingerprint=b"" if key is None else fingerprint(body),
@@ -431,20 +436,11 @@ def _moment(text: str, now: float) -> float:
         _refuse("deadline", advice)
 
 
-def _callback(url: str) -> str:
-    if len(url) > URL_CHARACTERS or not _PRINTABLE.fullmatch(url):
-        _refuse("callback_url", f"must be at most {URL_CHARACTERS} visible ASCII characters")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as wrong:
-        _refuse("callback_url", f"is not a URL: {wrong}")
-    if parts.scheme not in {"http", "https"} or not host or port == 0:
-        _refuse("callback_url", "must be an absolute http or https URL")
-    if "@" in parts.netloc:
-        _refuse("callback_url", "must not contain a user name or a password; the request is signed instead")
-    if parts.fragment:
-        _refuse("callback_url", "must not contain a fragment")
+def _callback(url: str, settings: CallbackSettings) -> str:
+    # What is refused now would be refused when the call is due, and nobody reads that.
+    where = target(url, allow_private=settings.allow_private)
+    if isinstance(where, str):
+        _refuse("callback_url", where)
     return url
 
 

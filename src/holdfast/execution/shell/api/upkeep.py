@@ -59,6 +59,8 @@ class Upkeep:
         now = service.clock()
         tidied = await service.queue.tidy(now=now)
         service.metrics.lost(tidied.leases_expired)
+        if tidied.deadlines_expired or tidied.leases_expired:
+            service.job_ended()
         if tidied.leases_expired or tidied.workers_gone:
             log.warning(
                 "workers fell silent",
@@ -66,7 +68,6 @@ class Upkeep:
             )
         service.live = dict(await service.queue.languages(now=now))
         state = await service.state()
-        service.scale(state)
-        service.metrics.state(state, backlog_s(state), service.wanted.workers)
+        service.metrics.state(state, backlog_s(state), service.scale(state).wanted_workers)
         if self._also is not None:
             await self._also(now)

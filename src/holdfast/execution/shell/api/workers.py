@@ -160,6 +160,8 @@ class ReportEndpoint:
             returned=[_returned(each) for each in message.given_back],
             now=self._service.clock(),
         )
+        if finished:
+            self._service.job_ended()
         refused = {(lease.id, lease.token) for lease in given.lost}
         for each in finished:
             if (each.id, each.token) not in refused:
