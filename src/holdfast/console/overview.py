@@ -40,7 +40,7 @@ def known_services(settings: ConsoleSettings) -> list[Service]:
     if settings.execution is not None:
         url = settings.execution.rstrip("/")
         about = "Runs programs in sandboxes, from a durable queue that no burst and no tenant can starve."
-        links = (("Run code", "/run"), ("Jobs", "/jobs"))
+        links = (("Run code", "/code"), ("Jobs", "/jobs"))
         found.append(Service(name="Execution", about=about, url=url, links=links))
     if settings.balancer is not None:
         url = settings.balancer.rstrip("/")

@@ -76,7 +76,7 @@ class Offer:
     limits: tuple[Limit, ...]
 
 
-@get("/run")
+@get("/code")
 async def run_page(
     request: Asked,
     console: Shared,
@@ -95,7 +95,7 @@ async def run_page(
     return _page(console, request, offer, filled)
 
 
-@post("/run", status_code=200)
+@post("/code", status_code=200)
 async def run(request: Asked, console: Shared) -> Response[Any]:
     """Queue the program and go to its job; what the service refuses comes back with the reason."""
     session = signed_in(request)

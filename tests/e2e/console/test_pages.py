@@ -16,7 +16,7 @@ from tests.integration.console.visitor import console
 
 RESULT = {"status": "finished", "verdict": "ok", "exit_code": 0, "stdout": "one\ntwo\n", "stderr": ""}
 USED = {"cpu_ms": 10.0, "wall_ms": 12.0, "memory_bytes": 2**20}
-PAGES = ("/", "/run", "/jobs", "/jobs/DONE", "/jobs/BAD", "/jobs/LIVE", "/sign-in", "/nowhere")
+PAGES = ("/", "/code", "/jobs", "/jobs/DONE", "/jobs/BAD", "/jobs/LIVE", "/sign-in", "/nowhere")
 TAB, ENTER, ESCAPE = 9, 13, 27
 
 
@@ -36,7 +36,7 @@ async def browsing(*, demo: bool = True) -> AsyncIterator[tuple[FakeExecution, s
 async def test_code_is_written_run_and_watched_until_its_verdict() -> None:
     async with browsing() as (fake, url, tab):
         await tab.window(1280)
-        await tab.open(f"{url}/run")
+        await tab.open(f"{url}/code")
         await tab.type("#source", "print('one')\n")
         await tab.click(".run button.button")
         await tab.until("location.pathname === '/jobs/JOB1'")
@@ -83,7 +83,7 @@ async def test_without_live_output_the_page_still_comes_to_its_end() -> None:
 async def test_without_a_script_code_runs_and_its_result_comes_by_itself() -> None:
     async with browsing() as (fake, url, tab):
         await tab.window(1280, script=False)
-        await tab.call("Page.navigate", url=f"{url}/run")
+        await tab.call("Page.navigate", url=f"{url}/code")
         await tab.until("document.querySelector('.run button.button')")
         await tab.click(".run button.button")
         await tab.until("location.pathname === '/jobs/JOB1'")
@@ -114,7 +114,7 @@ async def test_somebody_signs_in_with_a_key_and_out_again() -> None:
 async def test_the_editor_indents_with_tab_lets_go_with_escape_and_runs_with_control_and_enter() -> None:
     async with browsing() as (fake, url, tab):
         await tab.window(1280)
-        await tab.open(f"{url}/run")
+        await tab.open(f"{url}/code")
         await tab.type("#source", "if x:\n")
         await tab.press("Tab", code=TAB)
         assert await tab.evaluate("document.querySelector('#source').value") == "if x:\n    "
@@ -130,7 +130,7 @@ async def test_the_editor_indents_with_tab_lets_go_with_escape_and_runs_with_con
 async def test_another_language_brings_its_sample_and_never_overwrites_what_was_written() -> None:
     async with browsing() as (_, url, tab):
         await tab.window(1280)
-        await tab.open(f"{url}/run")
+        await tab.open(f"{url}/code")
         language, source = "document.querySelector('#language')", "document.querySelector('#source').value"
         choose = f"(name => {{ {language}.value = name; {language}.dispatchEvent(new Event('change')); }})"
         await tab.evaluate(f"{choose}('cpp')")

@@ -58,7 +58,7 @@ async def test_without_the_service_every_page_says_where_it_was_looked_for() -> 
         console(execution=f"http://127.0.0.1:{port}", demo_api_key=KEY) as url,
         visitor(url) as who,
     ):
-        for path in ("/run", "/jobs", "/jobs/J"):
+        for path in ("/code", "/jobs", "/jobs/J"):
             page = await who.get(path)
             assert page.status == 502
             assert f"http://127.0.0.1:{port}" in page.words

@@ -16,11 +16,11 @@ async def test_a_program_goes_from_the_form_through_the_api_to_its_result() -> N
         assert "ready" in (await who.get("/")).words
         await sync(api, free=0, wait_s=0.01)
         await asyncio.wait_for(_offered(api), 10)
-        page = await who.get("/run")
+        page = await who.get("/code")
         assert '<option value="python"' in page.text
         assert 'placeholder="256MiB"' in page.text
         fields = {"language": "python", "source": "print('hi')", "stdin": "in", "args": "'a b'", "memory": "64MiB"}
-        sent = await who.post("/run", attempt=page.hidden("attempt"), **fields)
+        sent = await who.post("/code", headers=None, attempt=page.hidden("attempt"), **fields)
         assert sent.status == 303, who.page.words
         assert "It waits for a free slot." in (await who.get(sent.headers["location"])).words
         (job,) = (await sync(api)).jobs
@@ -31,7 +31,7 @@ async def test_a_program_goes_from_the_form_through_the_api_to_its_result() -> N
         assert "The program ended with exit code 0." in page.words
         assert "&lt;hi&gt;" in page.text
         assert "1 MiB of 64 MiB" in page.words
-        assert "print(&#39;hi&#39;)" in (await who.get(f"/run?job={job.id}")).text
+        assert "print(&#39;hi&#39;)" in (await who.get(f"/code?job={job.id}")).text
         assert job.id in (await who.get("/jobs?status=finished")).text
         async with who.http.get(f"{url}/jobs/{job.id}/events") as events:
             assert b"event: finished" in await events.content.read()
@@ -43,11 +43,11 @@ async def test_what_the_api_refuses_is_said_in_its_words() -> None:
         assert (await who.sign_in("nobody")).status == 401
         assert (await who.sign_in("worker")).status == 403
         await who.sign_in("viewer")
-        await who.get("/run")
-        assert (await who.post("/run", language="python", source="x")).status == 403
+        await who.get("/code")
+        assert (await who.post("/code", language="python", source="x")).status == 403
         await who.sign_in("ada")
-        await who.get("/run")
-        page = await who.post("/run", language="python", source="x", wall="10 parsecs")
+        await who.get("/code")
+        page = await who.post("/code", language="python", source="x", wall="10 parsecs")
         assert page.status == 422
         assert "limits.wall" in page.words
         assert msgspec.json.encode("10 parsecs").decode().strip('"') in page.text

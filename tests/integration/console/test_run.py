@@ -14,20 +14,20 @@ RESULT = {"status": "finished", "verdict": "ok", "exit_code": 0, "stdout": "done
 
 async def test_the_form_offers_what_there_is_and_says_what_to_install_for_the_rest() -> None:
     async with platform(demo_api_key=KEY) as (_, who):
-        page = await who.get("/run")
+        page = await who.get("/code")
         assert '<option value="python"' in page.text
         assert '<option value="rust" disabled>Rust: install rustc</option>' in page.text
         assert "sys.stdin.readline()" in page.text, "a sample to begin with"
         assert 'placeholder="256MiB"' in page.text
         assert "up to 2GiB" in page.words
-        assert "#include &lt;iostream&gt;" in (await who.get("/run?language=cpp")).text
+        assert "#include &lt;iostream&gt;" in (await who.get("/code?language=cpp")).text
 
 
 async def test_a_program_goes_from_the_form_to_its_result() -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
-        await who.get("/run")
+        await who.get("/code")
         sent = await who.post(
-            "/run",
+            "/code",
             attempt=who.page.hidden("attempt"),
             language="cpp",
             source="int main() {\r\n}\r\n",
@@ -60,11 +60,11 @@ async def test_a_program_goes_from_the_form_to_its_result() -> None:
 
 async def test_a_form_that_is_sent_twice_makes_one_job() -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
-        attempt = (await who.get("/run")).hidden("attempt")
-        sent = [await who.post("/run", attempt=attempt, language="python", source="x") for _ in range(2)]
+        attempt = (await who.get("/code")).hidden("attempt")
+        sent = [await who.post("/code", attempt=attempt, language="python", source="x") for _ in range(2)]
         assert {answer.headers["location"] for answer in sent} == {"/jobs/JOB1"}
         assert len(fake.submitted) == 1
-        assert (await who.get("/run")).hidden("attempt") != attempt
+        assert (await who.get("/code")).hidden("attempt") != attempt
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ async def test_what_the_service_refuses_comes_back_with_the_reason_and_the_text(
     problem: dict[str, object], said: str
 ) -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
-        await who.get("/run")
+        await who.get("/code")
         fake.refusal = problem
-        page = await who.post("/run", language="python", source="print('precious')", stdin="in", args="a", wall="9s")
+        page = await who.post("/code", language="python", source="print('precious')", stdin="in", args="a", wall="9s")
         assert page.status == problem["status"]
         assert said in page.words
         assert "precious" in page.text
@@ -95,8 +95,8 @@ async def test_what_the_service_refuses_comes_back_with_the_reason_and_the_text(
 
 async def test_arguments_with_an_open_quote_are_pointed_out() -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
-        await who.get("/run")
-        page = await who.post("/run", language="python", source="x", args="one 'two")
+        await who.get("/code")
+        page = await who.post("/code", language="python", source="x", args="one 'two")
         assert (page.status, fake.submitted) == (422, [])
         assert "No closing quotation" in page.words
 
@@ -104,7 +104,7 @@ async def test_arguments_with_an_open_quote_are_pointed_out() -> None:
 async def test_a_job_can_be_edited_and_run_again() -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J", language="cpp")
-        page = await who.get("/run?job=J")
+        page = await who.get("/code?job=J")
         assert "print(&#39;Hello&#39;)" in page.text
         assert 'value="&#39;a b&#39; c"' in page.text
         assert '<option value="cpp" data-sample' in page.text
@@ -114,7 +114,7 @@ async def test_a_job_can_be_edited_and_run_again() -> None:
 async def test_without_any_worker_the_form_says_so() -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
         fake.runtimes = [{"language": "python", "available": False, "package": "python3"}]
-        assert "No language is available now" in (await who.get("/run")).words
+        assert "No language is available now" in (await who.get("/code")).words
 
 
 async def test_a_job_is_cancelled_by_its_button() -> None:

@@ -23,7 +23,7 @@ FORMS = sorted(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/run", "/jobs", "/jobs/J", "/nowhere", "/sign-in", "/static/nothing", "/healthz"]
+    "path", ["/", "/code", "/jobs", "/jobs/J", "/nowhere", "/sign-in", "/static/nothing", "/healthz"]
 )
 async def test_every_answer_carries_the_security_headers(path: str) -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
@@ -37,7 +37,7 @@ async def test_every_answer_carries_the_security_headers(path: str) -> None:
         assert headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("path", ["/", "/run", "/jobs", "/jobs/J", "/jobs/L", "/sign-in", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/code", "/jobs", "/jobs/J", "/jobs/L", "/sign-in", "/nowhere"])
 async def test_no_page_needs_what_the_policy_forbids(path: str) -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
         fake.add("J")
@@ -51,7 +51,7 @@ async def test_no_page_needs_what_the_policy_forbids(path: str) -> None:
 async def test_a_form_without_the_token_of_this_session_changes_nothing(path: str) -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
         fake.begin("J")
-        await who.get("/run")
+        await who.get("/code")
         fields = {"key": KEY, "language": "python", "source": "x", "theme": "dark"}
         for token in ("", "0" * 64, "é"):
             page = await who._ask("POST", path, data={**fields, "csrf": token})
@@ -62,7 +62,7 @@ async def test_a_form_without_the_token_of_this_session_changes_nothing(path: st
 
 
 def test_there_are_forms_to_test() -> None:
-    assert FORMS == ["/jobs/J/cancel", "/run", "/sign-in", "/sign-out", "/theme"]
+    assert FORMS == ["/jobs/J/cancel", "/code", "/sign-in", "/sign-out", "/theme"]
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_there_are_forms_to_test() -> None:
 )
 async def test_a_form_that_another_site_sends_is_refused_whatever_it_carries(headers: dict[str, str]) -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
-        await who.get("/run")
-        assert (await who.post("/run", headers=headers, language="python", source="x")).status == 403
+        await who.get("/code")
+        assert (await who.post("/code", headers=headers, language="python", source="x")).status == 403
         assert fake.submitted == []
-        await who.get("/run")
+        await who.get("/code")
         own = {"Origin": who.url, "Sec-Fetch-Site": "same-origin"}
-        assert (await who.post("/run", headers=own, language="python", source="x")).status == 303
+        assert (await who.post("/code", headers=own, language="python", source="x")).status == 303
 
 
 async def test_whatever_a_program_or_a_service_says_is_shown_as_text() -> None:
@@ -86,10 +86,10 @@ async def test_whatever_a_program_or_a_service_says_is_shown_as_text() -> None:
         fake.add("K", status="dead", verdict=NASTY, dead_reason=NASTY)
         fake.programs["J"] |= {"files": [{"path": NASTY, "content": NASTY}], "entry": NASTY, "stdin": NASTY}
         fake.runtimes = [{"language": NASTY, "title": NASTY, "version": NASTY, "available": True}]
-        for path in ("/jobs/J", "/jobs/K", "/jobs", "/run", "/run?job=J", f"/run?language={NASTY}"):
+        for path in ("/jobs/J", "/jobs/K", "/jobs", "/code", "/code?job=J", f"/code?language={NASTY}"):
             page = await who.get(path)
             assert page.status == 200
-            assert "alert(" in page.text or path.startswith("/run?language")
+            assert "alert(" in page.text or path.startswith("/code?language")
             assert "<script>" not in page.text
             assert "<img src=x" not in page.text
             assert not re.search(r'="[^"]*<script>', page.text)
@@ -111,9 +111,9 @@ async def test_output_is_downloaded_as_text_and_never_shown_as_a_page() -> None:
 
 async def test_a_form_beyond_the_bound_is_refused() -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
-        await who.get("/run")
+        await who.get("/code")
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        page = await who._ask("POST", "/run", data=io.BytesIO(b"source=" + b"x" * 5 * 2**20), headers=headers)
+        page = await who._ask("POST", "/code", data=io.BytesIO(b"source=" + b"x" * 5 * 2**20), headers=headers)
         assert (page.status, fake.submitted) == (413, [])
 
 

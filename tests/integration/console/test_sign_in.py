@@ -7,7 +7,7 @@ import pytest
 from tests.integration.console.fake_execution import KEY
 from tests.integration.console.visitor import platform, visitor
 
-PAGES = ("/", "/run", "/jobs", "/jobs/J", "/jobs?status=dead")
+PAGES = ("/", "/code", "/jobs", "/jobs/J", "/jobs?status=dead")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -40,7 +40,7 @@ async def test_a_wrong_key_is_told_so_and_begins_no_session() -> None:
         page = await who.sign_in("hf_wrong")
         assert page.status == 401
         assert "does not know this key" in page.words
-        assert (await who.get("/run")).status == 303
+        assert (await who.get("/code")).status == 303
 
 
 @pytest.mark.parametrize("key", ["", "ä", "x" * 300, "a\nb"])
@@ -58,7 +58,7 @@ async def test_signing_in_begins_a_session_under_a_new_name() -> None:
         await who.sign_in()
         assert who.cookie() != planted
         async with visitor(who.url) as other:
-            assert (await other.get("/run", Cookie=f"holdfast={planted}")).status == 303
+            assert (await other.get("/code", Cookie=f"holdfast={planted}")).status == 303
 
 
 async def test_signing_out_ends_the_session_on_the_server() -> None:
@@ -89,22 +89,22 @@ async def test_signing_in_leads_to_no_other_site(elsewhere: str) -> None:
 
 async def test_the_demo_signs_in_visitors_on_this_machine_only() -> None:
     async with platform(demo_api_key=KEY) as (fake, who):
-        page = await who.get("/run")
+        page = await who.get("/code")
         assert page.status == 200
         assert "Demo key" in page.words
         assert KEY not in page.text
-        assert (await who.get("/run", **{"X-Forwarded-For": "127.0.0.1, ::1"})).status == 200
+        assert (await who.get("/code", **{"X-Forwarded-For": "127.0.0.1, ::1"})).status == 200
         for headers in (
             {"X-Forwarded-For": "203.0.113.7"},
             {"X-Forwarded-For": "127.0.0.1, 203.0.113.7"},
             {"Forwarded": "for=203.0.113.7"},
             {"Host": "rebound.evil.test"},
         ):
-            assert (await who.get("/run", **headers)).status == 303, headers
+            assert (await who.get("/code", **headers)).status == 303, headers
         other = "hf_other_0123456789abcdefghijklmnopqrst"
         fake.keys.add(other)
         await who.sign_in(other)
-        assert "Demo key" not in (await who.get("/run")).words
+        assert "Demo key" not in (await who.get("/code")).words
 
 
 async def test_a_choice_of_colours_is_remembered_without_a_script() -> None:

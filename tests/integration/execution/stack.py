@@ -20,7 +20,7 @@ from holdfast.execution.shell.api.connections import Guard
 from holdfast.execution.shell.api.server import Server
 from holdfast.execution.shell.api.service import Service
 from holdfast.execution.shell.languages import Installed, known_languages
-from holdfast.execution.shell.queue import JobQueue
+from holdfast.execution.shell.queue import CallbackOutbox, JobQueue
 from holdfast.execution.shell.sandbox import SandboxUnavailable, open_sandboxes
 from holdfast.execution.shell.worker.cache import Cache
 from holdfast.execution.shell.worker.claims import Runner
@@ -104,7 +104,13 @@ async def running(
         await queue.open(time.time())
         stack.push_async_callback(queue.close)
         service = Service(
-            settings, queue=queue, identities=identities, languages=known_languages(), clock=time.time, rng=Random(1)
+            settings,
+            queue=queue,
+            identities=identities,
+            outbox=CallbackOutbox(database),
+            languages=known_languages(),
+            clock=time.time,
+            rng=Random(1),
         )
         sock = socket.create_server(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"

@@ -80,7 +80,7 @@ def row(section: type[msgspec.Struct], item: inspect.Field) -> Row:
     kind = kind_text(item.type) + (f", {value_text(bounds[0])} to {value_text(bounds[1])}" if bounds else "")
     if item.required:
         return kind, "required"
-    if item.default is inspect.NODEFAULT:
+    if item.default is msgspec.NODEFAULT:
         return kind, "`{}`"
     return kind, "" if isinstance(item.default, msgspec.Struct) else f"`{value_text(item.default)}`"
 

@@ -7,7 +7,7 @@ import pytest
 from holdfast.console.forms import local_path, text_of
 
 
-@pytest.mark.parametrize("path", ["/", "/run", "/jobs?status=dead&cursor=01A", "/jobs/01ABC", "/run?job=X%20Y"])
+@pytest.mark.parametrize("path", ["/", "/code", "/jobs?status=dead&cursor=01A", "/jobs/01ABC", "/code?job=X%20Y"])
 def test_a_path_on_this_server_is_gone_on_to(path: str) -> None:
     assert local_path(path) == path
 
