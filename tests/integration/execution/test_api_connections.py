@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from holdfast.execution.shell.api import front
 from holdfast.testing import RawClient, eventually
 from tests.integration.execution.harness import running
 
@@ -33,7 +34,7 @@ def test_a_request_that_does_not_become_complete_is_cut_off(part: bytes) -> None
             if part.startswith(GET):
                 assert (await client.answer()).status == 200
             assert await client.closed()
-            await eventually(lambda: api.front.active == 0, "nobody waits for the body any more")
+            await eventually(lambda: api.front.open == 0, "nobody waits for the body any more")
 
     asyncio.run(scenario())
 
@@ -75,6 +76,24 @@ def test_what_is_not_http_is_a_problem_too() -> None:
             assert (answer.status, answer.field(b"content-type")) == (400, b"application/problem+json")
             assert json.loads(answer.body)["type"] == "/problems/malformed-request"
             assert await client.closed()
+
+    asyncio.run(scenario())
+
+
+def test_bodies_that_are_on_their_way_take_no_place_among_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "ACTIVE", 1)
+    head = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nX-API-Key: ada\r\nContent-Type: application/json\r\n"
+
+    async def scenario() -> None:
+        async with (
+            running() as api,
+            await RawClient.connect(api.host, api.port) as one,
+            await RawClient.connect(api.host, api.port) as two,
+        ):
+            for slow in (one, two):
+                await slow.send(head + b"Content-Length: 9\r\n\r\n{")
+            await eventually(lambda: api.front.open == 2, "two bodies are awaited")
+            assert await api.submitted(key="bob")
 
     asyncio.run(scenario())
 

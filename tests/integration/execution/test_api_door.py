@@ -12,6 +12,7 @@ from holdfast.execution.core.ports import Refused
 from holdfast.execution.core.settings import AdmissionSettings, ExecutionSettings, PayloadSettings
 from holdfast.execution.shell.api import front as front_module
 from holdfast.execution.shell.api.problems import TYPES
+from holdfast.execution.shell.api.reading import Memory
 from holdfast.kernel import Size
 from holdfast.testing import RawClient
 from tests.integration.execution.harness import HELLO, Api, Reply, running
@@ -203,11 +204,10 @@ def test_a_body_over_the_limit_is_refused_while_it_comes(path: str, how: Literal
     asyncio.run(scenario())
 
 
-def test_bodies_in_memory_are_bounded_over_all_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front_module, "BODY_BYTES", 50_000)
-
+def test_bodies_in_memory_are_bounded_over_all_requests() -> None:
     async def scenario() -> None:
         async with running() as api, await RawClient.connect(api.host, api.port) as client:
+            api.front._memory = Memory(in_all=50_000)
             head = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nX-API-Key: ada\r\nContent-Type: application/json\r\n"
             await client.send(head + b"Content-Length: 60000\r\n\r\n")
             answer = await client.answer()

@@ -144,7 +144,7 @@ def test_nothing_is_given_to_a_worker_that_has_hung_up() -> None:
             await eventually(lambda: api.queue.workers, "the poll is held")
             held.cancel()
             await asyncio.gather(held, return_exceptions=True)
-            await eventually(lambda: api.front.active == 0, "the server noticed")
+            await eventually(lambda: api.front.open == 0, "the server noticed")
             id = await api.submitted()
             assert (await api.ask("GET", f"/v1/jobs/{id}")).json()["status"] == "queued"
 

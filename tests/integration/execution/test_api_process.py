@@ -131,6 +131,24 @@ def test_a_job_goes_through_a_real_store_and_its_events_are_pushed(tmp_path: Pat
     asyncio.run(scenario())
 
 
+def test_a_hundred_posts_with_one_key_make_one_job_in_a_real_store(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with api(tmp_path) as running, asyncio.timeout(20):
+            headers = {"X-API-Key": running.key, "Idempotency-Key": "k"}
+
+            async def post(body: dict[str, str]) -> tuple[int, Any]:
+                async with running.session.post(f"{running.url}/v1/jobs", headers=headers, json=body) as answer:
+                    return answer.status, await answer.json(content_type=None)
+
+            replies = await asyncio.gather(*(post(HELLO) for _ in range(100)))
+            assert {status for status, _ in replies} == {202}
+            assert len({body["id"] for _, body in replies}) == 1
+            assert len((await running.ask("GET", "/v1/jobs"))[1]["jobs"]) == 1
+            assert (await post(HELLO | {"source": "other"}))[0] == 409
+
+    asyncio.run(scenario())
+
+
 def test_sigterm_ends_what_is_held_and_exits_with_0(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with api(tmp_path) as running, asyncio.timeout(20):

@@ -11,7 +11,8 @@ from holdfast.execution.core.job import NewJob, Priority
 from holdfast.execution.core.settings import ExecutionSettings, PayloadSettings
 from holdfast.execution.shell.api.decoding import decode_json
 from holdfast.execution.shell.api.problems import ProblemError
-from holdfast.execution.shell.api.submission import Intake, SubmissionBody, fingerprint, idempotency_key
+from holdfast.execution.shell.api.requests import SubmissionBody, fingerprint
+from holdfast.execution.shell.api.submission import Intake, idempotency_key
 from holdfast.identity import ROLES, Principal
 from holdfast.kernel import Size
 from tests.integration.execution.languages import LANGUAGES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any, Final, cast
 
@@ -93,7 +94,11 @@ def application(service: Service) -> Front:
         ("POST", "/internal/v1/sync"): Hot(SyncEndpoint(service), SYNC_BYTES, json=False, rate=None),
         ("POST", "/internal/v1/report"): Hot(ReportEndpoint(service), REPORT_BYTES, json=False, rate=None),
     }
-    schema = msgspec.json.encode(document(app.openapi_schema.to_schema()))
+
+    @functools.cache
+    def schema() -> bytes:
+        return msgspec.json.encode(document(app.openapi_schema.to_schema()))
+
     return Front(service, cast("ASGIApp", app), hot, schema)
 
 

@@ -20,6 +20,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from holdfast.execution.shell.api.decoding import too_deep
 from holdfast.execution.shell.api.problems import MEDIA_TYPE, ProblemError
+from holdfast.execution.shell.api.reading import IN_ALL, ClientGone, Memory, read_body
 from holdfast.execution.shell.api.service import Service
 from holdfast.identity import Principal
 from holdfast.store import StoreError, StoreUnavailable
@@ -30,9 +31,7 @@ OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 OPEN_PREFIX: Final = "/problems/"
 SCHEMA_PATHS: Final = frozenset({"/schema", "/schema/", "/schema/openapi.json"})
 ACTIVE: Final = 4096
-"""Requests at a time, held ones (streams, polls) included; each costs some 10 kB."""
-BODY_BYTES: Final = 256 * 2**20
-"""Bytes of bodies in memory at a time, over all requests."""
+"""Requests that are worked on at a time, held ones (streams, polls) included; each costs some 10 kB."""
 STORE_RETRY_S: Final = 2.0
 HELD: Final = frozenset({"POST /internal/v1/sync", "GET /v1/jobs/{id}/events"})
 """Their time says nothing of how fast we are."""
@@ -71,26 +70,28 @@ class Hot(NamedTuple):
     """Counts it for a tenant, before the body is read."""
 
 
-class ClientGone(Exception):
-    """The client went away before it was answered."""
-
-
 class Front:
     """ASGI application around another; see the module."""
 
-    def __init__(self, service: Service, app: ASGIApp, hot: Mapping[tuple[str, str], Hot], schema: bytes) -> None:
-        """``hot`` has the endpoints that are called from here, by method and path; ``schema`` is the OpenAPI document.
+    def __init__(
+        self, service: Service, app: ASGIApp, hot: Mapping[tuple[str, str], Hot], schema: Callable[[], bytes]
+    ) -> None:
+        """``hot``: the endpoints that are called from here, by method and path; ``schema`` gives the OpenAPI document.
 
         The document alone: the usual viewers fetch their scripts from elsewhere.
         """
-        self._schema = Answer(200, schema)
+        self._schema = schema
         self._service = service
         self._app = app
         self._hot = hot
         self._limit = int(service.settings.payload.body)
+        self.open = 0
+        """Requests under way, those included whose body is on its way."""
         self.active = 0
-        """Requests under way."""
-        self._body_bytes = 0
+        """Requests that are worked on."""
+        self._memory = Memory()
+        # Workers report what tenants wait for; no tenant's submissions may take their room.
+        self._worker_memory = Memory(per_tenant=IN_ALL)
         self._monotonic = asyncio.get_running_loop().time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,7 +107,7 @@ class Front:
                 status = message["status"]
             await send(message)
 
-        self.active += 1
+        self.open += 1
         began = self._monotonic()
         try:
             await self._serve(scope, receive, sending)
@@ -126,7 +127,7 @@ class Front:
             log.exception("request failed", extra={"action": "request", "path": scope["path"]})
             await send_problem(ProblemError("internal-error", "see the log of the service"), sending)
         finally:
-            self.active -= 1
+            self.open -= 1
             route = _route(scope, self._hot)
             if route not in HELD:
                 self._service.metrics.answered(route, status, self._monotonic() - began)
@@ -134,13 +135,11 @@ class Front:
     async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path in SCHEMA_PATHS and scope["method"] == "GET":
-            await send_answer(self._schema, send)
+            await send_answer(Answer(200, self._schema()), send)
             return
         if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
             await self._app(scope, receive, send)
             return
-        if self.active > ACTIVE:
-            raise ProblemError("overloaded", f"{ACTIVE} requests are under way; try again", retry_after_s=1.0)
         head = read_head(scope["headers"])
         principal = await self._authenticated(head)
         hot = self._hot.get((scope["method"], path))
@@ -150,16 +149,23 @@ class Front:
         limit = self._limit if hot is None else hot.limit
         if hot.json if hot is not None else head.length:
             require_json(head)
-        body = await self._body(head, limit, receive)
-        self._body_bytes += len(body)
+        memory = self._memory if hot is None or hot.rate is not None else self._worker_memory
+        tenant = principal.tenant
+        body = await read_body(receive, length=head.length, limit=limit, memory=memory, tenant=tenant)
         try:
-            if hot is not None:
-                await send_answer(await hot.call(principal, head, body, receive), send)
-            else:
-                scope["user"] = principal
-                await self._app(scope, _replaying(body, receive), send)
+            if self.active >= ACTIVE:
+                raise ProblemError("overloaded", f"{ACTIVE} requests are worked on; try again", retry_after_s=1.0)
+            self.active += 1
+            try:
+                if hot is not None:
+                    await send_answer(await hot.call(principal, head, body, receive), send)
+                else:
+                    scope["user"] = principal
+                    await self._app(scope, _replaying(body, receive), send)
+            finally:
+                self.active -= 1
         finally:
-            self._body_bytes -= len(body)
+            memory.give(tenant, len(body))
 
     async def _authenticated(self, head: Head) -> Principal:
         if head.key is None:
@@ -168,38 +174,6 @@ class Front:
         if principal is None:
             raise ProblemError("unauthenticated", "this API key is not valid (any more); make one, or check for typos")
         return principal
-
-    async def _body(self, head: Head, limit: int, receive: Receive) -> bytes:
-        """The whole body. The connection's own deadline (see ``connections``) bounds how long it may take."""
-        if head.length is not None and head.length > limit:
-            raise _oversized(limit)
-        if self._body_bytes + (head.length or 0) > BODY_BYTES:
-            raise ProblemError("overloaded", "too many large requests at once; try again", retry_after_s=1.0)
-        message: Any = await receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            body: bytes = message["body"]
-            if len(body) > limit:
-                raise _oversized(limit)
-            return body
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            while True:
-                if message["type"] != "http.request":
-                    raise ClientGone
-                piece = message["body"]
-                size += len(piece)
-                self._body_bytes += len(piece)
-                if size > limit:
-                    raise _oversized(limit)
-                if self._body_bytes > BODY_BYTES:
-                    raise ProblemError("overloaded", "too many large requests at once; try again", retry_after_s=1.0)
-                pieces.append(piece)
-                if not message.get("more_body"):
-                    return b"".join(pieces)
-                message = await receive()
-        finally:
-            self._body_bytes -= size
 
 
 def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
@@ -263,10 +237,6 @@ def _route(scope: Any, hot: Mapping[tuple[str, str], Hot]) -> str:
         return f"{method} {path}"
     template = scope.get("path_template")
     return f"{method} {template}" if template and method in _METHODS else "other"
-
-
-def _oversized(limit: int) -> ProblemError:
-    return ProblemError("payload-too-large", f"the body has more than {limit} bytes; make it smaller, or send parts")
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -19,8 +19,9 @@ from holdfast.execution.shell.api.decoding import decode_json
 from holdfast.execution.shell.api.front import Answer, Head
 from holdfast.execution.shell.api.ids import is_job_id
 from holdfast.execution.shell.api.problems import ProblemError
+from holdfast.execution.shell.api.requests import BatchBody, SubmissionBody, fingerprint
 from holdfast.execution.shell.api.service import Service, refusal, require
-from holdfast.execution.shell.api.submission import BATCH, BatchBody, SubmissionBody, fingerprint, idempotency_key
+from holdfast.execution.shell.api.submission import BATCH, idempotency_key
 from holdfast.execution.shell.api.watching import watching
 from holdfast.identity import Principal, Scope
 from holdfast.kernel import Duration

@@ -20,7 +20,7 @@ from holdfast.execution.shell.api.listening import listen, url
 from holdfast.execution.shell.api.server import Server
 from holdfast.execution.shell.api.service import Service
 from holdfast.execution.shell.api.upkeep import Upkeep
-from holdfast.execution.shell.callbacks import Callbacks, Sender
+from holdfast.execution.shell.callbacks import calling_back
 from holdfast.execution.shell.languages import known_languages
 from holdfast.execution.shell.queue import CallbackOutbox, JobQueue
 from holdfast.identity import Identities, Principal, Scope
@@ -60,33 +60,30 @@ async def serve(
         queue = JobQueue(database, settings, rng=Random())
         await queue.open(time.time())
         stack.push_async_callback(queue.close)
-        outbox = CallbackOutbox(database)
         service = Service(
             settings,
             queue=queue,
             identities=identities,
-            outbox=outbox,
+            outbox=CallbackOutbox(database),
             languages=languages,
             clock=time.time,
             rng=Random(),
         )
-        sender = Sender(settings.callbacks)
-        stack.push_async_callback(sender.close)
-        callbacks = Callbacks(
-            outbox,
-            sender,
-            settings.callbacks,
-            job=queue.job,
-            render=lambda job: msgspec.json.encode(job_body(job, service.prices, "text")),
-            secrets=identities.callback_secrets,
-            rng=Random(),
-        )
-        service.job_ended = callbacks.wake
         server = Server(service, sock, guard=Guard(most=places()))
         upkeep = Upkeep(service, rng=Random(), also=_Trim(identities, settings.retention.audit))
         await upkeep.round()  # the first figures are there before the first request
         await stack.enter_async_context(_running(upkeep.run(), "upkeep"))
-        await stack.enter_async_context(_running(callbacks.run(), "callbacks"))
+        callbacks = await stack.enter_async_context(
+            calling_back(
+                database,
+                settings.callbacks,
+                identities=identities,
+                job=queue.job,
+                render=lambda job: msgspec.json.encode(job_body(job, service.prices, "text")),
+                rng=Random(),
+            )
+        )
+        service.job_ended = callbacks.wake
         _on_signals(server)
         serving = asyncio.create_task(server.run(), name="api")
         try:

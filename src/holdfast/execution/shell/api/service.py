@@ -16,10 +16,12 @@ from holdfast.execution.core.settings import ExecutionSettings
 from holdfast.execution.shell.api.batcher import Batcher
 from holdfast.execution.shell.api.bodies import Prices
 from holdfast.execution.shell.api.ids import JobIds
+from holdfast.execution.shell.api.languages import Language
 from holdfast.execution.shell.api.metrics import Metrics
 from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.rates import Rates
-from holdfast.execution.shell.api.submission import Intake, Language, SubmissionBody
+from holdfast.execution.shell.api.requests import SubmissionBody
+from holdfast.execution.shell.api.submission import Intake
 from holdfast.execution.shell.api.watching import Held
 from holdfast.identity import Principal, Scope
 from holdfast.store import StoreError

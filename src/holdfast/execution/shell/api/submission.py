@@ -1,4 +1,4 @@
-"""A submission as it comes in, and the strict way from there to a job.
+"""The strict way from a submission to a job.
 
 The decoder checks types, this module everything else. The first thing that is wrong is raised as
 a problem that names the path of the value, what is accepted, and what to do.
@@ -7,16 +7,15 @@ a problem that names the path of the value, what is accepted, and what to do.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import math
 import re
 from collections.abc import Mapping
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 import msgspec
 
 from holdfast.execution.core.callback import target
-from holdfast.execution.core.job import Limits, NewJob, Priority, Program, SourceFile
+from holdfast.execution.core.job import Limits, NewJob, Program, SourceFile
 from holdfast.execution.core.settings import (
     CallbackSettings,
     CeilingSettings,
@@ -24,126 +23,22 @@ from holdfast.execution.core.settings import (
     LimitSettings,
     PayloadSettings,
 )
+from holdfast.execution.shell.api.languages import Defaults, Language
 from holdfast.execution.shell.api.problems import ProblemError
+from holdfast.execution.shell.api.requests import LimitsBody, SubmissionBody, fingerprint
 from holdfast.identity.principal import Principal
 from holdfast.kernel import Duration, Size
 
 BATCH: Final = 100
 """Jobs in one batch."""
 ARGUMENT_BYTES: Final = 64 * 1024
-"""Arguments and environment together: half of the smallest ARG_MAX of Linux (128 KiB per string, execve(2))."""
+"""Arguments and environment together: execve(2) takes 128 KiB at least, and the sandbox adds its own."""
 PATH_BYTES: Final = 255
 PATH_DEPTH: Final = 16
 LATEST_DEADLINE_S: Final = 30 * 86_400.0
 
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-
-
-def _empty_object() -> msgspec.Raw:
-    return msgspec.Raw(b"{}")
-
-
-class FileBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """A file for the work directory: text in ``content``, or any bytes in ``content_base64``."""
-
-    path: str
-    content: str | None = None
-    content_base64: bytes | None = None
-
-
-class LimitsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """Limits of one run. Numbers are seconds and bytes; texts carry a unit: ``"2s"``, ``"64MiB"``."""
-
-    wall: float | str | None = None
-    cpu: float | str | None = None
-    memory: int | str | None = None
-    output: int | str | None = None
-    processes: int | None = None
-
-
-class SubmissionBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """A program to run. ``source`` or ``files``, never both."""
-
-    language: str
-    source: str | None = None
-    files: list[FileBody] | None = None
-    entry: str | None = None
-    stdin: str | None = None
-    stdin_base64: bytes | None = None
-    args: list[str] = []
-    env: dict[str, str] = {}
-    limits: LimitsBody = msgspec.field(default_factory=LimitsBody)
-    priority: Priority = Priority.NORMAL
-    deadline: str | None = None
-    """RFC 3339 with an offset, or a duration from now: ``"10m"``. A job that was not started by then is not run."""
-    callback_url: str | None = None
-    metadata: msgspec.Raw = msgspec.field(default_factory=_empty_object)
-    """A JSON object, given back as it came."""
-
-
-class BatchBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Up to 100 programs, queued together or not at all."""
-
-    jobs: list[SubmissionBody]
-
-
-class Defaults(Protocol):
-    """Limits of a language that differ from the general ones; ``None`` where they do not."""
-
-    @property
-    def wall(self) -> float | None:
-        """Seconds."""
-        ...
-
-    @property
-    def cpu(self) -> float | None:
-        """Seconds."""
-        ...
-
-    @property
-    def memory(self) -> int | None:
-        """Bytes."""
-        ...
-
-    @property
-    def processes(self) -> int | None:
-        """Processes and threads."""
-        ...
-
-
-class Language(Protocol):
-    """What has to be known of a language to accept a job in it."""
-
-    @property
-    def title(self) -> str:
-        """What people call it."""
-        ...
-
-    @property
-    def file(self) -> str:
-        """The file that ``source`` becomes, and the one that is started when none is named."""
-        ...
-
-    @property
-    def aliases(self) -> tuple[str, ...]:
-        """Other names that a job may use."""
-        ...
-
-    @property
-    def heavy(self) -> bool:
-        """Whether its jobs count as heavy, as those do that have to be compiled."""
-        ...
-
-    @property
-    def packages(self) -> str:
-        """What to install on a worker that does not offer it."""
-        ...
-
-    @property
-    def limits(self) -> Defaults:
-        """Its own defaults."""
-        ...
 
 
 class Intake:
@@ -221,13 +116,6 @@ class Intake:
             text = f"language: no worker offers {name!r} now; offered are: {offered}"
             raise ProblemError("runtime-unavailable", text, field="language")
         return name
-
-
-def fingerprint(body: SubmissionBody) -> bytes:
-    """SHA-256 of what was asked for: the same for every spelling of the same JSON."""
-    given = msgspec.structs.replace(body, metadata=msgspec.Raw(b"{}"))
-    canonical = msgspec.msgpack.encode((given, _parsed(body.metadata)), order="deterministic")
-    return hashlib.sha256(canonical).digest()
 
 
 def idempotency_key(value: str) -> str:
@@ -451,7 +339,3 @@ def _metadata(raw: msgspec.Raw, limits: PayloadSettings) -> bytes:
     if not data.startswith(b"{"):
         _refuse("metadata", "must be an object")
     return data
-
-
-def _parsed(raw: msgspec.Raw) -> object:
-    return msgspec.json.decode(raw)

@@ -30,9 +30,10 @@ from holdfast.execution.core.protocol import (
     WireLimits,
     WireResult,
 )
-from holdfast.execution.shell.api.front import Answer, ClientGone, Head
+from holdfast.execution.shell.api.front import Answer, Head
 from holdfast.execution.shell.api.ids import is_job_id
 from holdfast.execution.shell.api.problems import ProblemError
+from holdfast.execution.shell.api.reading import ClientGone
 from holdfast.execution.shell.api.service import Service, require
 from holdfast.identity import Principal, Scope
 
@@ -62,7 +63,7 @@ class SyncEndpoint:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._compile_limits = _wire_limits(_limits(service))
-        self._held: dict[str, asyncio.Future[None]] = {}
+        self._held: dict[tuple[str, str], asyncio.Future[None]] = {}
 
     async def __call__(self, principal: Principal, _: Head, body: bytes, receive: Receive) -> Answer:
         """Orders for a worker; held until there are some, its time is over, or it asks anew."""
@@ -71,18 +72,19 @@ class SyncEndpoint:
         check_sync(message)
         loop = asyncio.get_running_loop()
         replaced: asyncio.Future[None] = loop.create_future()
-        before = self._held.get(message.worker)
+        name = message.worker, message.epoch
+        before = self._held.get(name)
         if before is not None and not before.done():
             before.set_result(None)
-        self._held[message.worker] = replaced
+        self._held[name] = replaced
         # Nothing may be given to a worker that is no longer there: it would be run only after a lease has run out.
         gone = asyncio.create_task(_disconnected(receive), name="worker gone")
         try:
             return await self._orders(message, gone, replaced)
         finally:
             gone.cancel()
-            if self._held.get(message.worker) is replaced:
-                del self._held[message.worker]
+            if self._held.get(name) is replaced:
+                del self._held[name]
 
     async def _orders(self, message: Sync, gone: asyncio.Task[None], replaced: asyncio.Future[None]) -> Answer:
         service = self._service
@@ -103,7 +105,11 @@ class SyncEndpoint:
                 service.live |= message.languages
             if gone.done() or replaced.done():
                 await self._give_back(message.worker, given.claims)
+                given = Given()
+            if gone.done():
                 raise ClientGone
+            if replaced.done():
+                return self._answer(given)
             if given.claims or given.kill or given.lost or loop.time() >= until:
                 return self._answer(given)
             patience = max(0.0, min(_GIVE_AGAIN_S, until - loop.time()))
