@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import msgspec
-
+from holdfast.testing import eventually
 from tests.integration.console.visitor import console, visitor
 from tests.integration.execution.harness import finish, running, sync
 
@@ -15,7 +12,7 @@ async def test_a_program_goes_from_the_form_through_the_api_to_its_result() -> N
         assert (await who.sign_in("ada")).headers["location"] == "/"
         assert "ready" in (await who.get("/")).words
         await sync(api, free=0, wait_s=0.01)
-        await asyncio.wait_for(_offered(api), 10)
+        await eventually(lambda: api.service.live, "the API knows of the worker")
         page = await who.get("/code")
         assert '<option value="python"' in page.text
         assert 'placeholder="256MiB"' in page.text
@@ -50,9 +47,4 @@ async def test_what_the_api_refuses_is_said_in_its_words() -> None:
         page = await who.post("/code", language="python", source="x", wall="10 parsecs")
         assert page.status == 422
         assert "limits.wall" in page.words
-        assert msgspec.json.encode("10 parsecs").decode().strip('"') in page.text
-
-
-async def _offered(api: object) -> None:
-    while not api.service.live:  # type: ignore[attr-defined]  # noqa: ASYNC110
-        await asyncio.sleep(0.05)
+        assert 'value="10 parsecs"' in page.text

@@ -62,7 +62,7 @@ async def test_a_form_without_the_token_of_this_session_changes_nothing(path: st
 
 
 def test_there_are_forms_to_test() -> None:
-    assert FORMS == ["/jobs/J/cancel", "/code", "/sign-in", "/sign-out", "/theme"]
+    assert FORMS == ["/code", "/jobs/J/cancel", "/sign-in", "/sign-out", "/theme"]
 
 
 @pytest.mark.parametrize(
