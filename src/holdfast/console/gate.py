@@ -92,7 +92,7 @@ class Gate:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _fields(scope["headers"])
         visitor = self._visitor(scope, headers)
 
         async def sending(message: Message) -> None:
@@ -147,6 +147,15 @@ def is_on_this_machine(client: tuple[str, int] | None, headers: Mapping[str, str
         and all(_is_loopback(hop) for hop in (client[0], *hops))
         and (host == "localhost" or _is_loopback(host))
     )
+
+
+def _fields(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Fields by name; those that stand there twice in one, or only the last of those who forwarded would be seen."""
+    found: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
 
 
 def _is_loopback(text: str) -> bool:

@@ -16,8 +16,15 @@ async def test_a_program_goes_from_the_form_through_the_api_to_its_result() -> N
         page = await who.get("/code")
         assert '<option value="python"' in page.text
         assert 'placeholder="256MiB"' in page.text
-        fields = {"language": "python", "source": "print('hi')", "stdin": "in", "args": "'a b'", "memory": "64MiB"}
-        sent = await who.post("/code", headers=None, attempt=page.hidden("attempt"), **fields)
+        sent = await who.post(
+            "/code",
+            attempt=page.hidden("attempt"),
+            language="python",
+            source="print('hi')",
+            stdin="in",
+            args="'a b'",
+            memory="64MiB",
+        )
         assert sent.status == 303, who.page.words
         assert "It waits for a free slot." in (await who.get(sent.headers["location"])).words
         (job,) = (await sync(api)).jobs

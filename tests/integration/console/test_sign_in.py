@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.integration.console.fake_execution import KEY
@@ -101,6 +103,11 @@ async def test_the_demo_signs_in_visitors_on_this_machine_only() -> None:
             {"Host": "rebound.evil.test"},
         ):
             assert (await who.get("/code", **headers)).status == 303, headers
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(who.url.rpartition(":")[2]))
+        chain = b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 127.0.0.1\r\n"
+        writer.write(b"GET /run HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + chain + b"\r\n")
+        assert b" 303 " in await reader.readline()
+        writer.close()
         other = "hf_other_0123456789abcdefghijklmnopqrst"
         fake.keys.add(other)
         await who.sign_in(other)

@@ -17,6 +17,7 @@ HERE = ("127.0.0.1", 5000)
         (HERE, {"host": "[::1]:8085"}),
         (("::1", 5000), {"host": "localhost"}),
         (HERE, {"host": "localhost:8080", "x-forwarded-for": "127.0.0.1"}),
+        (HERE, {"host": "localhost:8080", "forwarded": 'for=127.0.0.1;proto=http, for="[::1]:4711"'}),
     ],
 )
 def test_a_browser_here_is_here_also_through_a_balancer_here(client: tuple[str, int], headers: dict[str, str]) -> None:
@@ -36,7 +37,10 @@ def test_a_browser_here_is_here_also_through_a_balancer_here(client: tuple[str, 
         (HERE, {"host": "localhost", "x-forwarded-for": "203.0.113.7"}),
         (HERE, {"host": "localhost", "x-forwarded-for": "127.0.0.1, 203.0.113.7"}),
         (HERE, {"host": "localhost", "x-forwarded-for": "unknown"}),
-        (HERE, {"host": "localhost", "forwarded": "for=127.0.0.1"}),
+        (HERE, {"host": "localhost", "forwarded": "for=203.0.113.7"}),
+        (HERE, {"host": "localhost", "forwarded": "for=127.0.0.1, for=203.0.113.7"}),
+        (HERE, {"host": "localhost", "forwarded": "for=_hidden"}),
+        (HERE, {"host": "localhost", "forwarded": "proto=http"}),
     ],
 )
 def test_everybody_else_is_not(client: tuple[str, int] | None, headers: dict[str, str]) -> None:
