@@ -10,6 +10,7 @@ from holdfast.execution.core import verdict
 from holdfast.execution.core.job import Result, Verdict
 from holdfast.execution.shell.languages import plan
 from holdfast.execution.shell.worker.outcome import was_killed
+from holdfast.kernel import HoldfastError
 
 if TYPE_CHECKING:
     from holdfast.execution.core.protocol import WireJob
@@ -94,7 +95,10 @@ class Runner:
             artifacts = await self._cache.get(key)
             if artifacts is not None:
                 task = planned.warm(artifacts)
-        sandbox = await self._sandboxes.take()
+        try:
+            sandbox = await self._sandboxes.take()
+        except (HoldfastError, TimeoutError) as error:
+            raise GiveBack(f"no sandbox could be had: {str(error) or 'none was ready in time'}") from error
         claim.runs_in(sandbox)
         outcome = await sandbox.run(task, on_output)
         result = verdict.result(outcome, cached=artifacts is not None)

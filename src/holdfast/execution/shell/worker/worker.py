@@ -159,7 +159,9 @@ class Worker:
             try:
                 await asyncio.wait({self._sync})
             finally:
-                self._sync.cancel()
+                if not self._sync.done():  # the worker ends: nothing may be left of it
+                    self._sync.cancel()
+                    await asyncio.wait({self._sync})
             if self._sync.cancelled():  # abandoned, to ask again with what is free now
                 continue
             error = self._sync.exception()
