@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,17 +15,14 @@ import aiohttp
 import pytest
 
 from holdfast.execution.core.settings import ExecutionSettings, WorkerSettings
-from holdfast.execution.shell.api.connections import Guard
-from holdfast.execution.shell.api.server import Server
-from holdfast.execution.shell.api.service import Service
-from holdfast.execution.shell.languages import Installed, known_languages
-from holdfast.execution.shell.queue import CallbackOutbox, JobQueue
+from holdfast.execution.shell.api.serve import serve as serve_api
+from holdfast.execution.shell.languages import Installed
 from holdfast.execution.shell.sandbox import SandboxUnavailable, open_sandboxes
 from holdfast.execution.shell.worker.cache import Cache
 from holdfast.execution.shell.worker.claims import Runner
 from holdfast.execution.shell.worker.link import Link
 from holdfast.execution.shell.worker.worker import Worker
-from holdfast.identity import ROLES, Identities, Principal, new_key
+from holdfast.identity import Identities, new_key
 from holdfast.store import StoreSettings, open_database
 from tests.machine import require_tool
 
@@ -35,13 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast.execution.core.task import Sandboxes
-
-ADA, WORKER, OPERATOR = (new_key() for _ in range(3))
-PRINCIPALS = {
-    ADA: Principal(tenant="ada", key_id="k-ada", scopes=ROLES["admin"]),
-    WORKER: Principal(tenant="platform", key_id="k-worker", scopes=ROLES["worker"]),
-    OPERATOR: Principal(tenant="platform", key_id="k-operator", scopes=ROLES["operator"]),
-}
 
 
 @asynccontextmanager
@@ -60,15 +49,18 @@ async def sandboxes(*, slots: int, **settings: Any) -> AsyncIterator[Sandboxes]:
 
 @dataclass
 class Stack:
-    """What runs."""
+    """What runs, and keys for it: of the tenant ``ada``, of the worker, of an operator."""
 
     url: str
     session: aiohttp.ClientSession
     worker: Worker
+    ada: str
+    worker_key: str
+    operator: str
 
-    async def ask(self, method: str, path: str, *, key: str = ADA, **options: Any) -> dict[str, Any]:
-        """One request that must succeed."""
-        headers = {"Authorization": f"Bearer {key}"}
+    async def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """One request of ``ada``'s that must succeed."""
+        headers = {"Authorization": f"Bearer {self.ada}"}
         async with self.session.request(method, self.url + path, headers=headers, **options) as answer:
             body: dict[str, Any] = await answer.json()
             assert answer.status < 300, body
@@ -88,35 +80,16 @@ class Stack:
 
 
 @asynccontextmanager
-async def running(
-    tmp_path: Path, installed: Mapping[str, Installed], *, slots: int = 2, work: bool = True, **options: Any
-) -> AsyncIterator[Stack]:
+async def running(tmp_path: Path, installed: Mapping[str, Installed], *, slots: int = 2) -> AsyncIterator[Stack]:
     """Everything, until the block ends; the worker drains first."""
-    settings = ExecutionSettings(**options)
     async with contextlib.AsyncExitStack() as stack:
         made = await stack.enter_async_context(sandboxes(slots=slots))
-        database = await open_database(StoreSettings(url=f"sqlite:{tmp_path / 'store.sqlite'}"))
-        stack.push_async_callback(database.close)
-        identities = Identities(database, static=PRINCIPALS)
-        await identities.open()
-        stack.push_async_callback(identities.close)
-        queue = JobQueue(database, settings, rng=Random(1))
-        await queue.open(time.time())
-        stack.push_async_callback(queue.close)
-        service = Service(
-            settings,
-            queue=queue,
-            identities=identities,
-            outbox=CallbackOutbox(database),
-            languages=known_languages(),
-            clock=time.time,
-            rng=Random(1),
-        )
-        sock = socket.create_server(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        server = Server(service, sock, guard=Guard(most=1000))
-        serving = asyncio.create_task(server.run())
-        link = Link(url, WORKER)
+        store = StoreSettings(url=f"sqlite:{tmp_path / 'store.sqlite'}")
+        worker_key = new_key()
+        ada, operator = await _keys(store)
+        url = await stack.enter_async_context(_api(store, worker_key))
+        link = Link(url, worker_key)
+        stack.push_async_callback(link.close)
         worker = Worker(
             link,
             Runner(made, installed, Cache(tmp_path / "cache", 2**28), utc=time.time),
@@ -130,15 +103,49 @@ async def running(
             rng=Random(1),
             utc=time.time,
         )
-        working = asyncio.create_task(worker.run() if work else asyncio.sleep(0))
+        working = asyncio.create_task(worker.run())
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
-                yield Stack(url, session, worker)
+                yield Stack(url, session, worker, ada, worker_key, operator)
         finally:
             worker.stop()
             async with asyncio.timeout(20):
                 await working
-            await link.close()
-            server.stop(now=True)
-            with contextlib.suppress(asyncio.CancelledError):
-                await serving
+
+
+async def _keys(store: StoreSettings) -> tuple[str, str]:
+    """Of a developer and of an operator."""
+    async with contextlib.AsyncExitStack() as stack:
+        database = await open_database(store)
+        stack.push_async_callback(database.close)
+        identities = Identities(database)
+        await identities.open()
+        stack.push_async_callback(identities.close)
+        _, ada = await identities.create_key("ada", now=time.time())
+        _, operator = await identities.create_key("platform", role="operator", now=time.time())
+        return ada, operator
+
+
+@asynccontextmanager
+async def _api(store: StoreSettings, worker_key: str) -> AsyncIterator[str]:
+    """The API; its URL."""
+    ready = asyncio.Event()
+    url = ""
+
+    def announce(addresses: Mapping[str, str]) -> None:
+        nonlocal url
+        url = addresses["execution"]
+        ready.set()
+
+    settings = ExecutionSettings(listen="127.0.0.1:0")
+    serving = asyncio.create_task(serve_api(settings, store, ready=announce, worker_key=worker_key))
+    serving.add_done_callback(lambda _: ready.set())  # it may fail instead
+    try:
+        async with asyncio.timeout(20):
+            await ready.wait()
+        if serving.done():
+            await serving
+        yield url
+    finally:
+        serving.cancel()
+        await asyncio.wait({serving})

@@ -11,7 +11,7 @@ import pytest
 
 from holdfast.cli.main import main
 from holdfast.execution.shell.languages import Runtime, offered
-from tests.integration.execution.stack import ADA, OPERATOR, WORKER, Stack, running
+from tests.integration.execution.stack import Stack, running
 from tests.unit.execution.programs import PROGRAMS
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 Runtimes: TypeAlias = "Mapping[str, Runtime]"
 
 
-async def exec_(stack: Stack, *words: str, key: str = ADA) -> int:
+async def exec_(stack: Stack, *words: str, key: str | None = None) -> int:
     """``holdfast exec`` against the stack, in a thread."""
-    return await asyncio.to_thread(main, ["exec", *words, "--url", stack.url, "--key", key])
+    return await asyncio.to_thread(main, ["exec", *words, "--url", stack.url, "--key", key or stack.ada])
 
 
 def test_every_language_that_is_offered_runs_and_comes_back(runtimes: Runtimes, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_output_is_pushed_while_the_program_runs_and_a_cancel_ends_it(runtimes: 
             id = await stack.submit(
                 "python", "print('live', flush=True)\nwhile True: pass", limits={"wall": 60, "cpu": 60}
             )
-            headers = {"Authorization": f"Bearer {ADA}"}
+            headers = {"Authorization": f"Bearer {stack.ada}"}
             async with stack.session.get(f"{stack.url}/v1/jobs/{id}/events", headers=headers) as events:
                 kinds = []
                 async for raw in events.content:
@@ -131,14 +131,14 @@ def test_exec_answers_json_and_nothing_else(
     async def scenario() -> None:
         async with running(tmp_path, offered(runtimes.values())) as stack:
 
-            async def read(*words: str, key: str = ADA) -> Any:
+            async def read(*words: str, key: str | None = None) -> Any:
                 assert await exec_(stack, *words, "--json", key=key) == 0
                 captured = capsys.readouterr()
                 assert captured.err == ""
                 return json.loads(captured.out)
 
             assert (await read("run", str(file)))["stdout"] == "hello\n"
-            assert (await read("queue", key=OPERATOR))["slots"] == 2
+            assert {"queued", "running", "slots", "tenants"} <= (await read("queue", key=stack.operator)).keys()
             assert await read("dead-letters") == {"dead_letters": []}
             assert await read("replay", "--all") == {"replayed": []}
             found = {one["language"]: one["available"] for one in (await read("runtimes"))["runtimes"]}
@@ -150,7 +150,7 @@ def test_exec_answers_json_and_nothing_else(
 def test_exec_shows_tables(runtimes: Runtimes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         async with running(tmp_path, offered(runtimes.values())) as stack:
-            assert await exec_(stack, "queue", key=OPERATOR) == 0
+            assert await exec_(stack, "queue", key=stack.operator) == 0
             assert "oldest s" in capsys.readouterr().out
             assert await exec_(stack, "dead-letters") == 0
             assert "died at" in capsys.readouterr().out
@@ -170,7 +170,7 @@ def test_exec_run_cancels_the_job_when_it_is_interrupted(runtimes: Runtimes, tmp
         async with running(tmp_path, offered(runtimes.values())) as stack:
             words = ("exec", "run", str(file), "--timeout", "60s", "--url", stack.url)
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "holdfast", *words, stdout=-1, stderr=-1, env={"HOLDFAST_KEY": ADA}
+                sys.executable, "-m", "holdfast", *words, stdout=-1, stderr=-1, env={"HOLDFAST_KEY": stack.ada}
             )  # fmt: skip
             assert process.stdout is not None
             async with asyncio.timeout(30):
@@ -202,6 +202,6 @@ def test_the_workers_key_and_environment_are_out_of_a_programs_reach(
             job = await stack.ended(await stack.submit("python", source))
             assert job["verdict"] == "ok", job
             assert "canary-9021" not in job["stdout"]
-            assert WORKER not in job["stdout"]
+            assert stack.worker_key not in job["stdout"]
 
     asyncio.run(scenario())
