@@ -27,7 +27,7 @@ from holdfast.store import StoreSettings, open_database
 from tests.machine import require_tool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Mapping
     from pathlib import Path
 
     from holdfast.execution.core.task import Sandboxes
@@ -57,6 +57,8 @@ class Stack:
     ada: str
     worker_key: str
     operator: str
+    api: contextlib.AsyncExitStack
+    store: StoreSettings
 
     async def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """One request of ``ada``'s that must succeed."""
@@ -66,10 +68,23 @@ class Stack:
             assert answer.status < 300, body
             return body
 
+    async def restart(self, meanwhile: Awaitable[object]) -> None:
+        """End the API, wait for ``meanwhile``, start it again where it was."""
+        await self.api.aclose()
+        await meanwhile
+        await self.api.enter_async_context(_api(self.store, self.worker_key, self.url.removeprefix("http://")))
+
     async def submit(self, language: str, source: str, **fields: Any) -> str:
         """The id of a new job."""
         body = {"language": language, "source": source, **fields}
         return str((await self.ask("POST", "/v1/jobs", json=body))["id"])
+
+    async def reaches(self, id: str, status: str) -> dict[str, Any]:
+        """The job once it has that status."""
+        async with asyncio.timeout(30):
+            while (job := await self.ask("GET", f"/v1/jobs/{id}"))["status"] != status:  # noqa: ASYNC110 - over HTTP
+                await asyncio.sleep(0.01)
+        return job
 
     async def ended(self, id: str) -> dict[str, Any]:
         """The job once it has ended."""
@@ -80,14 +95,17 @@ class Stack:
 
 
 @asynccontextmanager
-async def running(tmp_path: Path, installed: Mapping[str, Installed], *, slots: int = 2) -> AsyncIterator[Stack]:
+async def running(
+    tmp_path: Path, installed: Mapping[str, Installed], *, slots: int = 2, drain_s: float = 5.0
+) -> AsyncIterator[Stack]:
     """Everything, until the block ends; the worker drains first."""
     async with contextlib.AsyncExitStack() as stack:
         made = await stack.enter_async_context(sandboxes(slots=slots))
         store = StoreSettings(url=f"sqlite:{tmp_path / 'store.sqlite'}")
         worker_key = new_key()
         ada, operator = await _keys(store)
-        url = await stack.enter_async_context(_api(store, worker_key))
+        api = await stack.enter_async_context(contextlib.AsyncExitStack())
+        url = await api.enter_async_context(_api(store, worker_key))
         link = Link(url, worker_key)
         stack.push_async_callback(link.close)
         worker = Worker(
@@ -99,14 +117,14 @@ async def running(tmp_path: Path, installed: Mapping[str, Installed], *, slots: 
             languages={name: one.version for name, one in installed.items()},
             tier="full",
             renew_s=5.0,
-            drain_s=5.0,
+            drain_s=drain_s,
             rng=Random(1),
             utc=time.time,
         )
         working = asyncio.create_task(worker.run())
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
-                yield Stack(url, session, worker, ada, worker_key, operator)
+                yield Stack(url, session, worker, ada, worker_key, operator, api, store)
         finally:
             worker.stop()
             async with asyncio.timeout(20):
@@ -127,7 +145,7 @@ async def _keys(store: StoreSettings) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def _api(store: StoreSettings, worker_key: str) -> AsyncIterator[str]:
+async def _api(store: StoreSettings, worker_key: str, listen: str = "127.0.0.1:0") -> AsyncIterator[str]:
     """The API; its URL."""
     ready = asyncio.Event()
     url = ""
@@ -137,7 +155,7 @@ async def _api(store: StoreSettings, worker_key: str) -> AsyncIterator[str]:
         url = addresses["execution"]
         ready.set()
 
-    settings = ExecutionSettings(listen="127.0.0.1:0")
+    settings = ExecutionSettings(listen=listen)
     serving = asyncio.create_task(serve_api(settings, store, ready=announce, worker_key=worker_key))
     serving.add_done_callback(lambda _: ready.set())  # it may fail instead
     try:

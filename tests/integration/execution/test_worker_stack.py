@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.cli.main import main
 from holdfast.execution.shell.languages import Runtime, offered
+from holdfast.testing import eventually
 from tests.integration.execution.stack import Stack, running
 from tests.unit.execution.programs import PROGRAMS
 
@@ -203,5 +204,31 @@ def test_the_workers_key_and_environment_are_out_of_a_programs_reach(
             assert job["verdict"] == "ok", job
             assert "canary-9021" not in job["stdout"]
             assert stack.worker_key not in job["stdout"]
+
+    asyncio.run(scenario())
+
+
+def test_a_job_that_a_stopping_worker_cannot_finish_is_queued_again_and_no_attempt_is_counted(
+    runtimes: Runtimes, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, offered(runtimes.values()), drain_s=0.05) as stack:
+            limits = {"wall": 60, "cpu": 60}
+            id = await stack.submit("python", "while True: pass", limits=limits)
+            await stack.reaches(id, "running")
+            stack.worker.stop()
+            assert (await stack.reaches(id, "queued"))["attempts"] == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_job_that_ends_while_the_api_is_away_is_reported_when_it_is_back(runtimes: Runtimes, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, offered(runtimes.values())) as stack:
+            id = await stack.submit("python", "import time; time.sleep(0.5); print('late')")
+            await stack.reaches(id, "running")
+            await stack.restart(meanwhile=eventually(lambda: stack.worker.idle, within_s=20))
+            job = await stack.ended(id)
+            assert (job["verdict"], job["stdout"], job["attempts"]) == ("ok", "late\n", 1)
 
     asyncio.run(scenario())

@@ -100,6 +100,11 @@ class Worker:
         """Slots for which a job can be started now."""
         return 0 if self._draining else self._slots - len(self._claims)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing runs; results may still wait for their receipt."""
+        return not self._running
+
     def stop(self) -> None:
         """Take no more jobs, end as :meth:`run` says. A second call kills what runs at once."""
         if self._draining:
