@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,8 @@ from typing import Final
 _PERIOD_US: Final = 100_000
 """The kernel's default; a job that wants more than its cores waits at most this long."""
 _PAGE: Final = 4096
+_V1_METERS: Final = ("memory.max_usage_in_bytes", "memory.oom_control")
+_V2_METERS: Final = ("memory.peak", "memory.events")
 _REMOVAL_S: Final = (0.01, 0.05, 0.2, 1.0, 0.0)
 """Pauses between attempts to remove a group: the last process is reaped a moment before it has left."""
 
@@ -70,6 +72,8 @@ class Group:
             self._v2.mkdir(exist_ok=True)
         acct = None if self._v2 is not None else self._make(layout, "cpuacct", name)
         self._memory_v1 = "memory" in layout.v1
+        # Version 2 shows its peak since Linux 5.19; before, the figure is what the largest process had.
+        self._has_peak = self._memory_v1 or (self._memory is not None and (self._memory / _V2_METERS[0]).exists())
         found = (self._memory, self._pids, self._cpu, acct, self._v2)
         self.paths = tuple(dict.fromkeys(path for path in found if path is not None))
         self.cores = float(os.cpu_count() or 1)
@@ -102,9 +106,19 @@ class Group:
         """Whether CPU time is measured here."""
         return self._usage is not None
 
-    def open_procs(self) -> list[int]:
-        """Descriptors to which a process writes ``0`` to join; the caller closes them."""
-        return [os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for path in self.paths]
+    def renew(self) -> Sequence[int]:
+        """Be fresh for the next job. Gives descriptors to which a process writes ``0`` to join; they stay ours.
+
+        Before Linux 6.12 the peak of version 2 cannot be reset, so there the group is made anew. Raises ``OSError``.
+        """
+        if self._memory is not None and not self._memory_v1 and not self._peak_resets():
+            self._close()
+            self._memory.rmdir()
+            self._memory.mkdir()
+            self._limits = None
+            if self._cpu == self._memory:
+                self._quota(self._cpu, self.cores, v1=False)
+        return [self._open(path / "cgroup.procs") for path in self.paths]
 
     def limit(self, *, memory_bytes: int, processes: int) -> None:
         """Set the limits and start the peak anew. Raises ``OSError`` if what is there already is more."""
@@ -117,19 +131,17 @@ class Group:
                 self._write(self._pids / "pids.max", processes)
             self._limits = wanted
         if self._memory is not None:
-            self._reset_peak(self._memory)
+            self._peak_resets()
 
     def read(self) -> Reading:
         """Read all meters."""
         if self._memory is None:
             return Reading(cpu_s=self.cpu_s())
-        if self._memory_v1:
-            peak, events = self._memory / "memory.max_usage_in_bytes", self._memory / "memory.oom_control"
-        else:
-            peak, events = self._memory / "memory.peak", self._memory / "memory.events"
+        names = _V1_METERS if self._memory_v1 else _V2_METERS
+        peak, events = (self._memory / name for name in names)
         return Reading(
             cpu_s=self.cpu_s(),
-            memory_peak_bytes=int(self._read(peak)),
+            memory_peak_bytes=int(self._read(peak)) if self._has_peak else 0,
             oom_kills=_field(self._read(events), b"oom_kill "),
         )
 
@@ -150,14 +162,12 @@ class Group:
         return True
 
     def empty(self) -> bool:
-        """Whether no process is left, not even a zombie that nobody has reaped."""
-        return not any(self._read(path / "cgroup.procs").strip() for path in self.paths)
+        """Whether no process is left. All of them join all groups, so one is enough to look at."""
+        return not any(self._read(path / "cgroup.procs").strip() for path in self.paths[:1])
 
     async def remove(self) -> bool:
         """Remove the groups; whether they are gone. With a process left in them they are not."""
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
-        self._descriptors.clear()
+        self._close()
         left = list(self.paths)
         for pause_s in _REMOVAL_S:
             left = [path for path in left if not _remove(path)]
@@ -199,11 +209,21 @@ class Group:
         for path in (with_swap, plain) if growing else (plain, with_swap):
             self._write(path, size)
 
-    def _reset_peak(self, group: Path) -> None:
-        path = group / ("memory.max_usage_in_bytes" if self._memory_v1 else "memory.peak")
-        descriptor = self._open(path)
-        with contextlib.suppress(OSError):  # before Linux 6.12 the peak of version 2 only grows
-            os.pwrite(descriptor, b"0", 0)
+    def _peak_resets(self) -> bool:
+        """Start the peak anew, where the kernel can."""
+        if self._memory is None or not self._has_peak:
+            return True
+        path = self._memory / (_V1_METERS if self._memory_v1 else _V2_METERS)[0]
+        try:
+            os.pwrite(self._open(path), b"0", 0)
+        except OSError:
+            return False
+        return True
+
+    def _close(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()
 
     def _open(self, path: Path) -> int:
         descriptor = self._descriptors.get(path)

@@ -75,14 +75,14 @@ class Launcher:
         self._loop.add_reader(complaints, self._complained)
 
     @classmethod
-    def start(cls, recipe: Recipe, *, uid: int, gid: int, procs: Sequence[int], where: str) -> Launcher:
+    def start(cls, recipe: Recipe, *, uid: int, gid: int, where: str) -> Launcher:
         """Start bubblewrap as the slot's user. Raises :class:`SlotBroken`.
 
         The environment is empty from the first instruction on: nothing of ours can be read in its ``/proc``.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         complaints, complain = os.pipe()
-        given = [theirs.fileno(), *procs]
+        given = [theirs.fileno()]
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, complain)
             stack.callback(theirs.close)
@@ -106,7 +106,7 @@ class Launcher:
             mounts = root.mounts(size_bytes=recipe.size_bytes, files=recipe.files)
             words += [recipe.python, "-I", "-B", root.INSIDE, str(theirs.fileno())]
             words += [str(content("filter", recipe.filter)), str(_CLONE_FLAGS)]
-            words += [str(content("mounts", marshal.dumps(mounts, _MARSHAL))), ",".join(map(str, procs))]
+            words += [str(content("mounts", marshal.dumps(mounts, _MARSHAL)))]
             other = uid != os.getuid()
             try:
                 process = subprocess.Popen(

@@ -1,8 +1,8 @@
 """Runs inside the sandbox: makes one fresh job sandbox after the other. A script, never imported.
 
-    python3 -I -B launcher.py CONTROL FILTER CLONE_FLAGS MOUNTS [CGROUP[,CGROUP...]]
+    python3 -I -B launcher.py CONTROL FILTER CLONE_FLAGS MOUNTS
 
-All but CLONE_FLAGS are descriptors: the socket, two memory files, and open ``cgroup.procs``.
+All but CLONE_FLAGS are descriptors: a socket and two memory files.
 
 Three kinds of processes, each with less than the one before it:
 
@@ -17,8 +17,8 @@ job        What was asked for: no capability, no descriptor but 0 to 2, no way t
 
 States of the launcher, with the messages on the control socket (one datagram each) that move it::
 
-    idle --"build"--> cloned --(init lives: it alone reads the socket)--> reaped --"gone STATUS"--> idle
-      +--end of file--> exit
+    idle --"build" + open cgroup.procs--> cloned --init has ended--> reaped --"gone STATUS"--> idle
+      +--end of file--> exit               (while init lives, it alone reads the socket)
 
 States of init::
 
@@ -96,7 +96,7 @@ STREAMS = (
 )
 KEPT_HEADER = struct.Struct("=IIQ")
 KEPT_DEPTH = 32
-DESCRIPTORS = 4
+DESCRIPTORS = 8
 REHEARSALS = 20  # CPython 3.11 specializes code at its eighth run
 
 
@@ -121,6 +121,12 @@ def receive(control: socket.socket) -> tuple[bytes | None, list[int]]:
     return (data or None), list(descriptors)
 
 
+def close_all(descriptors: list[int]) -> None:
+    """Close them."""
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
 def read_all(descriptor: int) -> bytes:
     """The content of a memory file, from its start."""
     size = os.fstat(descriptor).st_size
@@ -132,15 +138,14 @@ def read_all(descriptor: int) -> bytes:
 # ---------------------------------------------------------------- launcher
 
 
-def launch(control: socket.socket, flags: int, mounts: list[Mount], filter_bytes: bytes, cgroups: list[int]) -> None:
+def launch(control: socket.socket, flags: int, mounts: list[Mount], filter_bytes: bytes) -> None:
     """Serve until the worker hangs up."""
     while True:
         message, descriptors = receive(control)
-        for descriptor in descriptors:  # a step for an init that had just died
-            os.close(descriptor)
         if message is None:
             return
-        if message != b"build":
+        if message != b"build":  # a step for an init that had just died
+            close_all(descriptors)
             continue
         # A raw clone, because fork knows no namespaces and unshare would change this process too. The C library
         # does not notice; it matters only to init, which is single-threaded and forks the job the ordinary way.
@@ -149,7 +154,7 @@ def launch(control: socket.socket, flags: int, mounts: list[Mount], filter_bytes
             ctypes.pythonapi.PyOS_AfterFork_Child()  # new seeds for `random`, among others
             status = 1
             try:
-                init(control, mounts, filter_bytes, cgroups)
+                init(control, mounts, filter_bytes, descriptors)
                 status = 0
             except Failure as failure:
                 control.send(f"failed {failure}"[:DATAGRAM_BYTES].encode())
@@ -157,6 +162,7 @@ def launch(control: socket.socket, flags: int, mounts: list[Mount], filter_bytes
                 control.send(f"failed {error!r}"[:DATAGRAM_BYTES].encode())
             finally:
                 os._exit(status)
+        close_all(descriptors)
         _, status = os.waitpid(pid, 0)
         control.send(b"gone %d" % status)
 
@@ -168,7 +174,7 @@ def init(control: socket.socket, mounts: list[Mount], filter_bytes: bytes, cgrou
     """Process 1 of a job."""
     for descriptor in cgroups:
         os.write(descriptor, b"0")
-        os.close(descriptor)
+    close_all(cgroups)
     check(libc.unshare(CLONE_NEWCGROUP), "unshare cgroup namespace")  # from inside: /proc/self/cgroup says "/"
     for kind, target, flags, options in mounts:
         check(libc.mount(kind, target, kind, flags, options), f"mount {target.decode()}")
@@ -210,8 +216,7 @@ def step(body: Body, streams: list[int]) -> bytes:
             run_python(body["argv"], body["env"])
         else:
             execute(body["argv"], body["env"])
-    for descriptor in (*streams, breaks):
-        os.close(descriptor)
+    close_all([*streams, breaks])
     why = os.read(broken, DATAGRAM_BYTES)
     os.close(broken)
     while True:  # orphans of the job are ours to reap
@@ -473,7 +478,6 @@ def main() -> None:
     filter_descriptor = int(sys.argv[2])
     flags = int(sys.argv[3])
     settings_descriptor = int(sys.argv[4])
-    cgroups = [int(word) for word in sys.argv[5].split(",") if word]
     filter_bytes = read_all(filter_descriptor)
     mounts = marshal.loads(read_all(settings_descriptor))
     check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
@@ -488,7 +492,7 @@ def main() -> None:
     rehearse()
     gc.collect()
     gc.freeze()  # a collection in a job would touch, and so copy, every object that we share with it
-    launch(control, flags, mounts, filter_bytes, cgroups)
+    launch(control, flags, mounts, filter_bytes)
 
 
 if __name__ == "__main__":

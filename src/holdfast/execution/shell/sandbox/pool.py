@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from holdfast.execution.shell.sandbox.cgroups import Group, Layout
 from holdfast.execution.shell.sandbox.channel import Recipe
 from holdfast.execution.shell.sandbox.errors import SandboxError, SandboxUnavailable, SlotBroken
 from holdfast.execution.shell.sandbox.slot import Slot
+from holdfast.execution.shell.sandbox.users import User
 
 log = logging.getLogger(__name__)
 
@@ -111,13 +111,11 @@ class Pool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for slot in self._slots:
+            slot.user.release()
             if not await slot.group.remove():
                 log.error("control group in use", extra={"action": "cgroup_left", "slot": slot.number})
 
     def _slot(self, number: int, recipe: Recipe) -> Slot:
-        uid, gid = os.getuid(), os.getgid()
-        if uid == 0:
-            uid = gid = self._settings.uid_base + number
         try:
             group = Group(self._layout, hierarchies.name(number))
         except OSError as error:
@@ -126,7 +124,7 @@ class Pool:
                 where=str(error.filename),
                 remedy="see `holdfast doctor`; for development only, set execution.worker.tier to degraded",
             ) from error
-        return Slot(number, recipe, uid=uid, gid=gid, group=group)
+        return Slot(number, recipe, user=User.take(self._settings.uid_base), group=group)
 
     async def _live(self, slot: Slot) -> None:
         failures = 0

@@ -28,6 +28,7 @@ from holdfast.execution.shell.sandbox.cgroups import Group, Reading
 from holdfast.execution.shell.sandbox.channel import Launcher, Message, Recipe, close_all, memory_file
 from holdfast.execution.shell.sandbox.errors import SlotBroken
 from holdfast.execution.shell.sandbox.streams import Drain
+from holdfast.execution.shell.sandbox.users import User
 
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -58,15 +59,15 @@ _OTHERS: Final = 3
 class Slot:
     """One slot. The pool sees to it that it has one job at a time."""
 
-    def __init__(self, number: int, recipe: Recipe, *, uid: int, gid: int, group: Group) -> None:
+    def __init__(self, number: int, recipe: Recipe, *, user: User, group: Group) -> None:
         """Nothing is started before :meth:`build`."""
         self.number = number
         self.where = f"sandbox slot {number}"
         self.jobs = 0
         """Since the launcher was started."""
+        self.user = user
         self.group = group
         self._recipe = recipe
-        self._owner = (uid, gid)
         self._launcher: Launcher | None = None
         self._init: int | None = None
         self._leaving = False
@@ -81,15 +82,10 @@ class Slot:
         """Have a fresh sandbox ready, with a new launcher if there is none. Raises :class:`SlotBroken`."""
         if self._launcher is None:
             self.jobs = 0
-            uid, gid = self._owner
-            procs = self.group.open_procs()
-            try:
-                self._launcher = Launcher.start(self._recipe, uid=uid, gid=gid, procs=procs, where=self.where)
-            finally:
-                close_all(procs)
+            self._launcher = Launcher.start(self._recipe, uid=self.user.uid, gid=self.user.gid, where=self.where)
         self._cause = None
         self._leaving = False
-        self._launcher.send(b"build")
+        self._launcher.send(b"build", descriptors=self.group.renew())
         message = await self._launcher.receive(START_S)
         if message.kind != "ready" or len(message.descriptors) != 1:
             close_all(message.descriptors)
@@ -107,7 +103,7 @@ class Slot:
         drain: Drain[Stream] = Drain(
             ("stdout", "stderr"),
             limits.output_bytes,
-            owner=self._owner,
+            owner=(self.user.uid, self.user.gid),
             on_data=on_output,
             on_overflow=lambda: self.end(Ended.OUTPUT),
         )
@@ -142,7 +138,7 @@ class Slot:
             self.end(Ended.FAILED)
 
         bound = limit_bytes + _KEPT_FILES * (_KEPT_HEADER.size + _KEPT_NAME_BYTES)
-        drain = Drain(("kept",), bound, owner=self._owner, on_overflow=overflowed)
+        drain = Drain(("kept",), bound, owner=(self.user.uid, self.user.gid), on_overflow=overflowed)
         try:
             body = {"paths": list(paths), "bytes": limit_bytes, "files": _KEPT_FILES, "last": last}
             self._send(b"keep", body, *drain.writes)
@@ -243,8 +239,7 @@ class Slot:
             exit_code, number = (value, None) if how == "exit" else (None, value)
             if not self.group.measures_cpu:
                 cpu_s = cpu_us * 1e-6
-            if not self.group.limits_memory:
-                memory_bytes = rss_kb * 1024
+            memory_bytes = memory_bytes or rss_kb * 1024
             ended = ended or self._by_itself(number)
         elif message.kind == "failed":
             ended, said = Ended.FAILED, message.text
