@@ -83,6 +83,7 @@ class Compile(msgspec.Struct, frozen=True, kw_only=True):
     stdout: str = ""
     stderr: str = ""
     truncated: bool = False
+    cpu_ms: float = 0.0
     wall_ms: float = 0.0
     cached: bool = False
 
@@ -124,6 +125,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ms: float | None = None
     wall_ms: float | None = None
     memory_bytes: int | None = None
+
+    @property
+    def run_cpu_ms(self) -> float:
+        """CPU time of the run alone, which is what its limit is for; ``cpu_ms`` is what is charged."""
+        compiled = 0.0 if self.compile is None or self.compile.cached else self.compile.cpu_ms
+        return max(0.0, (self.cpu_ms or 0.0) - compiled)
 
     @property
     def has_ended(self) -> bool:

@@ -135,7 +135,7 @@ def _ending(job: Job, limits: Limits | None) -> str:
 def _time_limit(job: Job, limits: Limits | None) -> str:
     if limits is None:
         return "took longer than its limit"
-    if job.cpu_ms is not None and job.cpu_ms >= limits.cpu_s * 1000 and (job.wall_ms or 0) < limits.wall_s * 1000:
+    if job.run_cpu_ms >= limits.cpu_s * 1000 and (job.wall_ms or 0) < limits.wall_s * 1000:
         return f"used more than {seconds(limits.cpu_s)} of CPU time"
     return f"was not done after {seconds(limits.wall_s)}"
 
@@ -145,17 +145,17 @@ def _times(count: int) -> str:
 
 
 def bars(job: Job, limits: Limits | None) -> list[Bar]:
-    """CPU, wall, memory and output of a job that has ended, against its limits where they are known."""
-    if job.wall_ms is None or job.cpu_ms is None:
+    """CPU, wall, memory and output of a run that has ended, against its limits where they are known."""
+    if job.wall_ms is None or job.cpu_ms is None or job.verdict == "compile_error":
         return []
     written = None if job.stdout is None else len(job.stdout.encode()) + len((job.stderr or "").encode())
     memory_full, output_full = job.verdict == "memory_limit", job.verdict == "output_limit"
     if limits is None:
-        found = [Bar("CPU", milliseconds(job.cpu_ms)), Bar("Wall", milliseconds(job.wall_ms))]
+        found = [Bar("CPU", milliseconds(job.run_cpu_ms)), Bar("Wall", milliseconds(job.wall_ms))]
         found += [Bar("Memory", size(job.memory_bytes), is_full=memory_full)] if job.memory_bytes is not None else []
         found += [Bar("Output", size(written), is_full=output_full)] if written is not None else []
         return found
-    found = [_time_bar("CPU", job.cpu_ms, limits.cpu_s), _time_bar("Wall", job.wall_ms, limits.wall_s)]
+    found = [_time_bar("CPU", job.run_cpu_ms, limits.cpu_s), _time_bar("Wall", job.wall_ms, limits.wall_s)]
     if job.memory_bytes is not None:
         found.append(_size_bar("Memory", job.memory_bytes, limits.memory_bytes, is_full=memory_full))
     if written is not None:

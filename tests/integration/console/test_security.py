@@ -14,6 +14,8 @@ from tests.integration.console.fake_execution import KEY
 from tests.integration.console.visitor import platform
 
 NASTY = "<script>alert('x')</script>\"'&<img src=x onerror=alert(1)>"
+FRONT_DOOR = {"ai", "blog", "demo", "pulse", "run"}
+"""What the front door of `holdfast up` leads elsewhere: each covers its own path and all below it."""
 FORMS = sorted(
     re.sub(r"\{\w+:\w+\}", "J", path)
     for handler in HANDLERS
@@ -59,6 +61,10 @@ async def test_a_form_without_the_token_of_this_session_changes_nothing(path: st
             assert "reload the page" in page.words
             assert "set-cookie" not in page.headers
         assert (fake.submitted, fake.cancelled) == ([], [])
+
+
+def test_no_page_stands_where_the_front_door_leads_elsewhere() -> None:
+    assert [path for handler in HANDLERS for path in handler.paths if path.split("/")[1] in FRONT_DOOR] == []
 
 
 def test_there_are_forms_to_test() -> None:

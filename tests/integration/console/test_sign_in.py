@@ -105,7 +105,7 @@ async def test_the_demo_signs_in_visitors_on_this_machine_only() -> None:
             assert (await who.get("/code", **headers)).status == 303, headers
         reader, writer = await asyncio.open_connection("127.0.0.1", int(who.url.rpartition(":")[2]))
         chain = b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 127.0.0.1\r\n"
-        writer.write(b"GET /run HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + chain + b"\r\n")
+        writer.write(b"GET /code HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + chain + b"\r\n")
         assert b" 303 " in await reader.readline()
         writer.close()
         other = "hf_other_0123456789abcdefghijklmnopqrst"
