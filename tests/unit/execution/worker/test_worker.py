@@ -293,6 +293,23 @@ def test_while_the_api_is_down_jobs_go_on_and_results_are_kept() -> None:
     run(scenario())
 
 
+def test_an_answer_in_one_conversation_ends_the_backoff_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "BACKOFF_S", (600.0, 600.0))
+
+    async def scenario() -> None:
+        async with bench() as b:
+            first, second = some(2)
+            b.api.refuse = {first.id: Unanswered("just once")}
+            b.api.submit(first)
+            await b.runner.end(first)
+            await eventually(lambda: b.worker._answered.is_set() is False, "the report has failed")
+            b.api.refuse = {}
+            b.api.submit(second)  # the sync that brings it says that the API is there
+            await b.api.result(first)
+
+    run(scenario())
+
+
 def test_results_that_come_together_are_reported_together() -> None:
     async def scenario() -> None:
         async with bench(slots=8) as b:

@@ -90,6 +90,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._report_due = asyncio.Event()
         self._slot_freed = asyncio.Event()
+        self._answered = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self._sync: asyncio.Task[int] | None = None
@@ -114,20 +115,23 @@ class Worker:
 
     async def run(self) -> int:
         """Work until :meth:`stop`; then running jobs may finish for the drain timeout, and go back to the queue."""
-        syncing = asyncio.create_task(self._sync_forever(), name="worker: sync")
-        reporting = asyncio.create_task(self._report_forever(), name="worker: report")
+        talks = [
+            asyncio.create_task(self._sync_forever(), name="worker: sync"),
+            asyncio.create_task(self._report_forever(), name="worker: report"),
+        ]
+        stopping = asyncio.create_task(self._stopping.wait(), name="worker: stop")
         try:
-            stopping = asyncio.create_task(self._stopping.wait(), name="worker: stop")
-            done, _ = await asyncio.wait({syncing, reporting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            for task in done - {stopping}:
-                await task  # raises: neither ends by itself
+            await asyncio.wait({*talks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in talks:
+                if task.done():
+                    await task  # raises: neither ends by itself
             await self._drain()
             return 0
         finally:
-            for task in (syncing, reporting, *self._running):
+            stopping.cancel()
+            for task in (*talks, *self._running):
                 task.cancel()
-            await asyncio.gather(syncing, reporting, *self._running, return_exceptions=True)
+            await asyncio.gather(stopping, *talks, *self._running, return_exceptions=True)
 
     async def _drain(self) -> None:
         log.info("draining", extra={"action": "worker_draining", "running": len(self._claims)})
@@ -199,6 +203,7 @@ class Worker:
                 wait_s=SYNC_WAIT_S,
             )
         )
+        self._answered.set()
         self._outbox.renewed(self._loop.time())
         self._obey(orders.kill, orders.lost)
         for job in orders.jobs:
@@ -223,7 +228,10 @@ class Worker:
         log.warning(
             "no answer", extra={"action": f"{what}_failed", "error": str(error), "again_in_s": round(wait_s, 3)}
         )
-        await asyncio.sleep(wait_s)
+        self._answered.clear()
+        with contextlib.suppress(TimeoutError):  # ends early when the API answers the other conversation
+            async with asyncio.timeout(wait_s):
+                await self._answered.wait()
 
     # ---------------------------------------------------------------- jobs
 
@@ -238,7 +246,7 @@ class Worker:
         self._outbox.hold(claim.key)
         if self._draining or len(self._claims) > self._slots:
             claim.over = True
-            self._outbox.give_back(claim.key, "no free slot", counts=False)
+            self._outbox.give_back(claim.key, "the worker had no free slot for it", counts=False)
             self._report_due.set()
             return
         task = asyncio.create_task(self._run(claim), name=f"job {job.id}")
@@ -321,6 +329,7 @@ class Worker:
                 alone = True  # to find out which part of it is wrong
             else:
                 failures, alone = 0, False
+                self._answered.set()
                 for key in self._outbox.delivered(report, self._loop.time()):
                     self._release(key)
                 self._obey(receipt.kill, receipt.lost)
