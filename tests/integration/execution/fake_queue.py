@@ -48,6 +48,8 @@ class FakeQueue:
         self.workers: dict[str, Presence] = {}
         self.refuse: Refused | None = None
         self.broken = False
+        self.may_give = asyncio.Event()
+        self.may_give.set()
         self.programs_expired = False
         self.poison: str | None = None
         """A source that the store cannot take."""
@@ -161,6 +163,7 @@ class FakeQueue:
 
     async def give(self, presence: Presence, *, now: float) -> Given:
         await self._answering()
+        await self.may_give.wait()
         self.workers[presence.worker] = presence
         queued = [id for id, view in self.views.items() if view.status is Status.QUEUED][: presence.free]
         claims = tuple(self._claim(id, presence.worker, now) for id in queued)

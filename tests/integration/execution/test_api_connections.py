@@ -80,6 +80,31 @@ def test_what_is_not_http_is_a_problem_too() -> None:
     asyncio.run(scenario())
 
 
+def test_a_head_without_an_end_is_refused_before_it_fills_memory() -> None:
+    async def scenario() -> None:
+        async with running() as api, await RawClient.connect(api.host, api.port) as client:
+            await client.send(b"GET /healthz HTTP/1.1\r\nX-Long: ")
+            await client.send(b"a" * 50_000)
+            await client.send(b"a" * 50_000)
+            answer = await client.answer()
+            assert (answer.status, json.loads(answer.body)["type"]) == (400, "/problems/malformed-request")
+            assert await client.closed()
+
+    asyncio.run(scenario())
+
+
+def test_a_pipeline_without_an_end_is_cut() -> None:
+    async def scenario() -> None:
+        async with running() as api, await RawClient.connect(api.host, api.port) as client:
+            await client.send(GET * 10)
+            for _ in range(10):
+                assert (await client.answer()).status == 200
+            await client.send(GET * 100)
+            assert await client.closed()
+
+    asyncio.run(scenario())
+
+
 def test_bodies_that_are_on_their_way_take_no_place_among_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "ACTIVE", 1)
     head = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nX-API-Key: ada\r\nContent-Type: application/json\r\n"

@@ -152,6 +152,37 @@ def test_ids_that_cannot_be_are_not_looked_up() -> None:
     asyncio.run(scenario())
 
 
+def test_no_path_leads_around_the_key() -> None:
+    async def scenario() -> None:
+        async with running() as api, await RawClient.connect(api.host, api.port) as client:
+            for path in (
+                "/problems/../v1/jobs",
+                "/problems/%2e%2e/v1/jobs",
+                "/problems/..%2fv1%2fjobs",
+                "/healthz/../v1/jobs",
+                "//v1/jobs",
+                "/v1/jobs/",
+                "/v1/jobs?x=/healthz",
+                "/schema/../v1/jobs",
+            ):
+                answer = await client.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                assert answer.status in {401, 404}, path
+                assert answer.field(b"cache-control") == b"no-store"
+                assert answer.field(b"x-content-type-options") == b"nosniff"
+
+    asyncio.run(scenario())
+
+
+def test_a_tenants_key_cannot_make_the_worker_endpoints_read() -> None:
+    async def scenario() -> None:
+        async with running() as api, await RawClient.connect(api.host, api.port) as client:
+            head = "POST /internal/v1/report HTTP/1.1\r\nHost: x\r\nX-API-Key: ada\r\nContent-Length: 1000000\r\n\r\n"
+            answer = await client.ask(head.encode())
+            assert answer.status == 403
+
+    asyncio.run(scenario())
+
+
 def test_what_is_not_there_is_a_problem_too() -> None:
     async def scenario() -> None:
         async with running() as api:

@@ -151,6 +151,25 @@ def test_nothing_is_given_to_a_worker_that_has_hung_up() -> None:
     asyncio.run(scenario())
 
 
+def test_claims_of_a_worker_that_hung_up_meanwhile_are_given_back() -> None:
+    async def scenario() -> None:
+        async with running() as api, asyncio.timeout(5):
+            id = await api.submitted()
+            api.queue.may_give.clear()
+            held = asyncio.create_task(sync(api))
+            await eventually(lambda: api.front.active == 1, "the queue is asked")
+            held.cancel()
+            await asyncio.gather(held, return_exceptions=True)
+            await eventually(lambda: api.guard.connections == 0, "the server saw it go")
+            api.queue.may_give.set()
+            await eventually(lambda: api.front.open == 0, "the poll is over")
+            view = api.queue.views[id]
+            assert (view.status, view.attempts) == ("queued", 1)
+            assert [(job.id, job.token) for job in (await sync(api, worker="w2")).jobs] == [(id, 2)]
+
+    asyncio.run(scenario())
+
+
 def test_a_stale_token_comes_back_as_lost_and_writes_nothing() -> None:
     async def scenario() -> None:
         async with running() as api:

@@ -154,6 +154,7 @@ def test_metrics_count_what_happens_and_name_no_tenant() -> None:
             await finish(api, id)
             await api.ask("GET", "/v1/jobs")
             await Upkeep(api.service, rng=api.rng).round()
+            api.service.metrics.follow_callbacks(lambda: {"dead": 3})
             text = (await api.ask("GET", "/metrics", key=None)).body.decode()
             for line in (
                 "holdfast_execution_queued 1.0",
@@ -164,6 +165,10 @@ def test_metrics_count_what_happens_and_name_no_tenant() -> None:
                 "holdfast_execution_leases_lost_total 1.0",
                 "holdfast_execution_wait_seconds_count 1.0",
                 "holdfast_execution_group_size_count 2.0",
+                "holdfast_execution_connections 1.0",
+                "holdfast_execution_connections_evicted_total 0.0",
+                "holdfast_execution_held 0.0",
+                'holdfast_execution_callbacks_total{outcome="dead"} 3.0',
                 'holdfast_execution_request_seconds_count{code="202",route="POST /v1/jobs"} 2.0',
                 'holdfast_execution_request_seconds_count{code="200",route="GET /v1/jobs"} 1.0',
             ):

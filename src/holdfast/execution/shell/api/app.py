@@ -23,6 +23,7 @@ from holdfast.execution.shell.api.front import Front, Hot, store_problem
 from holdfast.execution.shell.api.problems import MEDIA_TYPE, Problem, ProblemError
 from holdfast.execution.shell.api.service import Service
 from holdfast.execution.shell.api.workers import REPORT_BYTES, SYNC_BYTES, ReportEndpoint, SyncEndpoint
+from holdfast.identity import Scope
 from holdfast.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -89,10 +90,16 @@ def application(service: Service) -> Front:
     )
     hot = {
         ("POST", "/v1/jobs"): Hot(
-            jobs.Submit(service), int(service.settings.payload.body), json=True, rate=service.rates.submission
+            jobs.Submit(service),
+            scope=Scope.JOBS_WRITE,
+            limit=int(service.settings.payload.body),
+            json=True,
+            rate=service.rates.submission,
         ),
-        ("POST", "/internal/v1/sync"): Hot(SyncEndpoint(service), SYNC_BYTES, json=False, rate=None),
-        ("POST", "/internal/v1/report"): Hot(ReportEndpoint(service), REPORT_BYTES, json=False, rate=None),
+        ("POST", "/internal/v1/sync"): Hot(SyncEndpoint(service), Scope.WORKER, SYNC_BYTES, json=False, rate=None),
+        ("POST", "/internal/v1/report"): Hot(
+            ReportEndpoint(service), Scope.WORKER, REPORT_BYTES, json=False, rate=None
+        ),
     }
 
     @functools.cache

@@ -4,6 +4,7 @@ uvicorn has no deadline for a request's head or body, and its limit of concurren
 connections, so that some thousand of them would shut everybody else out. Here instead
 
 - a request has to be complete within :data:`REQUEST_S` of its first byte, or of the connection;
+- a head has at most :data:`HEAD_BYTES`, and at most :data:`PIPELINED` requests wait behind one;
 - a client that does not read its answer is cut off after :data:`STALLED_S`;
 - with all places taken, a newcomer takes that of the connection that has owed a request the
   longest. An honest client sends its request at once, so it is not the one that goes.
@@ -28,6 +29,8 @@ REQUEST_S: Final = 20.0
 STALLED_S: Final = 30.0
 IDLE_S: Final = 75
 """Between two requests; longer than the pools of usual clients and proxies keep a connection, so that they close it."""
+HEAD_BYTES: Final = 64 * 1024
+PIPELINED: Final = 16
 MOST: Final = 16_000
 """Connections, each some 5 kB here and as much in the kernel."""
 _RESERVE: Final = 256
@@ -59,7 +62,8 @@ class Guard:
         self._request_s = request_s
         self._stalled_s = stalled_s
         self._loop = asyncio.get_running_loop()
-        self._open = 0
+        self.connections = 0
+        """That are open."""
         # Both in the order of their times: each change of time moves a connection to the end.
         self._owing: dict[GuardedProtocol, float] = {}
         self._idle: dict[GuardedProtocol, None] = {}
@@ -89,14 +93,14 @@ class Guard:
 
     def opened(self, connection: GuardedProtocol) -> None:
         """A newcomer."""
-        self._open += 1
+        self.connections += 1
         self.owes(connection)
-        if self._open > self._most:
+        if self.connections > self._most:
             self._evict(connection)
 
     def closed(self, connection: GuardedProtocol) -> None:
         """It is gone."""
-        self._open -= 1
+        self.connections -= 1
         self.paid(connection)
         self._stalled.pop(connection, None)
 
@@ -140,6 +144,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._guard = guard
         self._midway = False
+        self._in_head = True
+        self._head_bytes = 0
 
     def cut(self) -> None:
         """End the connection at once."""
@@ -155,9 +161,25 @@ class GuardedProtocol(HttpToolsProtocol):
         self._guard.closed(self)
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """A head that does not end is counted here: the parser would collect it for as long as it comes."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response(f"the head of the request has more than {HEAD_BYTES} bytes")
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        self._in_head = False
+        super().on_headers_complete()
+        if len(self.pipeline) > PIPELINED:
+            self.cut()
+
     def on_message_begin(self) -> None:
         """The first byte of a request."""
-        self._midway = True
+        self._midway = self._in_head = True
+        self._head_bytes = 0
         self._guard.owes(self)
         super().on_message_begin()
 
@@ -174,8 +196,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._guard.rests(self)
 
     def send_400_response(self, msg: str) -> None:
-        """What came is not HTTP/1.1; nothing of it can be trusted, so the connection ends."""
-        problem = ProblemError("malformed-request", "this is not HTTP/1.1; the connection is closed")
+        """Nothing of what came can be trusted, so the connection ends."""
+        problem = ProblemError("malformed-request", f"{msg.rstrip('.')}; the connection is closed")
         body = problem.body()
         head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
         self.transport.write(head.encode("ascii") + b"connection: close\r\n\r\n" + body)

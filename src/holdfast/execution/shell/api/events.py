@@ -67,9 +67,7 @@ async def job_events(
             async for piece in pieces:
                 yield piece
 
-    return Stream(
-        whole(), media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
-    )
+    return Stream(whole(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
 async def stream(service: Service, job: JobView, *, after: int, encoding: Enc) -> AsyncGenerator[bytes, None]:

@@ -16,13 +16,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Send
+from litestar.types import Scope as AsgiScope
 
 from holdfast.execution.shell.api.decoding import too_deep
 from holdfast.execution.shell.api.problems import MEDIA_TYPE, ProblemError
 from holdfast.execution.shell.api.reading import IN_ALL, ClientGone, Memory, read_body
-from holdfast.execution.shell.api.service import Service
-from holdfast.identity import Principal
+from holdfast.execution.shell.api.service import Service, require
+from holdfast.identity import Principal, Scope
 from holdfast.store import StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,8 @@ class Hot(NamedTuple):
     """An endpoint that is called from here."""
 
     call: Endpoint
+    scope: Scope
+    """What the key must carry; asked before the body is read."""
     limit: int
     """Bytes of its body."""
     json: bool
@@ -94,7 +97,7 @@ class Front:
         self._worker_memory = Memory(per_tenant=IN_ALL)
         self._monotonic = asyncio.get_running_loop().time
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
@@ -129,7 +132,7 @@ class Front:
         finally:
             self.open -= 1
             route = _route(scope, self._hot)
-            if route not in HELD:
+            if route not in HELD and b"wait=" not in scope["query_string"]:
                 self._service.metrics.answered(route, status, self._monotonic() - began)
 
     async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -143,14 +146,20 @@ class Front:
         head = read_head(scope["headers"])
         principal = await self._authenticated(head)
         hot = self._hot.get((scope["method"], path))
-        rate = self._service.rates.request if hot is None else hot.rate
-        if rate is not None:
-            rate(principal.tenant)
-        limit = self._limit if hot is None else hot.limit
-        if hot.json if hot is not None else head.length:
-            require_json(head)
-        memory = self._memory if hot is None or hot.rate is not None else self._worker_memory
-        tenant = principal.tenant
+        tenant, memory, limit = principal.tenant, self._memory, self._limit
+        if hot is None:
+            self._service.rates.request(tenant)
+            if head.length:
+                require_json(head)
+        else:
+            require(principal, hot.scope)
+            limit = hot.limit
+            if hot.rate is not None:
+                hot.rate(tenant)
+            if hot.json:
+                require_json(head)
+            if hot.scope is Scope.WORKER:
+                memory = self._worker_memory
         body = await read_body(receive, length=head.length, limit=limit, memory=memory, tenant=tenant)
         try:
             if self.active >= ACTIVE:

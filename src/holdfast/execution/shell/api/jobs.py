@@ -13,14 +13,14 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from litestar.types import Receive
 
 from holdfast.execution.core.job import TERMINAL, NewJob, Status, Verdict
-from holdfast.execution.core.ports import Accepted, JobView, Refused
+from holdfast.execution.core.ports import Accepted, JobView
 from holdfast.execution.shell.api import bodies
 from holdfast.execution.shell.api.decoding import decode_json
 from holdfast.execution.shell.api.front import Answer, Head
 from holdfast.execution.shell.api.ids import is_job_id
 from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.requests import BatchBody, SubmissionBody, fingerprint
-from holdfast.execution.shell.api.service import Service, refusal, require
+from holdfast.execution.shell.api.service import Service, require
 from holdfast.execution.shell.api.submission import BATCH, idempotency_key
 from holdfast.execution.shell.api.watching import watching
 from holdfast.identity import Principal, Scope
@@ -49,7 +49,6 @@ class Submit:
 
     async def __call__(self, principal: Principal, head: Head, body: bytes, _: Receive) -> Answer:
         """Queue one program; answered once it is on disk."""
-        require(principal, Scope.JOBS_WRITE)
         submission = decode_json(_submission, body)
         outcome, status = await submitted(self._service, principal, submission, head.idempotency_key)
         id = outcome.id.encode("ascii")
@@ -95,13 +94,7 @@ async def submit_batch(
     service.rates.submission(request.user.tenant, len(jobs))
     if idempotency_key is not None:
         jobs = _keyed(jobs, data, idempotency_key)
-    outcomes = await service.queue.submit(jobs, now=service.clock(), together=True)
-    done: list[bodies.AcceptedBody] = []
-    for outcome in outcomes:
-        if isinstance(outcome, Refused):
-            raise refusal(outcome)
-        done.append(bodies.accepted(outcome))
-    return bodies.BatchAcceptedBody(done)
+    return bodies.BatchAcceptedBody([bodies.accepted(each) for each in await service.accept_together(jobs)])
 
 
 @get("/v1/jobs/{id:str}")

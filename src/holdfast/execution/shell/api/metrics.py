@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from holdfast.execution.core.job import Verdict
 from holdfast.execution.core.ports import QueueState
@@ -11,6 +15,23 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _WAITS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _GROUPS = (1, 2, 5, 10, 20, 50, 100, 200)
+
+
+class _Counted(Collector):
+    """A counter that somebody else keeps."""
+
+    def __init__(self, name: str, text: str, counts: Callable[[], Mapping[str, int]], labels: tuple[str, ...]) -> None:
+        self._name = name
+        self._text = text
+        self._counts = counts
+        self._labels = labels
+
+    def collect(self) -> Iterable[Metric]:
+        """Its present values."""
+        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
+        for label, count in self._counts().items():
+            family.add_metric([label] if self._labels else [], count)
+        return [family]
 
 
 class Metrics:
@@ -52,6 +73,23 @@ class Metrics:
         self._groups = Histogram(
             "holdfast_execution_group_size", "Submissions committed together.", buckets=_GROUPS, registry=registry
         )
+
+    def follow_connections(self, connections: Callable[[], int], evicted: Callable[[], int]) -> None:
+        """Show what the server knows of its connections."""
+        registry = self._registry
+        Gauge("holdfast_execution_connections", "Open connections.", registry=registry).set_function(connections)
+        text = "Connections that lost their place to a newcomer."
+        registry.register(_Counted("holdfast_execution_connections_evicted", text, lambda: {"": evicted()}, ()))
+
+    def follow_held(self, held: Callable[[], int]) -> None:
+        """Show how many streams and long polls are open."""
+        text = "Event streams and long polls that are open."
+        Gauge("holdfast_execution_held", text, registry=self._registry).set_function(held)
+
+    def follow_callbacks(self, outcomes: Callable[[], Mapping[str, int]]) -> None:
+        """Show what became of callbacks."""
+        text = "Callbacks tried, by what came of it."
+        self._registry.register(_Counted("holdfast_execution_callbacks", text, outcomes, ("outcome",)))
 
     def state(self, state: QueueState, backlog_s: float, wanted: int) -> None:
         """Take the queue's figures."""

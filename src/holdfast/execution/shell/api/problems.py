@@ -160,13 +160,11 @@ class ProblemError(Exception):
 
     def headers(self) -> dict[str, str]:
         """The answer's headers, but for type and length."""
-        headers = {"cache-control": "no-store"}
+        headers: dict[str, str] = {}
         if self._wait_s is not None:
             headers["retry-after"] = str(max(1, math.ceil(self._wait_s)))
         if self.status == 401:
             headers["www-authenticate"] = 'Bearer realm="holdfast"'
-        if self.status == 413:
-            headers["connection"] = "close"  # what the client still sends is not read
         return headers
 
     @property

@@ -84,6 +84,7 @@ async def serve(
             )
         )
         service.job_ended = callbacks.wake
+        service.metrics.follow_callbacks(lambda: callbacks.outcomes)
         _on_signals(server)
         serving = asyncio.create_task(server.run(), name="api")
         try:

@@ -24,6 +24,7 @@ class Server:
         self._service = service
         self._sock = sock
         self._guard = guard
+        service.metrics.follow_connections(lambda: guard.connections, lambda: guard.evicted)
         self.front = application(service)
         self._server = _Uvicorn(
             uvicorn.Config(
@@ -35,6 +36,7 @@ class Server:
                 log_config=None,
                 log_level="error",  # what strangers send is not worth a line each
                 server_header=False,
+                headers=[("cache-control", "no-store"), ("x-content-type-options", "nosniff")],
                 proxy_headers=False,
                 backlog=BACKLOG,
                 timeout_keep_alive=IDLE_S,

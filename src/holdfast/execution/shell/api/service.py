@@ -134,6 +134,7 @@ class Service:
         self.live: dict[str, str] = {}
         """Language -> version, of the workers that are there; read anew every second."""
         self.held = Held()
+        self.metrics.follow_held(lambda: self.held.total)
         self.stopping: asyncio.Future[None] = loop.create_future()
         """Done when the process is about to end: whatever is held open ends now."""
 
@@ -169,6 +170,20 @@ class Service:
         """The job that a submission asks for. Raises :class:`ProblemError`."""
         now = self.clock()
         return self.intake.job(body, id=self.ids.new(now), principal=principal, live=self.live, key=key, now=now, at=at)
+
+    async def accept_together(self, jobs: Sequence[NewJob]) -> list[Accepted]:
+        """Queue jobs of one tenant, all or none. Raises as :meth:`accept`."""
+        self.metrics.group(len(jobs))
+        accepted: list[Accepted] = []
+        for outcome in await self.queue.submit(jobs, now=self.clock(), together=True):
+            if isinstance(outcome, Refused):
+                self.metrics.submitted(outcome.reason, len(jobs))
+                raise refusal(outcome)
+            accepted.append(outcome)
+        repeated = sum(outcome.repeated for outcome in accepted)
+        self.metrics.submitted("repeated", repeated)
+        self.metrics.submitted("accepted", len(accepted) - repeated)
+        return accepted
 
     async def accept(self, job: NewJob) -> Accepted:
         """Queue a job. Raises :class:`ProblemError` when it is refused, ``StoreUnavailable``."""

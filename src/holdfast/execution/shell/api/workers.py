@@ -34,8 +34,8 @@ from holdfast.execution.shell.api.front import Answer, Head
 from holdfast.execution.shell.api.ids import is_job_id
 from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.reading import ClientGone
-from holdfast.execution.shell.api.service import Service, require
-from holdfast.identity import Principal, Scope
+from holdfast.execution.shell.api.service import Service
+from holdfast.identity import Principal
 
 LONGEST_WAIT_S: Final = 30.0
 SYNC_BYTES: Final = 256 * 1024
@@ -65,9 +65,8 @@ class SyncEndpoint:
         self._compile_limits = _wire_limits(_limits(service))
         self._held: dict[tuple[str, str], asyncio.Future[None]] = {}
 
-    async def __call__(self, principal: Principal, _: Head, body: bytes, receive: Receive) -> Answer:
+    async def __call__(self, _: Principal, __: Head, body: bytes, receive: Receive) -> Answer:
         """Orders for a worker; held until there are some, its time is over, or it asks anew."""
-        require(principal, Scope.WORKER)
         message = _decoded(_sync, body)
         check_sync(message)
         loop = asyncio.get_running_loop()
@@ -152,9 +151,8 @@ class ReportEndpoint:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def __call__(self, principal: Principal, _: Head, body: bytes, receive: Receive) -> Answer:
+    async def __call__(self, _: Principal, __: Head, body: bytes, receive: Receive) -> Answer:
         """Take what a worker did; the receipt comes after the commit."""
-        require(principal, Scope.WORKER)
         message = _decoded(_report, body)
         check_report(message, most_output=int(self._service.settings.ceilings.output))
         finished = [_finish(each) for each in message.results]
