@@ -48,6 +48,7 @@ class FakeQueue:
         self.workers: dict[str, Presence] = {}
         self.refuse: Refused | None = None
         self.broken = False
+        self.tidied = Tidied()
         self.may_give = asyncio.Event()
         self.may_give.set()
         self.programs_expired = False
@@ -263,7 +264,7 @@ class FakeQueue:
 
     async def tidy(self, *, now: float) -> Tidied:
         await self._answering()
-        return Tidied()
+        return self.tidied
 
     # ------------------------------------------------------------ for tests
 

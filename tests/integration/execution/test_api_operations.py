@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from holdfast.execution.core.job import Result, Verdict
+from holdfast.execution.core.ports import Tidied
 from holdfast.execution.shell.api.problems import TYPES
 from holdfast.execution.shell.api.upkeep import Upkeep
 from tests.integration.execution.harness import Dead, finish, running, sync
@@ -153,6 +154,7 @@ def test_metrics_count_what_happens_and_name_no_tenant() -> None:
             await finish(api, id)
             await finish(api, id)
             await api.ask("GET", "/v1/jobs")
+            api.queue.tidied = Tidied(leases_expired=1)
             await Upkeep(api.service, rng=api.rng).round()
             api.service.metrics.follow_callbacks(lambda: {"dead": 3})
             text = (await api.ask("GET", "/metrics", key=None)).body.decode()

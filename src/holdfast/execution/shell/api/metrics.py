@@ -58,7 +58,7 @@ class Metrics:
             "holdfast_execution_finished", "Results of workers, by verdict.", ["verdict"], registry=registry
         )
         self._lost = Counter(
-            "holdfast_execution_leases_lost", "Claims that were given on while a worker was silent.", registry=registry
+            "holdfast_execution_leases_lost", "Leases that ran out: their workers were silent.", registry=registry
         )
         self._waits = Histogram(
             "holdfast_execution_wait_seconds", "From submission to start.", buckets=_WAITS, registry=registry
@@ -110,7 +110,7 @@ class Metrics:
         self._finished.labels(verdict.value).inc()
 
     def lost(self, count: int) -> None:
-        """Claims were lost."""
+        """Leases ran out."""
         if count:
             self._lost.inc(count)
 

@@ -81,7 +81,7 @@ class SyncEndpoint:
         try:
             return await self._orders(message, gone, replaced)
         finally:
-            gone.cancel()
+            await _ended(gone)
             if self._held.get(name) is replaced:
                 del self._held[name]
 
@@ -98,17 +98,13 @@ class SyncEndpoint:
             tier=message.tier,
             held=_leases(message.held),
         )
-        while True:
+        while not service.stopping.done():
             given = await service.queue.give(presence, now=service.clock())
             if not service.live.keys() >= message.languages.keys():
                 service.live |= message.languages
             if gone.done() or replaced.done():
                 await self._give_back(message.worker, given.claims)
-                given = Given()
-            if gone.done():
-                raise ClientGone
-            if replaced.done():
-                return self._answer(given)
+                break
             if given.claims or given.kill or given.lost or loop.time() >= until:
                 return self._answer(given)
             patience = max(0.0, min(_GIVE_AGAIN_S, until - loop.time()))
@@ -117,10 +113,11 @@ class SyncEndpoint:
                 await asyncio.wait((work, gone, replaced, service.stopping), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 await _ended(work)
-            if gone.done():
-                raise ClientGone
-            if replaced.done() or service.stopping.done():
-                return self._answer(Given())
+            if gone.done() or replaced.done():
+                break
+        if gone.done():
+            raise ClientGone
+        return self._answer(Given())
 
     async def _give_back(self, worker: str, claims: Sequence[Claim]) -> None:
         """Claims for a worker that has gone meanwhile; else they would wait for their leases to run out."""
@@ -136,7 +133,6 @@ class SyncEndpoint:
         service = self._service
         for claim in given.claims:
             service.metrics.waited(claim.queued_ms / 1000)
-        service.metrics.lost(len(given.lost))
         orders = Orders(
             jobs=tuple(_wire_job(claim, self._compile_limits) for claim in given.claims),
             kill=_named(given.kill),
@@ -170,7 +166,6 @@ class ReportEndpoint:
         for each in finished:
             if (each.id, each.token) not in refused:
                 self._service.metrics.finished(each.result.verdict)
-        self._service.metrics.lost(len(refused))
         receipt = Receipt(lost=_named(given.lost), kill=_named(given.kill))
         return Answer(200, _encoder.encode(receipt), media_type=MSGPACK)
 
