@@ -21,7 +21,8 @@ from holdfast.app.settings import Config
 Level = Literal["ok", "warn", "fail"]
 """``fail`` stops Holdfast from running; ``warn`` costs speed, capacity or a drill."""
 
-DEFAULT_PORTS: Final = {8080: "front door", 8081: "admin plane"}
+DEFAULT_PORTS: Final = {8080: "front door", 8081: "admin plane", 8083: "code execution", 8085: "console"}
+_PACKAGES: Final = {"ip": "iproute2"}
 _DESCRIPTORS_PER_CONNECTION: Final = 2
 """One to the client, one to a backend."""
 _DESCRIPTORS_SPARE: Final = 256
@@ -145,10 +146,16 @@ def _default_ports() -> Iterator[Finding]:
 
 
 def _drill_tools() -> Iterator[Finding]:
-    for tool, why in (("haproxy", "a peer in drills"), ("nginx", "a peer in drills"), ("wrk", "closed-loop load")):
+    tools = {
+        "haproxy": "a peer in drills",
+        "nginx": "a peer in drills",
+        "wrk": "closed-loop load",
+        "ip": "cut networks",
+    }
+    for tool, why in tools.items():
         found = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/usr/local/sbin")
         if found:
             yield Finding(name=tool, level="ok", detail=f"{found}: {why}")
         else:
-            remedy = f"apt-get install {tool}, if you want to run drills"
+            remedy = f"apt-get install {_PACKAGES.get(tool, tool)}, if you want to run drills"
             yield Finding(name=tool, level="warn", detail=f"not installed: {why}", remedy=remedy)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 from holdfast.app.config import load
 from holdfast.app.doctor import examine
+from holdfast.app.doctor_execution import examine_execution
 
 
 def report(file: Path | None, *, as_json: bool) -> int:
     """Print the findings. Returns 1 if one of them keeps Holdfast from running here."""
-    findings = examine(None if file is None else load(file, ports=False).config)
+    config = None if file is None else load(file, ports=False).config
+    findings = [*examine(config), *asyncio.run(examine_execution(config))]
     failed = any(finding.level == "fail" for finding in findings)
     if as_json:
         print(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}, indent=2))

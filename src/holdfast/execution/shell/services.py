@@ -9,6 +9,7 @@ from holdfast.execution.core.settings import ExecutionSettings, WorkerSettings
 from holdfast.store import StoreSettings
 
 if TYPE_CHECKING:
+    from holdfast.execution.shell.languages import Runtime
     from holdfast.execution.shell.sandbox.tier import Examination
 
 Ready = Callable[[Mapping[str, str]], None]
@@ -37,3 +38,10 @@ async def examine_sandbox(settings: WorkerSettings | None = None) -> Examination
     from holdfast.execution.shell.sandbox.tier import examine
 
     return await examine(settings or WorkerSettings())
+
+
+async def examine_languages(settings: WorkerSettings | None = None) -> list[Runtime]:
+    """Look for every language; those that sandboxes can run here, and what the others would take."""
+    from holdfast.execution.shell.languages import detect, load_profiles
+
+    return await detect(load_profiles((settings or WorkerSettings()).profiles))
