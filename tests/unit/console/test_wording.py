@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.console.execution import Job, Limits
+from holdfast.console.execution import Compile, Job, Limits
 from holdfast.console.wording import (
     LANGUAGES,
     STATUSES,
@@ -87,6 +87,16 @@ def test_bars_are_full_where_a_limit_was_hit_and_never_overflow() -> None:
         "Memory": ("250 MiB", "256 MiB", 1.0, True),
         "Output": ("21 B", "1 MiB", 21 / 2**20, False),
     }
+
+
+def test_the_limit_is_for_the_run_and_what_was_compiled_before_it_does_not_count() -> None:
+    compiled = Compile(cpu_ms=3000.0)
+    assert bars(job(cpu_ms=3500.0, wall_ms=600.0, compile=compiled), LIMITS)[0].used == "500 ms"
+    cached = Compile(cpu_ms=3000.0, cached=True)
+    assert bars(job(cpu_ms=500.0, wall_ms=600.0, compile=cached), LIMITS)[0].used == "500 ms"
+    slow = job("time_limit", cpu_ms=7000.0, wall_ms=10_001.0, compile=compiled)
+    assert explanation(slow, LIMITS) == "Killed: it was not done after 10 s."
+    assert bars(job("compile_error", cpu_ms=3000.0, wall_ms=0.0, compile=compiled), LIMITS) == [], "nothing ran"
 
 
 def test_without_limits_there_are_figures_and_no_shares() -> None:
