@@ -62,8 +62,8 @@ class Reading:
 class Group:
     """The control groups of one slot, seen as one."""
 
-    def __init__(self, layout: Layout, name: str, *, cores: float = 1.0) -> None:
-        """Make them. Raises ``OSError``."""
+    def __init__(self, layout: Layout, name: str, *, home: str, cores: float = 1.0) -> None:
+        """Make them, and ``home`` beside them, without limits, for launchers. Raises ``OSError``."""
         self._memory = self._make(layout, "memory", name)
         self._pids = self._make(layout, "pids", name)
         self._cpu = self._make(layout, "cpu", name)
@@ -71,6 +71,17 @@ class Group:
         if self._v2 is not None:
             self._v2.mkdir(exist_ok=True)
         acct = None if self._v2 is not None else self._make(layout, "cpuacct", name)
+        found = (self._memory, self._pids, self._cpu, acct, self._v2)
+        self.paths = tuple(dict.fromkeys(path for path in found if path is not None))
+        # Moving into a group locks the machine's forks for a moment. In these the launcher, which sleeps while a job
+        # runs, can be as well; not where memory counts, and not where everything is killed at once.
+        each = (self._memory, self._v2)
+        self._standing = tuple(path for path in self.paths if path not in each)
+        self._joined = tuple(path for path in self.paths if path in each)
+        self._home = home
+        for path in self._joined:
+            (path.parent / home).mkdir(exist_ok=True)
+        self._ours = 2 if self._pids in self._standing else 1
         self._memory_v1 = "memory" in layout.v1
         # Version 2 shows its peak since Linux 5.19; before, the figure is what the largest process had.
         self._has_peak = self._memory_v1 or (self._memory is not None and (self._memory / _V2_METERS[0]).exists())
@@ -118,17 +129,28 @@ class Group:
             self._limits = None
             if self._cpu == self._memory:
                 self._quota(self._cpu, self.cores, v1=False)
+        return [self._open(path / "cgroup.procs") for path in self._joined]
+
+    def all(self) -> Sequence[int]:
+        """The same for all groups, those included that the launcher joins for good."""
         return [self._open(path / "cgroup.procs") for path in self.paths]
 
+    def home(self) -> Sequence[int]:
+        """The same for where the launcher goes when it leaves the groups of its jobs."""
+        return [self._open(path.parent / self._home / "cgroup.procs") for path in self._joined]
+
     def limit(self, *, memory_bytes: int, processes: int) -> None:
-        """Set the limits and start the peak anew. Raises ``OSError`` if what is there already is more."""
+        """Set the limits and start the peak anew. Our own processes come on top of ``processes``.
+
+        Raises ``OSError`` if more memory is in use already.
+        """
         wanted = (memory_bytes, processes)
         if wanted != self._limits:
             self._limits = None
             if self._memory is not None:
                 self._limit_memory(self._memory, memory_bytes)
             if self._pids is not None:
-                self._write(self._pids / "pids.max", processes)
+                self._write(self._pids / "pids.max", processes + self._ours)
             self._limits = wanted
         if self._memory is not None:
             self._peak_resets()
@@ -162,13 +184,13 @@ class Group:
         return True
 
     def empty(self) -> bool:
-        """Whether no process is left. All of them join all groups, so one is enough to look at."""
-        return not any(self._read(path / "cgroup.procs").strip() for path in self.paths[:1])
+        """Whether no process of a job is left. They are in all groups, so one is enough to look at."""
+        return not any(self._read(path / "cgroup.procs").strip() for path in self._joined[:1])
 
     async def remove(self) -> bool:
         """Remove the groups; whether they are gone. With a process left in them they are not."""
         self._close()
-        left = list(self.paths)
+        left = [*self.paths, *(path.parent / self._home for path in self._joined)]
         for pause_s in _REMOVAL_S:
             left = [path for path in left if not _remove(path)]
             if not left:

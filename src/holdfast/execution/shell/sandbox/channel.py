@@ -12,11 +12,12 @@ import contextlib
 import fcntl
 import marshal
 import os
+import resource
 import signal
 import socket
 import subprocess
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ _BACKLOG: Final = 16
 """Messages that nobody asked for yet; an orderly launcher has two at most."""
 _COMPLAINT_BYTES: Final = 4096
 _REAP_S: Final = 5.0
+_OPEN_FILES: Final = 1024
+_STACK_BYTES: Final = 64 * 2**20
+"""More than the usual 8 MiB: recursion is what beginners write, and memory has a limit of its own."""
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _CLONE_FLAGS: Final = 0x00020000 | 0x08000000 | 0x20000000
 """CLONE_NEWNS, NEWIPC, NEWPID. The cgroup namespace is made after joining; user, network and UTS are the slot's."""
@@ -46,6 +50,8 @@ class Recipe:
     """The system call filter, ``struct sock_filter[]``."""
     size_bytes: int
     files: int
+    environment: Mapping[str, str]
+    """What every program has at least; the launcher has it, too, so that little changes."""
     readable: tuple[str, ...] = ()
 
 
@@ -75,14 +81,18 @@ class Launcher:
         self._loop.add_reader(complaints, self._complained)
 
     @classmethod
-    def start(cls, recipe: Recipe, *, uid: int, gid: int, where: str) -> Launcher:
+    def start(
+        cls, recipe: Recipe, *, uid: int, gid: int, joins: Sequence[int], stays: Sequence[int], where: str
+    ) -> Launcher:
         """Start bubblewrap as the slot's user. Raises :class:`SlotBroken`.
+
+        It enters the control groups ``joins`` and leaves them for ``stays``, see :mod:`.launcher`.
 
         The environment is empty from the first instruction on: nothing of ours can be read in its ``/proc``.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         complaints, complain = os.pipe()
-        given = [theirs.fileno()]
+        given = [theirs.fileno(), *joins, *stays]
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, complain)
             stack.callback(theirs.close)
@@ -93,20 +103,27 @@ class Launcher:
                 given.append(descriptor)
                 return descriptor
 
-            passwd, group = root.passwd(uid, gid)
             words = root.bubblewrap(
                 recipe.bubblewrap,
                 uid=uid,
                 gid=gid,
-                launcher=content("launcher", root.LAUNCHER.read_bytes()),
-                passwd=content("passwd", passwd),
-                group=content("group", group),
+                environment=recipe.environment,
+                files={path: content(path, data) for path, data in root.contents(uid, gid).items()},
                 readable=recipe.readable,
             )
-            mounts = root.mounts(size_bytes=recipe.size_bytes, files=recipe.files)
+            plan = {
+                "clone": _CLONE_FLAGS,
+                "filter": recipe.filter,
+                "mounts": root.mounts(size_bytes=recipe.size_bytes, files=recipe.files),
+                "rlimits": [
+                    (resource.RLIMIT_CORE, 0, 0),
+                    (resource.RLIMIT_FSIZE, recipe.size_bytes, recipe.size_bytes),
+                    (resource.RLIMIT_NOFILE, _OPEN_FILES, _OPEN_FILES),
+                    (resource.RLIMIT_STACK, _STACK_BYTES, _STACK_BYTES),
+                ],
+            }
             words += [recipe.python, "-I", "-B", root.INSIDE, str(theirs.fileno())]
-            words += [str(content("filter", recipe.filter)), str(_CLONE_FLAGS)]
-            words += [str(content("mounts", marshal.dumps(mounts, _MARSHAL)))]
+            words += [str(content("plan", marshal.dumps(plan, _MARSHAL))), *map(str, joins), "-", *map(str, stays)]
             other = uid != os.getuid()
             try:
                 process = subprocess.Popen(

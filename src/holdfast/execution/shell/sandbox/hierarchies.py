@@ -29,7 +29,7 @@ from holdfast.execution.shell.sandbox.cgroups import Layout
 log = logging.getLogger(__name__)
 
 _PREFIX: Final = "holdfast"
-_NAME: Final = re.compile(rf"{_PREFIX}\.(?P<namespace>\d+)\.(?P<pid>\d+)\.(?P<started>\d+)\.\w+")
+_NAME: Final = re.compile(rf"{_PREFIX}\.(?P<namespace>\d+)\.(?P<pid>\d+)\.(?P<started>\d+)\.[\w-]+")
 _V1_CONTROLLERS: Final = frozenset({"memory", "pids", "cpu", "cpuacct"})
 _V2_CONTROLLERS: Final = ("memory", "pids", "cpu")
 _NEEDED: Final = frozenset({"memory", "pids"})

@@ -1,8 +1,9 @@
 """Runs inside the sandbox: makes one fresh job sandbox after the other. A script, never imported.
 
-    python3 -I -B launcher.py CONTROL FILTER CLONE_FLAGS MOUNTS
+    python3 -I -B launcher.py CONTROL PLAN [CGROUP...] - [CGROUP...]
 
-All but CLONE_FLAGS are descriptors: a socket and two memory files.
+Needs Python 3.9. All numbers are descriptors: a socket, a memory file, and open ``cgroup.procs``. The launcher joins
+all of these groups; those after the dash are where it stays, outside of its jobs' limits.
 
 Three kinds of processes, each with less than the one before it:
 
@@ -10,14 +11,14 @@ Three kinds of processes, each with less than the one before it:
 launcher   The warm interpreter, child of bubblewrap. Holds CAP_SYS_ADMIN and CAP_SETPCAP *in the sandbox's
            user namespace only*, no secret, and never runs code of a job.
 init       Its clone in new namespaces, process 1 of the job's. Trusted: mounts the private file systems,
-           installs the system call filter, starts programs, reaps, reads results back. Non-dumpable, and
-           richer in capabilities than the job, so the job can neither trace it nor look into its ``/proc``.
+           installs the system call filter, gives up all capabilities; then starts programs, reaps, reads results
+           back. Not dumpable, so the job, which has the same user, can neither trace it nor look into its ``/proc``.
 job        What was asked for: no capability, no descriptor but 0 to 2, no way to gain either.
 =========  ==============================================================================================
 
 States of the launcher, with the messages on the control socket (one datagram each) that move it::
 
-    idle --"build" + open cgroup.procs--> cloned --init has ended--> reaped --"gone STATUS"--> idle
+    idle --"build" + cgroup.procs--> cloned --init has ended--> reaped --"gone STATUS"--> idle
       +--end of file--> exit               (while init lives, it alone reads the socket)
 
 States of init::
@@ -42,7 +43,7 @@ and a network namespace in which not even loopback is up, where they live one af
 at a time. (A new one for each job would cost a third more; one with loopback would hand on ports in use.)
 """
 
-# ruff: noqa: BLE001, PTH100, PTH103, PTH120, PTH123, PTH208, S302, SLF001
+# ruff: noqa: BLE001, PTH103, PTH120, PTH123, PTH208, S302, SLF001
 # A job must not end our code by an exception of whatever kind, `pathlib` would have to be loaded for it, what is
 # unmarshalled comes from the worker, and the interpreter's way out is found in private functions.
 
@@ -66,10 +67,11 @@ import sys
 
 TYPE_CHECKING = False  # `typing` is a megabyte of objects that every job would get a copy of
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
     from typing import Any, NoReturn, TypeAlias
 
-    Mount: TypeAlias = tuple[bytes, bytes, int, bytes]
+    Plan: TypeAlias = dict[str, Any]
     Body: TypeAlias = dict[str, Any]
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -90,9 +92,9 @@ SIOCSIFFLAGS, SIOCSIFADDR = 0x8914, 0x8916
 OPEN_UNTRUSTED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DATAGRAM_BYTES = 4096
 STREAMS = (
-    ("stdin", "r", "surrogateescape", -1, 0),
-    ("stdout", "w", "surrogateescape", -1, 1),
-    ("stderr", "w", "backslashreplace", 1, 2),
+    ("stdin", "r", "surrogateescape", -1),
+    ("stdout", "w", "surrogateescape", -1),
+    ("stderr", "w", "backslashreplace", 1),
 )
 KEPT_HEADER = struct.Struct("=IIQ")
 KEPT_DEPTH = 32
@@ -138,7 +140,7 @@ def read_all(descriptor: int) -> bytes:
 # ---------------------------------------------------------------- launcher
 
 
-def launch(control: socket.socket, flags: int, mounts: list[Mount], filter_bytes: bytes) -> None:
+def launch(control: socket.socket, plan: Plan) -> None:
     """Serve until the worker hangs up."""
     while True:
         message, descriptors = receive(control)
@@ -149,12 +151,12 @@ def launch(control: socket.socket, flags: int, mounts: list[Mount], filter_bytes
             continue
         # A raw clone, because fork knows no namespaces and unshare would change this process too. The C library
         # does not notice; it matters only to init, which is single-threaded and forks the job the ordinary way.
-        pid = check(libc.syscall(SYS_CLONE, flags | SIGCHLD, None, None, None, None), "clone")
+        pid = check(libc.syscall(SYS_CLONE, plan["clone"] | SIGCHLD, None, None, None, None), "clone")
         if pid == 0:
             ctypes.pythonapi.PyOS_AfterFork_Child()  # new seeds for `random`, among others
             status = 1
             try:
-                init(control, mounts, filter_bytes, descriptors)
+                init(control, plan, descriptors)
                 status = 0
             except Failure as failure:
                 control.send(f"failed {failure}"[:DATAGRAM_BYTES].encode())
@@ -170,17 +172,13 @@ def launch(control: socket.socket, flags: int, mounts: list[Mount], filter_bytes
 # ---------------------------------------------------------------- init
 
 
-def init(control: socket.socket, mounts: list[Mount], filter_bytes: bytes, cgroups: list[int]) -> None:
+def init(control: socket.socket, plan: Plan, cgroups: list[int]) -> None:
     """Process 1 of a job."""
-    for descriptor in cgroups:
-        os.write(descriptor, b"0")
-    close_all(cgroups)
-    check(libc.unshare(CLONE_NEWCGROUP), "unshare cgroup namespace")  # from inside: /proc/self/cgroup says "/"
-    for kind, target, flags, options in mounts:
+    join(cgroups)
+    for kind, target, flags, options in plan["mounts"]:
         check(libc.mount(kind, target, kind, flags, options), f"mount {target.decode()}")
-    program = ctypes.create_string_buffer(filter_bytes, len(filter_bytes))
-    filter_program = struct.pack("HxxxxxxP", len(filter_bytes) // 8, ctypes.addressof(program))
-    check(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter_program, 0, 0), "seccomp")
+    check(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, plan["program"], 0, 0), "seccomp")
+    check(libc.capset(CAPABILITY_HEADER, NO_CAPABILITIES), "capset")
     os.chdir("/work")
     own = os.pidfd_open(os.getpid())
     control.sendmsg([b"ready"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [own]))])
@@ -198,6 +196,13 @@ def init(control: socket.socket, mounts: list[Mount], filter_bytes: bytes, cgrou
             control.send(keep(body, descriptors[1]))
         else:
             raise Failure(f"unknown message {message!r}")
+
+
+def join(cgroups: list[int]) -> None:
+    """Put this process into control groups."""
+    for descriptor in cgroups:
+        os.write(descriptor, b"0")
+    close_all(cgroups)
 
 
 def step(body: Body, streams: list[int]) -> bytes:
@@ -315,19 +320,22 @@ def keep_file(descriptor: int, about: os.stat_result, path: str, pipe: int, boun
 
 
 def become_job(body: Body, streams: list[int]) -> None:
-    """Give up everything, in an order in which each thing can still be given up."""
+    """Give up what init still has: the session, the descriptors. `breaks` goes with them, as the sign of success."""
     os.setsid()
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
-    for kind, *wanted in body["rlimits"]:
+    limit(body["rlimits"])
+    if body["warm"]:
+        check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "dumpable")  # as execve does; else its /proc/self is root's
+    check(libc.syscall(SYS_CLOSE_RANGE, 3, 0xFFFFFFFF, 0), "close_range")
+
+
+def limit(rlimits: list[tuple[int, int, int]]) -> None:
+    """Set resource limits: kind, soft, hard. Where the machine allows less, that stands."""
+    for kind, *wanted in rlimits:
         ceiling = resource.getrlimit(kind)[1]
-        soft, hard = (limit if ceiling == resource.RLIM_INFINITY else min(limit, ceiling) for limit in wanted)
+        soft, hard = (bound if ceiling == resource.RLIM_INFINITY else min(bound, ceiling) for bound in wanted)
         resource.setrlimit(kind, (soft, hard))
-    check(libc.capset(CAPABILITY_HEADER, NO_CAPABILITIES), "capset")
-    check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "dumpable")  # or /proc/self would be root's, and empty for the job
-    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)  # the kernel takes the job before init
-    os.write(descriptor, b"1000")
-    check(libc.syscall(SYS_CLOSE_RANGE, 3, 0xFFFFFFFF, 0), "close_range")  # `breaks` too: that is the sign of success
 
 
 def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
@@ -343,25 +351,32 @@ def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
 
 def run_python(argv: list[str], env: dict[str, str]) -> NoReturn:
     """Run a script in this interpreter as ``python3 script`` would, and end as it would."""
-    main = enter(argv, env, (0, 1, 2))
+    main = enter(argv, env)
     os._exit(finish(perform(argv[0], main), main))
 
 
-def enter(argv: list[str], env: dict[str, str], streams: tuple[int, int, int]) -> ModuleType:
+def enter(argv: list[str], env: dict[str, str]) -> ModuleType:
     """Make the interpreter look as if it had just been started."""
-    os.environ.clear()
-    os.environ.update(env)
+    for name in [name for name in os.environ if name not in env]:
+        del os.environ[name]
+    for name, value in env.items():
+        if os.environ.get(name) != value:  # most are there already, and each write costs
+            os.environ[name] = value
     main = type(sys)("__main__")
     main.__dict__.update(__file__=argv[0], __builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = main
     sys.argv = argv
     sys.orig_argv = ["python3", *argv]
-    sys.path[0:0] = [os.path.dirname(os.path.abspath(argv[0]))]
-    for name, mode, errors, buffering, descriptor in STREAMS:
-        stream = open(streams[descriptor], mode, buffering, "utf-8", errors, closefd=False)  # noqa: SIM115
+    sys.path[0] = os.path.dirname(argv[0])
+    return main
+
+
+def open_streams(descriptors: Sequence[int]) -> None:
+    """Put fresh standard streams in place, as an interpreter makes them in the locale ``C.UTF-8``."""
+    for number, (name, mode, errors, buffering) in enumerate(STREAMS):
+        stream = open(descriptors[number], mode, buffering, "utf-8", errors, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    return main
 
 
 def perform(path: str, main: ModuleType) -> int:
@@ -428,6 +443,14 @@ def finish(status: int, main: ModuleType) -> int:
     return status
 
 
+def settle(words: list[str]) -> None:
+    """Make a cgroup namespace whose root is where the jobs will be: their ``/proc/self/cgroup`` says ``/``."""
+    dash = words.index("-")
+    join([int(word) for word in words[:dash]])
+    check(libc.unshare(CLONE_NEWCGROUP), "unshare cgroup namespace")
+    join([int(word) for word in words[dash + 1 :]])
+
+
 def switch_off_loopback() -> None:
     """Take its address, or connecting would wait forever, and switch it off."""
     any_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -461,38 +484,59 @@ def rehearse() -> None:
     """
     script, nothing = os.memfd_create("rehearsal"), os.open("/dev/null", os.O_RDWR)
     os.write(script, REHEARSAL)
-    before, path = sys.modules["__main__"], sys.path[:]
+    before, environment = sys.modules["__main__"], dict(os.environ)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for _ in range(REHEARSALS):
-        main = enter([f"/proc/self/fd/{script}", "-x"], {"PATH": "/usr/bin", "LANG": "C"}, (nothing, nothing, nothing))
+    for turn in range(REHEARSALS):
+        open_streams([nothing] * 3)
+        main = enter([f"/proc/self/fd/{script}", "argument"], {**environment, "TURN": str(turn)})
         finish(perform(sys.argv[0], main), main)
         theirs.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [script]))])
-        os.close(receive(ours)[1][0])
-        sys.path[:] = path
+        close_all(receive(ours)[1])
+    enter(["launcher"], environment)
     sys.modules["__main__"] = before
+    ours.close()
+    theirs.close()
+    os.close(script)
+    os.close(nothing)
+
+
+def prepare_streams() -> None:
+    """Make the streams of all jobs now: they are unused, and a job puts its pipes under their numbers.
+
+    They have to be pipes from the start, as a stream remembers whether it can be rewound. Standard error is one.
+    """
+    given, out = os.pipe()
+    os.dup2(given, 0)
+    os.dup2(out, 1)
+    close_all([given, out])
+    open_streams(range(3))
 
 
 def main() -> None:
     """Give up what neither this process nor init needs, then serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    filter_descriptor = int(sys.argv[2])
-    flags = int(sys.argv[3])
-    settings_descriptor = int(sys.argv[4])
-    filter_bytes = read_all(filter_descriptor)
-    mounts = marshal.loads(read_all(settings_descriptor))
-    check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
+    plan = marshal.loads(read_all(int(sys.argv[2])))
+    settle(sys.argv[3:])
+    program = ctypes.create_string_buffer(plan["filter"], len(plan["filter"]))
+    plan["program"] = struct.pack("HxxxxxxP", len(plan["filter"]) // 8, ctypes.addressof(program))
+    sys.path.insert(0, "/work")
+    limit(plan["rlimits"])
+    with open("/proc/self/oom_score_adj", "w") as file:  # short of memory, the machine ends jobs, not the worker
+        file.write("1000")
+    switch_off_loopback()
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     check(libc.prctl(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0), "securebits")
     check(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "ambient set")
     for capability in range(LAST_CAPABILITY + 1):
         if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 and ctypes.get_errno() != errno.EINVAL:
             check(-1, "bounding set")
-    switch_off_loopback()
     check(libc.capset(CAPABILITY_HEADER, KEPT_CAPABILITIES), "capset")
     rehearse()
+    check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
+    prepare_streams()
     gc.collect()
     gc.freeze()  # a collection in a job would touch, and so copy, every object that we share with it
-    launch(control, flags, mounts, filter_bytes)
+    launch(control, plan)
 
 
 if __name__ == "__main__":

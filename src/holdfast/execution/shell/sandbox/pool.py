@@ -8,6 +8,7 @@ and to no other, at every moment.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import shutil
 from collections.abc import AsyncIterator
@@ -30,6 +31,7 @@ TAKE_S: Final = 30.0
 """How long :meth:`Pool.take` waits for a slot before it says that none can be had."""
 _RETRY_S: Final = (0.1, 0.5, 2.0, 5.0)
 """Pauses before a broken slot is built again; the last one is repeated."""
+_serials = itertools.count()
 _ATTEMPTS_AT_START: Final = 3
 """A worker whose slots fail so often in a row, without one success, does not start."""
 
@@ -66,6 +68,7 @@ class Pool:
         self._settings = settings
         self._layout = layout
         self._rooms = rooms
+        self._serial = next(_serials)
         self._ready: asyncio.Queue[PooledSandbox] = asyncio.Queue(maxsize=rooms)
         self._tasks: list[asyncio.Task[None]] = []
         self._slots: list[Slot] = []
@@ -84,6 +87,7 @@ class Pool:
             filter=seccomp.compile_filter(),
             size_bytes=int(self._settings.work_size),
             files=self._settings.work_files,
+            environment=root.ENVIRONMENT,
         )
         hierarchies.remove_orphans(self._layout)
         for number in range(self._rooms):
@@ -112,12 +116,14 @@ class Pool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for slot in self._slots:
             slot.user.release()
-            if not await slot.group.remove():
-                log.error("control group in use", extra={"action": "cgroup_left", "slot": slot.number})
+        left = [slot.number for slot in self._slots if not await slot.group.remove()]
+        if left:
+            log.error("control groups in use", extra={"action": "cgroup_left", "slots": left})
 
     def _slot(self, number: int, recipe: Recipe) -> Slot:
         try:
-            group = Group(self._layout, hierarchies.name(number))
+            name, home = (hierarchies.name(f"{self._serial}-{part}") for part in (number, "launchers"))
+            group = Group(self._layout, name, home=home)
         except OSError as error:
             raise SandboxUnavailable(
                 f"cannot be made: {error.strerror}",

@@ -1,13 +1,14 @@
 """What a sandbox sees of the machine: a read-only root of what language runtimes need, and nothing else.
 
 No ``/home``, ``/root``, ``/var``, ``/run``, ``/sys``; of ``/etc`` only what runtimes read to find themselves.
-``/dev`` has five devices and no terminal. ``/proc`` and the writable places are mounted by init, anew for each job.
+``/dev`` has five devices and no terminal, and its ``shm`` is ``/tmp``. ``/proc``, ``/tmp`` and ``/work`` are mounted
+by init, anew for each job.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,53 +21,57 @@ CAPABILITIES: Final = ("CAP_SYS_ADMIN", "CAP_SETPCAP", "CAP_NET_ADMIN")
 (once, then given up) to switch off the loopback that bubblewrap switches on."""
 _USR_LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
-_ETC: Final = (
-    "alternatives",
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "localtime",
-    "perl",
-    "protocols",
-    "services",
-    "ssl/openssl.cnf",
-    "ssl/certs",
-    "java*",
-    "mono",
-    "gcrypt",
-)
+ENVIRONMENT: Final = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/work",
+    "TMPDIR": "/tmp",  # noqa: S108 - of the sandbox
+    "LANG": "C.UTF-8",
+}
+_ETC_FILES: Final = ("ld.so.cache", "ssl/openssl.cnf")
+_ETC_DIRECTORIES: Final = ("alternatives", "java*", "dotnet")
+"""What runtimes read to find themselves. Every mount is copied for each job, so there are no more than needed."""
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 
 
 def bubblewrap(
-    program: str, *, uid: int, gid: int, launcher: int, passwd: int, group: int, readable: Iterable[str] = ()
+    program: str,
+    *,
+    uid: int,
+    gid: int,
+    environment: Mapping[str, str],
+    files: Mapping[str, int],
+    readable: Iterable[str] = (),
 ) -> list[str]:
-    """Arguments up to the command. ``launcher``, ``passwd``, ``group`` are descriptors of files' contents."""
+    """Arguments up to the command. ``files`` has descriptors of the contents of files to be made."""
     words = [program, "--unshare-all", "--unshare-user", "--hostname", "sandbox", "--uid", str(uid), "--gid", str(gid)]
-    words += ["--die-with-parent", "--new-session", "--clearenv", "--setenv", "LANG", "C.UTF-8", "--cap-drop", "ALL"]
+    words += ["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+    for name, value in environment.items():
+        words += ["--setenv", name, value]
     for capability in CAPABILITIES:
         words += ["--cap-add", capability]
-    words += ["--ro-bind", "/usr", "/usr"]
-    words += _top_level()
-    for path in _etc():
+    words += ["--ro-bind", "/usr", "/usr", *_top_level()]
+    for path in (*_etc(), *readable):
         words += ["--ro-bind", path, path]
-    for path in readable:
-        words += ["--ro-bind", path, path]
-    words += ["--ro-bind-data", str(passwd), "/etc/passwd", "--ro-bind-data", str(group), "/etc/group"]
-    words += ["--ro-bind-data", str(launcher), INSIDE]
+    for path, descriptor in files.items():
+        words += ["--perms", "0444", "--file", str(descriptor), path]
     words += ["--proc", "/proc", "--tmpfs", "/dev"]
     for device in _DEVICES:
         words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     for name, number in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         words += ["--symlink", f"/proc/self/fd{number}", f"/dev/{name}"]
-    words += ["--dir", "/dev/shm", "--dir", "/work", "--dir", "/tmp"]  # noqa: S108 - of the sandbox
+    words += ["--symlink", "/tmp", "/dev/shm", "--dir", "/work", "--dir", "/tmp"]  # noqa: S108 - of the sandbox
     return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
 
 
-def passwd(uid: int, gid: int) -> tuple[bytes, bytes]:
-    """Contents of ``/etc/passwd`` and ``/etc/group``: some runtimes want their user to have a name."""
-    user = f"root:x:0:0:root:/:/bin/false\nsandbox:x:{uid}:{gid}:sandbox:/work:/bin/sh\n"
-    return user.encode(), f"root:x:0:\nsandbox:x:{gid}:\n".encode()
+def contents(uid: int, gid: int) -> dict[str, bytes]:
+    """Files that are made for each slot. Some runtimes want their user to have a name."""
+    found = {f"/etc/{name}": Path("/etc", name) for name in _ETC_FILES}
+    return {
+        **{path: source.read_bytes() for path, source in found.items() if source.is_file()},
+        "/etc/passwd": f"root:x:0:0:root:/:/bin/false\nsandbox:x:{uid}:{gid}:sandbox:/work:/bin/sh\n".encode(),
+        "/etc/group": f"root:x:0:\nsandbox:x:{gid}:\n".encode(),
+        INSIDE: LAUNCHER.read_bytes(),
+    }
 
 
 def mounts(*, size_bytes: int, files: int) -> list[tuple[bytes, bytes, int, bytes]]:
@@ -80,7 +85,6 @@ def mounts(*, size_bytes: int, files: int) -> list[tuple[bytes, bytes, int, byte
     return [
         (b"tmpfs", b"/work", writable, bounds + b",mode=0700"),
         (b"tmpfs", b"/tmp", writable, bounds + b",mode=1777"),
-        (b"tmpfs", b"/dev/shm", writable, bounds + b",mode=1777"),
         (b"proc", b"/proc", writable | _MS_NOEXEC, b"subset=pid,hidepid=invisible"),
     ]
 
@@ -105,5 +109,5 @@ def _top_level() -> Iterator[str]:
 
 
 def _etc() -> Iterator[str]:
-    for pattern in _ETC:
+    for pattern in _ETC_DIRECTORIES:
         yield from sorted(str(path) for path in Path("/etc").glob(pattern))

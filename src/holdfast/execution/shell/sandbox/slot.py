@@ -19,7 +19,7 @@ import resource
 import signal
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
 
 from holdfast.execution.core.job import Limits
@@ -30,12 +30,6 @@ from holdfast.execution.shell.sandbox.errors import SlotBroken
 from holdfast.execution.shell.sandbox.streams import Drain
 from holdfast.execution.shell.sandbox.users import User
 
-ENVIRONMENT: Final[Mapping[str, str]] = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "HOME": "/work",
-    "TMPDIR": "/tmp",  # noqa: S108 - of the sandbox
-    "LANG": "C.UTF-8",
-}
 START_S: Final = 10.0
 """From starting a launcher to its first ready sandbox: 60 ms, unless the machine is in trouble."""
 DEATH_S: Final = 10.0
@@ -49,9 +43,6 @@ _POLL_S: Final = 0.02
 _KEPT_FILES: Final = 4096
 _KEPT_HEADER: Final = struct.Struct("=IIQ")
 _KEPT_NAME_BYTES: Final = 4096
-_OPEN_FILES: Final = 1024
-_STACK_BYTES: Final = 64 * 2**20
-"""More than the usual 8 MiB: recursion is what beginners write, and memory has a limit of its own."""
 _OTHERS: Final = 3
 """Processes of ours that count against a limit by user: bubblewrap's process 1, launcher, init."""
 
@@ -82,7 +73,10 @@ class Slot:
         """Have a fresh sandbox ready, with a new launcher if there is none. Raises :class:`SlotBroken`."""
         if self._launcher is None:
             self.jobs = 0
-            self._launcher = Launcher.start(self._recipe, uid=self.user.uid, gid=self.user.gid, where=self.where)
+            user, group = self.user, self.group
+            self._launcher = Launcher.start(
+                self._recipe, uid=user.uid, gid=user.gid, joins=group.all(), stays=group.home(), where=self.where
+            )
         self._cause = None
         self._leaving = False
         self._launcher.send(b"build", descriptors=self.group.renew())
@@ -97,8 +91,7 @@ class Slot:
     ) -> StepOutcome:
         """Run one step to its end, or to its limits. Raises :class:`SlotBroken`, ``OSError``."""
         limits = step.limits
-        # One process more than allowed: init is in there, too.
-        self.group.limit(memory_bytes=limits.memory_bytes, processes=limits.processes + 1)
+        self.group.limit(memory_bytes=limits.memory_bytes, processes=limits.processes)
         before = self.group.read()
         drain: Drain[Stream] = Drain(
             ("stdout", "stderr"),
@@ -209,17 +202,13 @@ class Slot:
         return {
             "files": [(file.path, file.data, 0o755 if file.executable else 0o644) for file in files],
             "argv": list(step.argv),
-            "env": {**ENVIRONMENT, **step.env},
+            "env": {**self._recipe.environment, **step.env},
             "warm": step.warm is not None,
             "rlimits": list(self._rlimits(step.limits)),
             "last": last,
         }
 
     def _rlimits(self, limits: Limits) -> Iterator[tuple[int, int, int]]:
-        yield resource.RLIMIT_CORE, 0, 0
-        yield resource.RLIMIT_FSIZE, self._recipe.size_bytes, self._recipe.size_bytes
-        yield resource.RLIMIT_NOFILE, _OPEN_FILES, _OPEN_FILES
-        yield resource.RLIMIT_STACK, _STACK_BYTES, _STACK_BYTES
         # Where CPU time is measured from outside, this is what holds while the worker is too busy to look.
         seconds = -int(-limits.cpu_s // 1) + (1 if self.group.measures_cpu else 0)
         yield resource.RLIMIT_CPU, seconds, seconds + 1
