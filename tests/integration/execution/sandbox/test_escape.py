@@ -21,7 +21,7 @@ def call(number, *arguments):
 
 
 def test_files_of_the_host_are_not_there(host: Host) -> None:
-    paths = "/etc/shadow /etc/hostname /etc/ssh /root /home /var /run /sys /boot /proc/kcore /proc/sys /proc/keys /proc/kallsyms"
+    paths = "/etc/shadow /etc/hostname /etc/ssh /root /home /var /run /sys /boot /proc/kcore /proc/sys /proc/keys"
     assert host.says(shell(f"ls -d {paths} 2>/dev/null || :")) == ""
 
 
@@ -38,14 +38,15 @@ def test_no_path_leads_to_a_file_of_the_host(host: Host) -> None:
 def test_what_there_is_of_the_machine_cannot_be_changed(host: Host) -> None:
     code = """
 import os
-places = ["/", "/dev", "/etc", "/etc/ssl", "/holdfast", "/proc", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/usr/share"]
+places = ["/", "/dev", "/etc", "/etc/ssl", "/holdfast", "/proc", "/usr", "/usr/bin", "/usr/lib", "/usr/local"]
 for place in [*places, "/work", "/tmp", "/dev/shm"]:
     try:
         open(os.path.join(place, "mark"), "w").close()
         print(place)
     except OSError:
         pass
-for path in ("/usr/bin/python3", "/etc/passwd", "/holdfast/launcher.py", "/proc/self/oom_score_adj", "/proc/1/oom_score_adj"):
+own = "/proc/self/oom_score_adj"
+for path in ("/usr/bin/python3", "/etc/passwd", "/holdfast/launcher.py", "/proc/1/oom_score_adj", own):
     try:
         open(path, "r+").close()
         print(path)

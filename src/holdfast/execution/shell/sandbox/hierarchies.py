@@ -107,7 +107,7 @@ def _enable(directory: Path, *, leave: bool) -> frozenset[str]:
     handed = {word.lstrip("+") for word in _text(directory / "cgroup.subtree_control").split()}
     if not there >= _NEEDED:
         return frozenset()
-    if not handed >= _NEEDED and leave and not _leave(directory):
+    if not handed >= _NEEDED and not (_leave(directory) if leave else _without_processes(directory)):
         return frozenset()
     for controller in _V2_CONTROLLERS:
         if controller in there - handed:
@@ -115,6 +115,11 @@ def _enable(directory: Path, *, leave: bool) -> frozenset[str]:
                 (directory / "cgroup.subtree_control").write_text(f"+{controller}")
                 handed.add(controller)
     return frozenset(handed & set(_V2_CONTROLLERS))
+
+
+def _without_processes(directory: Path) -> bool:
+    """Whether the rule is kept: the top, which alone has no type, is exempt from it."""
+    return not (directory / "cgroup.type").exists() or not _text(directory / "cgroup.procs").strip()
 
 
 def _leave(directory: Path) -> bool:

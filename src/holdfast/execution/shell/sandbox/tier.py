@@ -94,10 +94,11 @@ async def examine(settings: WorkerSettings, *, layout: Layout | None = None) -> 
                 parts += [part async for part in _probe(sandboxes, layout)]
         except SandboxError as error:
             parts.append(_refused(error))
-    return Examination(tier=_judge(parts), parts=tuple(parts))
+    return Examination(tier=judge(parts), parts=tuple(parts))
 
 
-def _judge(parts: list[Part]) -> Tier:
+def judge(parts: list[Part]) -> Tier:
+    """The best tier that is left without what does not work."""
     left = {part.costs for part in parts if not part.works}
     return "none" if "none" in left else "degraded" if "degraded" in left else "full"
 
