@@ -159,7 +159,7 @@ class Prices(msgspec.Struct, frozen=True):
     currency: str
 
     def cost(self, cpu_us: float) -> CostBody:
-        """Rounded to a millionth of the currency: a job of 10 ms costs next to nothing, but not nothing."""
+        """Rounded to a billionth of the currency: a job of 10 ms costs next to nothing, but not nothing."""
         return CostBody(round(cpu_us / 1e6, 6), round(cpu_us / 3.6e9 * self.per_cpu_hour, 9), self.currency)
 
 

@@ -88,8 +88,8 @@ class Guard:
 
     def stop(self) -> None:
         """Cut what owes a request: the process is about to end."""
-        for connection in [*self._owing, *self._idle]:
-            connection.cut()
+        for connection in [*self._owing]:
+            connection.cut()  # (those that rest are closed by the server, which sends what is still to be sent)
 
     def opened(self, connection: GuardedProtocol) -> None:
         """A newcomer."""
@@ -129,12 +129,15 @@ class Guard:
 
     def _evict(self, newcomer: GuardedProtocol) -> None:
         # Who has had an answer is known to behave; it goes only when nobody else is there.
-        found = next(iter(self._owing), newcomer)
-        if found is newcomer:
-            found = next(iter(self._idle), newcomer)
         self.evicted += 1
-        self.paid(found)
-        found.cut()
+        found = next(iter(self._owing))
+        if found is newcomer and self._idle:
+            found = next(iter(self._idle))
+            self.paid(found)
+            found.transport.close()
+        else:
+            self.paid(found)
+            found.cut()
 
 
 class GuardedProtocol(HttpToolsProtocol):

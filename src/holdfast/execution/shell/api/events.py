@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S: Final = 15.0
 """Comments on a silent stream: often enough for the usual 60 s idle timeout of proxies."""
-PAGE: Final = 500
+PAGE: Final = 64
+"""Events that are read at a time; a piece of output may have 256 KiB."""
 LOOK_BACK: Final = 64
 """Numbers before ``Last-Event-ID`` whose output is decoded again, for a character that was cut there."""
 _OUTPUT: Final = frozenset({"stdout", "stderr"})
