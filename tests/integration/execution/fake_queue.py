@@ -150,6 +150,8 @@ class FakeQueue:
     async def replay(
         self, tenant: str, *, ids: Sequence[str] | None, reason: str | None, language: str | None, now: float
     ) -> list[str] | Refused:
+        if self.refuse is not None:
+            return self.refuse
         done = []
         for letter in await self.dead_letters(tenant, limit=1000, before=None):
             if letter.replayed is None and (ids is None or letter.id in ids):

@@ -145,6 +145,23 @@ def test_a_newcomer_takes_the_place_of_who_owes_a_request_the_longest() -> None:
     asyncio.run(scenario())
 
 
+def test_with_nobody_who_owes_a_request_the_one_that_rested_longest_goes() -> None:
+    async def scenario() -> None:
+        async with (
+            running(most=2) as api,
+            await RawClient.connect(api.host, api.port) as first,
+            await RawClient.connect(api.host, api.port) as second,
+        ):
+            for client in (first, second):
+                assert (await client.ask(GET)).status == 200
+            async with await RawClient.connect(api.host, api.port) as third:
+                assert (await third.ask(GET)).status == 200
+                assert await first.closed()
+                assert (await second.ask(GET)).status == 200
+
+    asyncio.run(scenario())
+
+
 def test_a_client_that_does_not_read_is_cut_off() -> None:
     async def scenario() -> None:
         async with running(stalled_s=0.2, request_s=0.5) as api:

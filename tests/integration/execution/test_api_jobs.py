@@ -35,6 +35,21 @@ def test_a_job_goes_from_post_to_worker_to_result() -> None:
     asyncio.run(scenario())
 
 
+def test_the_endpoint_before_the_framework_and_its_twin_behind_it_answer_alike() -> None:
+    async def scenario() -> None:
+        async with running() as api:
+            front = await api.ask("POST", "/v1/jobs", json=HELLO, headers={"Idempotency-Key": "k"})
+            twin = await api.ask("POST", "/v1/jobs/", json=HELLO, headers={"Idempotency-Key": "k"})
+            assert (front.status, front.json()) == (twin.status, twin.json())
+            assert front.headers["location"] == twin.headers["location"]
+            for wrong in (HELLO | {"stdin": 1}, HELLO | {"bogus": 1}, HELLO | {"entry": "../x"}):
+                front, twin = [await api.ask("POST", path, json=wrong) for path in ("/v1/jobs", "/v1/jobs/")]
+                assert (front.status, front.json()["type"]) == (twin.status, twin.json()["type"])
+                assert front.json().get("field") == twin.json().get("field")
+
+    asyncio.run(scenario())
+
+
 def test_a_hundred_posts_with_one_key_make_one_job() -> None:
     async def scenario() -> None:
         async with running() as api:

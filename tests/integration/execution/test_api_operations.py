@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from holdfast.execution.core.job import Result, Verdict
-from holdfast.execution.core.ports import Tidied
+from holdfast.execution.core.ports import Refused, Tidied
 from holdfast.execution.shell.api.problems import TYPES
 from holdfast.execution.shell.api.upkeep import Upkeep
 from tests.integration.execution.harness import Dead, finish, running, sync
@@ -126,6 +126,27 @@ def test_the_secret_of_callbacks_is_shown_and_rotated() -> None:
             ]
             for overlap in ("x", "31d"):
                 assert (await api.ask("POST", path, json={"overlap": overlap})).json()["field"] == "overlap"
+
+    asyncio.run(scenario())
+
+
+def test_a_replay_that_is_refused_says_when_to_come_back() -> None:
+    async def scenario() -> None:
+        async with running() as api:
+            api.queue.refuse = Refused(reason="tenant_backlog", detail="too much", retry_after_s=3.5)
+            reply = await api.ask("POST", "/v1/dead-letters/replay", json={"all": True})
+            assert (reply.status, reply.headers["retry-after"]) == (429, "4")
+
+    asyncio.run(scenario())
+
+
+def test_a_service_that_is_about_to_end_is_not_ready() -> None:
+    async def scenario() -> None:
+        async with running() as api:
+            api.service.stop()
+            reply = await api.ask("GET", "/readyz", key=None)
+            assert (reply.status, reply.json()["type"]) == (503, "/problems/shutting-down")
+            assert (await api.ask("GET", "/healthz", key=None)).status == 200
 
     asyncio.run(scenario())
 

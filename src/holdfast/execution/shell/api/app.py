@@ -17,7 +17,7 @@ from litestar.types import ASGIApp
 
 from holdfast import __version__
 from holdfast.execution.shell.api import callbacks, events, jobs, operations
-from holdfast.execution.shell.api.decoding import too_deep
+from holdfast.execution.shell.api.decoding import invalid_at, too_deep
 from holdfast.execution.shell.api.document import document
 from holdfast.execution.shell.api.front import Front, Hot, store_problem
 from holdfast.execution.shell.api.problems import MEDIA_TYPE, Problem, ProblemError
@@ -131,8 +131,9 @@ def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Resp
     """What the framework itself refuses: paths, methods, parameters and bodies."""
     for item in error.extra or ():
         if isinstance(item, dict):
-            message, path = str(item.get("message", item)), str(item.get("key", ""))
-            return _response(ProblemError("invalid-request", f"{path}: {message}", field=path or None))
+            path = str(item.get("key", ""))
+            # The framework calls the whole body after the handler's parameter.
+            return _response(invalid_at("" if path == "data" else path, str(item.get("message", item))))
     name = _BY_STATUS.get(error.status_code, "malformed-request" if error.status_code < 500 else "internal-error")
     where = f"{request.method} {request.url.path}"
     response = _response(ProblemError(name, f"{where}: {error.detail}; see /schema for what there is"))

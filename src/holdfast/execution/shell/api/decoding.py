@@ -33,6 +33,10 @@ def too_deep() -> ProblemError:
 def invalid(message: str) -> ProblemError:
     """The problem behind a message of the decoder, which ends in ``- at `$.files[2].path```."""
     match = _AT.match(message)
-    what, path = (message, None) if match is None else (match["what"], match["path"])
+    return invalid_at(None, message) if match is None else invalid_at(match["path"], match["what"])
+
+
+def invalid_at(path: str | None, what: str) -> ProblemError:
+    """The problem of the value at ``path``; of the whole body without one."""
     what = what[:1].lower() + what[1:]
     return ProblemError("invalid-request", f"{path}: {what}" if path else what, field=path or None)
