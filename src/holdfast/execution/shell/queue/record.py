@@ -39,6 +39,7 @@ class Record:
     queued_at: float
     order_key: float
     not_before: float
+    ready: int
     attempts: int
     token: int
     settled: int
@@ -68,6 +69,7 @@ class Record:
             self.queued_at,
             self.order_key,
             self.not_before,
+            self.ready,
             self.attempts,
             self.token,
             self.settled,

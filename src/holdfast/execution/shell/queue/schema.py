@@ -34,7 +34,8 @@ VERSIONS: Final = (
             status TEXT NOT NULL,
             queued_at {float} NOT NULL,      -- when it came into the queue last: submission, retry, replay
             order_key {float} NOT NULL,      -- within a tenant the smallest goes first
-            not_before {float} NOT NULL,     -- of a retry that waits; 0 once it may be claimed
+            not_before {float} NOT NULL,     -- of a retry
+            ready SMALLINT NOT NULL,         -- queued, and not_before is over
             attempts INTEGER NOT NULL,
             token BIGINT NOT NULL,           -- of the last claim
             settled BIGINT NOT NULL,         -- the last token whose end was taken from its worker
@@ -56,9 +57,9 @@ VERSIONS: Final = (
         )""",
         # What can be claimed, in order: a claim reads the head of each lane and not one row more.
         """CREATE INDEX queue_jobs_ready ON queue_jobs (tenant, language, heavy, order_key, id)
-            WHERE status = 'queued' AND not_before = 0""",
+            WHERE ready = 1""",
         """CREATE INDEX queue_jobs_waiting ON queue_jobs (not_before)
-            WHERE status = 'queued' AND not_before > 0""",
+            WHERE status = 'queued' AND ready = 0""",
         # As small as the workers have slots: expiry of leases may read all of it.
         "CREATE INDEX queue_jobs_running ON queue_jobs (worker, heavy) WHERE status = 'running'",
         """CREATE INDEX queue_jobs_deadline ON queue_jobs (deadline)

@@ -59,17 +59,17 @@ TURN: Final[dict[Dialect, str | None]] = {
 # In the order of `record.Record`.
 JOB_COLUMNS = """id, tenant, language, priority, compiled, cpu_limit_us, submitted, deadline, callback_url, metadata,
     key_id, fingerprint, output_limit, idempotency_key, estimate_us, heavy, status, queued_at, order_key, not_before,
-    attempts, token, settled, worker, epoch, started, lease_until, stop, verdict, finished, sweep, expired,
+    ready, attempts, token, settled, worker, epoch, started, lease_until, stop, verdict, finished, sweep, expired,
     dead_reason, queued_ms, cost_us, seq, pieces, output_left"""
 
-INSERT_JOB = f"INSERT INTO queue_jobs ({JOB_COLUMNS}) VALUES ({', '.join('?' * 38)})"
+INSERT_JOB = f"INSERT INTO queue_jobs ({JOB_COLUMNS}) VALUES ({', '.join('?' * 39)})"
 
 # What a transition may change; the rest of a job is as it was submitted.
 UPDATE_JOB = """
     UPDATE queue_jobs SET idempotency_key = ?, estimate_us = ?, heavy = ?, status = ?, queued_at = ?, order_key = ?,
-        not_before = ?, attempts = ?, token = ?, settled = ?, worker = ?, epoch = ?, started = ?, lease_until = ?,
-        stop = ?, verdict = ?, finished = ?, sweep = ?, expired = ?, dead_reason = ?, queued_ms = ?, cost_us = ?,
-        seq = ?, pieces = ?, output_left = ?
+        not_before = ?, ready = ?, attempts = ?, token = ?, settled = ?, worker = ?, epoch = ?, started = ?,
+        lease_until = ?, stop = ?, verdict = ?, finished = ?, sweep = ?, expired = ?, dead_reason = ?, queued_ms = ?,
+        cost_us = ?, seq = ?, pieces = ?, output_left = ?
     WHERE id = ?"""
 
 # Two small changes that are made far more often than transitions and touch no index.
@@ -143,8 +143,7 @@ _HEAD = "j.id, j.tenant, j.language, j.compiled, j.cpu_limit_us, j.estimate_us, 
 _LANES = "queue_lanes l JOIN"
 _FIRST = """
     FROM queue_jobs q
-    WHERE q.status = 'queued' AND q.not_before = 0
-        AND q.tenant = l.tenant AND q.language = l.language AND q.heavy = l.heavy
+    WHERE q.ready = 1 AND q.tenant = l.tenant AND q.language = l.language AND q.heavy = l.heavy
         AND (q.deadline IS NULL OR q.deadline > ?)
     ORDER BY q.order_key, q.id LIMIT ?"""
 HEADS: Final[dict[Dialect, str]] = {
@@ -160,13 +159,16 @@ HEADS: Final[dict[Dialect, str]] = {
 
 # Retries whose backoff is over may be claimed.
 RIPEN = """
-    UPDATE queue_jobs SET not_before = 0 WHERE status = 'queued' AND not_before > 0 AND not_before <= ?"""
+    UPDATE queue_jobs SET ready = 1 WHERE status = 'queued' AND ready = 0 AND not_before <= ?"""
 
 # The oldest queued job of each tenant is its smallest id.
 OLDEST = """
-    SELECT MIN(j.queued_at) FROM queue_jobs j WHERE j.id IN (
-        SELECT (SELECT MIN(q.id) FROM queue_jobs q WHERE q.tenant = t.tenant AND q.status = 'queued')
-        FROM (SELECT DISTINCT tenant FROM queue_lanes WHERE queued > 0) t)"""
+    SELECT MIN(first.queued_at) FROM (
+        SELECT (
+            SELECT q.queued_at FROM queue_jobs q WHERE q.tenant = t.tenant AND q.status = 'queued' ORDER BY q.id LIMIT 1
+        ) AS queued_at
+        FROM (SELECT DISTINCT tenant FROM queue_lanes WHERE queued > 0) t
+    ) first"""
 
 # ---------------------------------------------------------------- measured: drain, estimates, costs
 
@@ -208,7 +210,7 @@ FORGET_SUPERSEDED = "DELETE FROM queue_workers WHERE superseded = 1 AND seen <= 
 
 # ---------------------------------------------------------------- maintenance
 
-LEASES_OVER = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE status = 'running' AND lease_until <= ? ORDER BY id LIMIT ?"
+LEASES_OVER = f"SELECT {JOB_COLUMNS} FROM queue_jobs WHERE status = 'running' AND lease_until <= ? LIMIT ?"
 DEADLINES_OVER = f"""
     SELECT {JOB_COLUMNS} FROM queue_jobs
     WHERE deadline IS NOT NULL AND status IN ('queued', 'running') AND deadline <= ?

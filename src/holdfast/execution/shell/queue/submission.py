@@ -189,6 +189,6 @@ def _row(job: NewJob, expected: Expected, cpu_limit_us: int, settings: Execution
         job.id, job.tenant, job.program.language, job.priority, int(job.heavy), cpu_limit_us, job.submitted,
         job.deadline, job.callback_url, job.metadata, job.key_id, job.fingerprint, output_limit, job.idempotency_key,
         expected.cost_us, int(expected.heavy), Status.QUEUED, job.submitted,
-        order(job.submitted, job.priority, settings.fairness.ageing), 0.0, 0, 0, 0,
+        order(job.submitted, job.priority, settings.fairness.ageing), 0.0, 1, 0, 0, 0,
         None, None, None, None, None, None, None, None, 0, None, None, 0, 1, 0, output_limit,
     )  # fmt: skip

@@ -102,9 +102,7 @@ def fail(
             book.result(job, result)
         _close(book, job)
         return
-    _enter(book, job)
-    job.queued_at = outcome.not_before
-    job.not_before = outcome.not_before if outcome.not_before > book.now else 0.0
+    _enter(book, job, outcome.not_before)
     book.event(job, "retry", {"reason": reason, "attempts": job.attempts, "not_before": outcome.not_before})
     book.change(job)
 
@@ -121,22 +119,23 @@ def replay(book: Book, job: Record) -> None:
     """Dead -> queued, as if it were submitted now."""
     job.attempts = 0
     job.verdict = job.finished = job.sweep = job.dead_reason = job.started = job.queued_ms = None
-    _enter(book, job)
-    job.not_before = 0.0
-    job.queued_at = book.now
+    _enter(book, job, book.now)
     job.order_key = order(book.now, Priority(job.priority), book.settings.fairness.ageing)
     book.event(job, "replayed", {})
     book.change(job)
 
 
-def _enter(book: Book, job: Record) -> None:
+def _enter(book: Book, job: Record, not_before: float) -> None:
     job.status = Status.QUEUED
+    job.queued_at = job.not_before = not_before
+    job.ready = int(not_before <= book.now)
     job.worker = job.epoch = job.lease_until = None
     book.queued(job.tenant, job.language, job.heavy, job.estimate_us)
     book.work = True
 
 
 def _leave(book: Book, job: Record) -> None:
+    job.ready = 0
     if job.status == Status.RUNNING:
         book.running(job.tenant, -1)
     else:
