@@ -206,6 +206,18 @@ async def test_a_request_of_the_dead_process_does_not_take_the_name_back(world: 
     assert (await world.view(claim.id)).verdict is Verdict.OK
 
 
+async def test_a_process_that_was_paused_until_it_was_replaced_gets_nothing(world: World) -> None:
+    await world.submit()
+    await world.give(epoch="w-1", free=0)
+    world.now += 60
+    await world.queue.tidy(now=world.now)
+    claim = await world.claim(epoch="w-2")
+    await world.submit()
+    assert (await world.give(epoch="w-1", free=4)).claims == ()
+    await world.finish(claim)
+    assert (await world.view(claim.id)).verdict is Verdict.OK
+
+
 async def test_slots_of_workers_that_are_gone_are_not_counted(world: World) -> None:
     await world.give("a", free=0)
     world.now += 20

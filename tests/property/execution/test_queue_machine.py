@@ -72,7 +72,7 @@ class Worker:
     def replaced(self, now: float) -> list[int]:
         """Epochs that are still remembered."""
         return [
-            epoch for epoch, at in self.asked.items() if epoch != max(self.asked) and at > now - upkeep.SUPERSEDED_S
+            epoch for epoch, at in self.asked.items() if epoch != max(self.asked) and at > now - upkeep.EPOCHS_KEPT_S
         ]
 
 

@@ -68,8 +68,8 @@ def _note_presence(tx: Tx, presence: Presence, now: float) -> bool:
     A request of the old one may still be waiting here when it is dead and the new one has asked already; it must not
     take the name back.
     """
-    known: dict[str, int] = dict(tx.all(sql.EPOCHS, presence.worker))
-    if known.get(presence.epoch):
+    known: dict[str, str] = dict(tx.all(sql.EPOCHS, presence.worker))
+    if known.get(presence.epoch) == "replaced":
         return False
     tx.run(
         sql.STORE_WORKER,
@@ -82,7 +82,7 @@ def _note_presence(tx: Tx, presence: Presence, now: float) -> bool:
         now,
     )
     if presence.epoch not in known and known:
-        tx.run(sql.SUPERSEDE, presence.worker, presence.epoch)
+        tx.run(sql.REPLACE_WORKER, presence.worker, presence.epoch)
     return True
 
 

@@ -116,7 +116,7 @@ VERSIONS: Final = (
             high_us {float} NOT NULL,
             PRIMARY KEY (tenant, language)
         )""",
-        # A name may stand here with several epochs; all but the newest are superseded and get nothing.
+        # A name may stand here with several epochs; the newest replaced the others, which get nothing.
         """CREATE TABLE queue_workers (
             name TEXT NOT NULL,
             epoch TEXT NOT NULL,
@@ -125,7 +125,7 @@ VERSIONS: Final = (
             languages TEXT NOT NULL,
             tier TEXT NOT NULL,
             seen {float} NOT NULL,
-            superseded SMALLINT NOT NULL,
+            state TEXT NOT NULL,             -- live, silent, replaced
             PRIMARY KEY (name, epoch)
         )""",
         """CREATE TABLE queue_costs (

@@ -195,18 +195,18 @@ FORGET_COSTS = "DELETE FROM queue_costs WHERE day < ?"
 
 # ---------------------------------------------------------------- workers
 
-EPOCHS = "SELECT epoch, superseded FROM queue_workers WHERE name = ?"
-SUPERSEDE = "UPDATE queue_workers SET superseded = 1 WHERE name = ? AND epoch <> ?"
+EPOCHS = "SELECT epoch, state FROM queue_workers WHERE name = ?"
+REPLACE_WORKER = "UPDATE queue_workers SET state = 'replaced' WHERE name = ? AND epoch <> ?"
 STORE_WORKER = """
-    INSERT INTO queue_workers (name, epoch, slots, free, languages, tier, seen, superseded)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 0)
+    INSERT INTO queue_workers (name, epoch, slots, free, languages, tier, seen, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 'live')
     ON CONFLICT (name, epoch) DO UPDATE SET slots = excluded.slots, free = excluded.free,
-        languages = excluded.languages, tier = excluded.tier, seen = excluded.seen"""
-SEEN = "UPDATE queue_workers SET seen = ? WHERE name = ? AND superseded = 0 AND seen < ?"
-LIVE_SLOTS = "SELECT COUNT(*), COALESCE(SUM(slots), 0) FROM queue_workers WHERE superseded = 0 AND seen > ?"
-LIVE_LANGUAGES = "SELECT languages FROM queue_workers WHERE superseded = 0 AND seen > ? ORDER BY name"
-FORGET_WORKERS = "DELETE FROM queue_workers WHERE superseded = 0 AND seen <= ?"
-FORGET_SUPERSEDED = "DELETE FROM queue_workers WHERE superseded = 1 AND seen <= ?"
+        languages = excluded.languages, tier = excluded.tier, seen = excluded.seen, state = excluded.state"""
+SEEN = "UPDATE queue_workers SET seen = ? WHERE name = ? AND state = 'live' AND seen < ?"
+LIVE_SLOTS = "SELECT COUNT(*), COALESCE(SUM(slots), 0) FROM queue_workers WHERE state = 'live' AND seen > ?"
+LIVE_LANGUAGES = "SELECT languages FROM queue_workers WHERE state = 'live' AND seen > ? ORDER BY name"
+MARK_SILENT = "UPDATE queue_workers SET state = 'silent' WHERE state = 'live' AND seen <= ?"
+FORGET_WORKERS = "DELETE FROM queue_workers WHERE state <> 'live' AND seen <= ?"
 
 # ---------------------------------------------------------------- maintenance
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 500
 """Jobs that one call of :func:`tidy` takes care of, of each kind: some 20 ms that writers wait for it."""
 
-SUPERSEDED_S: Final = 3600.0
-"""How long the epochs of processes that were replaced are remembered; no request of theirs is on its way that long."""
+EPOCHS_KEPT_S: Final = 3600.0
+"""How long a worker process that fell silent is remembered, so that it does not take its name back from the one that
+replaced it. One that was paused for longer finds its leases lost all the same."""
 
 
 def cancel(tx: Tx, *, tenant: str, id: str, settings: ExecutionSettings, now: float) -> JobView | None:
@@ -137,7 +138,7 @@ def replay(
 
 def _forget(tx: Tx, settings: ExecutionSettings, now: float) -> int:
     """Workers that were not heard of, measurements and costs that nobody asks for any more. How many workers."""
-    tx.run(sql.FORGET_SUPERSEDED, now - SUPERSEDED_S)
+    tx.run(sql.FORGET_WORKERS, now - EPOCHS_KEPT_S)
     tx.run(sql.FORGET_DRAIN, int((now - 2 * figures.MEASURED_S) // SPAN_S))
     tx.run(sql.FORGET_COSTS, day_of(now - settings.retention.costs))
-    return tx.run(sql.FORGET_WORKERS, figures.live_since(settings, now))
+    return tx.run(sql.MARK_SILENT, figures.live_since(settings, now))
