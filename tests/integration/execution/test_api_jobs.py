@@ -288,7 +288,7 @@ def test_a_program_is_given_back_with_what_was_filled_in() -> None:
             id = posted.json()["id"]
             program = (await api.ask("GET", f"/v1/jobs/{id}/program")).json()
             assert (program["language"], program["entry"], program["files"]) == ("python", "main.py", files)
-            assert (program["stdin"], program["args"], program["limits"]["wall_s"]) == ("a", ["b"], 10.0)
+            assert (program["stdin"], program["args"], program["limits"]["wall_s"]) == ("a", ["b"], 60.0)
             api.queue.programs_expired = True
             gone = await api.ask("GET", f"/v1/jobs/{id}/program")
             assert (gone.status, gone.json()["type"]) == (410, "/problems/expired")

@@ -33,7 +33,7 @@ def test_quotas_show_limits_and_use() -> None:
             await api.submitted()
             quotas = (await api.ask("GET", "/v1/quotas")).json()
             assert (quotas["queued"], quotas["running"], quotas["backlog_cpu_s"]) == (1, 0, 0.1)
-            assert (quotas["limits"]["wall"], quotas["ceilings"]["wall"]) == (10.0, 300.0)
+            assert (quotas["limits"]["wall"], quotas["ceilings"]["wall"]) == (60.0, 300.0)
             assert (quotas["payload"]["source"], quotas["daily_cpu_s"]) == (100_000, 86_400.0)
 
     asyncio.run(scenario())

@@ -19,7 +19,9 @@ from holdfast.kernel.settings import Section
 class LimitSettings(Section, frozen=True):
     """What one run of a program may use."""
 
-    wall: Duration = Duration(10.0)
+    wall: Duration = Duration(60.0)
+    """From the start to the end. A core may be shared by four jobs: with less than four times ``cpu`` a busy worker
+    would end programs that keep their CPU limit."""
     cpu: Duration = Duration(10.0)
     """CPU time of all processes of the job together."""
     memory: Size = Size(256 * 2**20)
@@ -145,7 +147,7 @@ class ScalingSettings(Section, frozen=True):
     """Queued work that one more worker is wanted for."""
     min_workers: int = 0
     max_workers: int = 8
-    slots_per_worker: int = 4
+    slots_per_worker: int = 8
     """Assumed of a worker that is not there yet."""
     up_cooldown: Duration = Duration(15.0)
     down_cooldown: Duration = Duration(120.0)
@@ -164,7 +166,7 @@ class WorkerSettings(Section, frozen=True):
     count: int = 1
     """Worker processes that ``holdfast up`` starts. 0 leaves them to an orchestrator."""
     slots: int = 0
-    """Jobs at a time; 0 means twice the cores, at least 4."""
+    """Jobs at a time; 0 means four times the cores, at least 8: most jobs wait for something most of the time."""
     tier: Literal["full", "degraded"] = "full"
     """``degraded`` lets a worker start where limits or namespaces are missing. For development only."""
     uid_base: int = 1_900_000_000

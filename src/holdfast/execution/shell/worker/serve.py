@@ -80,7 +80,7 @@ async def serve(
     installed = offered(await detect(load_profiles(wanted.profiles)))
     if not installed:
         raise WorkerError("no language can be run here; `holdfast exec runtimes` says what to install")
-    slots = wanted.slots or max(4, 2 * len(os.sched_getaffinity(0)))
+    slots = wanted.slots or max(8, 4 * len(os.sched_getaffinity(0)))
     cache = Cache(wanted.cache, wanted.cache_size)
     async with open_sandboxes(wanted, slots=slots) as sandboxes:
         runner = Runner(sandboxes, installed, cache, utc=time.time)
