@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from holdfast.execution.core.task import Ended, Task, TaskOutcome
 from holdfast.execution.shell.sandbox import SandboxUnavailable, hierarchies, open_sandboxes
 from holdfast.execution.shell.sandbox.cgroups import Layout
+from holdfast.testing.waiting import eventually
 from tests.integration.execution.sandbox.harness import SETTINGS, Host, compiling, python, shell
 from tests.machine import require_tool
 
@@ -105,6 +106,18 @@ def test_a_sandbox_whose_launcher_dies_reports_failure_and_the_slot_comes_back(h
     assert "launcher" in outcome.message
 
 
+def test_a_sandbox_that_dies_while_it_waits_is_not_handed_out(host: Host) -> None:
+    async def work() -> list[TaskOutcome]:
+        slot = host.pool._slots[0]
+        await eventually(lambda: slot.ready)
+        assert slot.launcher_pid is not None
+        os.kill(slot.launcher_pid, signal.SIGKILL)
+        await eventually(lambda: not slot.ready)
+        return [await (await host.pool.take()).run(python("print('fine')")) for _ in range(4)]
+
+    assert [outcome.run and outcome.run.stdout for outcome in host.do(work())] == [b"fine\n"] * 4
+
+
 def test_a_file_that_cannot_be_placed_is_our_failure_and_not_the_programs(host: Host) -> None:
     task = python("print('ran')")
     outcome = host.run(dataclasses.replace(task, files=(*task.files, *task.files)))
@@ -151,10 +164,8 @@ asyncio.run(main())
             worker.kill()
     assert _gone(family), "processes outlived their worker"
     layout = hierarchies.locate()
-    left = [group for place in _places(layout) for group in place.glob(f"holdfast.*.{worker.pid}.*")]
-    assert left or not layout.has("memory")
-    assert hierarchies.remove_orphans(layout) >= len(left)
-    assert not [group for group in left if group.exists()]
+    hierarchies.remove_orphans(layout)  # or another worker that starts in this moment
+    assert not [group for place in _places(layout) for group in place.glob(f"holdfast.*.{worker.pid}.*")]
 
 
 def test_a_full_worker_does_not_start_without_limits() -> None:

@@ -85,6 +85,26 @@ for what in ("environ", "mem", "maps", "fd", "root", "cwd", "cmdline", "comm"):
     assert host.says(python(code)) == ""
 
 
+def test_process_1_cannot_be_made_to_fail(host: Host) -> None:
+    code = """
+import os, resource, signal
+for number in range(1, 65):
+    try: os.kill(1, number)
+    except OSError: pass
+for kind in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE, resource.RLIMIT_DATA):
+    try: resource.prlimit(1, kind, (0, 0))
+    except PermissionError: print("refused")
+"""
+    assert host.says(python(code)).split() == ["refused"] * 3
+
+
+def test_an_interrupt_ends_a_program_as_usual(host: Host) -> None:
+    outcome = host.run(python("import os, signal; os.kill(os.getpid(), signal.SIGINT); print('on')"))
+    assert (outcome.ended, outcome.signal, outcome.stdout) == (Ended.SIGNALED, 2, b"")
+    assert outcome.stderr.endswith(b"KeyboardInterrupt\n")
+    assert host.run(shell("kill -INT $$")).signal == 2
+
+
 def test_no_secret_of_the_worker_is_in_reach(host: Host) -> None:
     code = """
 import gc, os, sys

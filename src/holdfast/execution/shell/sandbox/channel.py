@@ -153,9 +153,9 @@ class Launcher:
         return self._process.pid
 
     @property
-    def ended(self) -> bool:
-        """Whether the conversation is over: no process of it is left that could talk."""
-        return self._ended
+    def silent(self) -> bool:
+        """Whether it is there and has said nothing that was not received."""
+        return not self._ended and not self._messages
 
     def send(self, kind: bytes, body: dict[str, Any] | None = None, descriptors: Sequence[int] = ()) -> None:
         """Send a message; the body goes as a memory file, so no datagram is too large. Never blocks."""
@@ -195,23 +195,21 @@ class Launcher:
             self._process.send_signal(signal.SIGKILL)
 
     async def close(self) -> None:
-        """End it, wait until nothing of it is left, reap."""
+        """End it, wait until nothing of it is left, reap. To be called again if it was cancelled."""
         self.kill()
         deadline = self._loop.time() + _REAP_S
         # bubblewrap's process 1 is killed when bubblewrap dies; the end of the conversation shows that all are gone.
         while not self._ended and self._loop.time() < deadline:
             with contextlib.suppress(SlotBroken):
                 close_all((await self.receive(deadline - self._loop.time())).descriptors)
-        for message in self._messages:
-            close_all(message.descriptors)
-        self._messages.clear()
-        self._loop.remove_reader(self._control)
-        self._control.close()
-        if self._complaints >= 0:
-            self._loop.remove_reader(self._complaints)
-            os.close(self._complaints)
-            self._complaints = -1
-        await asyncio.to_thread(self._process.wait, _REAP_S)
+        while self._messages:
+            close_all(self._messages.popleft().descriptors)
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control)
+            self._control.close()
+        self._hang_up()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel; it has been killed
+            await asyncio.to_thread(self._process.wait, _REAP_S)
 
     def _readable(self) -> None:
         try:
@@ -241,11 +239,15 @@ class Launcher:
         except (BlockingIOError, InterruptedError):
             return
         if not data:
+            self._hang_up()
+        self._complaint += data
+        del self._complaint[:-_COMPLAINT_BYTES]
+
+    def _hang_up(self) -> None:
+        if self._complaints >= 0:
             self._loop.remove_reader(self._complaints)
             os.close(self._complaints)
             self._complaints = -1
-        self._complaint += data
-        del self._complaint[:-_COMPLAINT_BYTES]
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

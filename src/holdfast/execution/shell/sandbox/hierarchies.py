@@ -75,6 +75,8 @@ def _removed(group: Path) -> bool:
                 os.kill(int(pid), signal.SIGKILL)
     try:
         group.rmdir()
+    except FileNotFoundError:
+        return False  # another worker that starts in this moment was first
     except OSError as error:  # its processes are still dying; the next start removes it
         log.warning("control group left", extra={"action": "cgroup_left", "group": str(group), "why": error.strerror})
         return False

@@ -79,7 +79,6 @@ SYS_CLONE = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
 SYS_CLOSE_RANGE = 436
 SIGCHLD = 17
 CLONE_NEWCGROUP = 0x02000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS = 4, 22, 24, 28, 38
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, SECCOMP_MODE_FILTER = 47, 4, 2
 SECUREBITS = 0xEF  # all of them, each with its lock: user 0 means nothing, no set is kept or raised (capabilities(7))
@@ -351,7 +350,11 @@ def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
 
 def run_python(argv: list[str], env: dict[str, str]) -> NoReturn:
     """Run a script in this interpreter as ``python3 script`` would, and end as it would."""
-    main = enter(argv, env)
+    try:
+        main = enter(argv, env)
+    except ValueError as error:  # a null byte in the environment, where execve has the same objection
+        os.write(2, f"{error}\n".encode())
+        os._exit(126)
     os._exit(finish(perform(argv[0], main), main))
 
 
@@ -368,6 +371,7 @@ def enter(argv: list[str], env: dict[str, str]) -> ModuleType:
     sys.argv = argv
     sys.orig_argv = ["python3", *argv]
     sys.path[0] = os.path.dirname(argv[0])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return main
 
 
@@ -532,6 +536,8 @@ def main() -> None:
             check(-1, "bounding set")
     check(libc.capset(CAPABILITY_HEADER, KEPT_CAPABILITIES), "capset")
     rehearse()
+    # The kernel keeps from a process 1 every signal of its namespace that it has no handler for. Init has none.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
     prepare_streams()
     gc.collect()

@@ -102,7 +102,9 @@ class Pool:
         """A fresh sandbox. Raises :class:`~.errors.SlotBroken` if none is to be had."""
         try:
             async with asyncio.timeout(TAKE_S):
-                return await self._ready.get()
+                while not (sandbox := await self._ready.get()).ready:
+                    sandbox.kill()  # it died while it waited; its slot makes another
+                return sandbox
         except TimeoutError:
             why = f": {self._why}" if self._why is not None else ""
             raise SlotBroken(
@@ -157,17 +159,18 @@ class Pool:
             self._ready.put_nowait(sandbox)
             await sandbox.used.wait()
             await slot.until_gone()
+        except BaseException:
+            await slot.close()  # first of all: somebody may wait for the dead
+            raise
         finally:
             sandbox.gone.set()
         if slot.jobs >= self._settings.recycle_after:
             await slot.close()
 
     async def _mourn(self, slot: Slot, broken: SandboxError | OSError) -> None:
-        why = (
-            broken
-            if isinstance(broken, SandboxError)
-            else SlotBroken(str(broken), where=slot.where, remedy="try again")
-        )
+        why = broken
+        if not isinstance(why, SandboxError):
+            why = SlotBroken(str(broken), where=slot.where, remedy="try again")
         log.error("sandbox slot broken", extra={"action": "slot_broken", "slot": slot.number, "why": str(why)})
         await slot.close()
         self._why = why
@@ -189,6 +192,11 @@ class PooledSandbox:
         self._started = False
 
     @property
+    def ready(self) -> bool:
+        """Whether it is alive, as far as anybody has heard."""
+        return self._slot.ready
+
+    @property
     def launcher_pid(self) -> int | None:
         """The process, on the host, that ends with everything in the sandbox."""
         return self._slot.launcher_pid
@@ -203,6 +211,8 @@ class PooledSandbox:
         try:
             return await self._run(task, on_output)
         except (SandboxError, OSError) as broken:
+            self.used.set()
+            await self._buried()
             return _failed(task, Ended.FAILED, str(broken))
         except asyncio.CancelledError:
             self.used.set()

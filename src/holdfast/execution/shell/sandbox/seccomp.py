@@ -105,6 +105,7 @@ def rules() -> Iterator[Rule]:
         yield Rule(call="clone", when=(0, _MASKED_EQ, flag, flag))
     yield Rule(call="personality", when=(0, _LT, _INT, 0))  # asking (all ones) is allowed, changing is not
     yield Rule(call="personality", when=(0, _GT, _INT, 0))
+    yield Rule(call="prlimit64", when=(0, _GT, 0, 0))  # its own limits only: init has the same user
     for request in _TERMINAL_REQUESTS:
         yield Rule(call="ioctl", when=(1, _MASKED_EQ, _INT, request))
     for call, allowed in (("socket", _FAMILIES), ("socketpair", _FAMILIES[:1])):

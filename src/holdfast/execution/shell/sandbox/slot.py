@@ -69,6 +69,11 @@ class Slot:
         """The process id of the outermost process."""
         return self._launcher.pid if self._launcher is not None else None
 
+    @property
+    def ready(self) -> bool:
+        """Whether a sandbox waits here, as far as anybody has heard."""
+        return self._launcher is not None and self._launcher.silent and self._init is not None
+
     async def build(self) -> None:
         """Have a fresh sandbox ready, with a new launcher if there is none. Raises :class:`SlotBroken`."""
         if self._launcher is None:
@@ -119,7 +124,7 @@ class Slot:
             for timer in timers:
                 timer.cancel()
             drain.close()
-        return self._outcome(message, before, after, drain, wall_s)
+        return self._outcome(message, limits, before, after, drain, wall_s)
 
     async def keep(self, paths: tuple[str, ...], limit_bytes: int, *, last: bool) -> tuple[SandboxFile, ...] | str:
         """Read regular files back while nothing of the job runs; or say why not."""
@@ -166,11 +171,11 @@ class Slot:
 
     async def close(self) -> None:
         """End the launcher and everything in it."""
-        launcher, self._launcher = self._launcher, None
-        self._forget_init()
-        if launcher is not None:
+        if self._launcher is not None:
             self.group.kill()
-            await launcher.close()
+            await self._launcher.close()
+            self._launcher = None
+        self._forget_init()
 
     def _send(self, kind: bytes, body: dict[str, Any], *descriptors: int) -> None:
         if self._launcher is None:
@@ -218,7 +223,7 @@ class Slot:
             yield resource.RLIMIT_NPROC, limits.processes + _OTHERS, limits.processes + _OTHERS
 
     def _outcome(
-        self, message: Message, before: Reading, after: Reading, drain: Drain[Stream], wall_s: float
+        self, message: Message, limits: Limits, before: Reading, after: Reading, drain: Drain[Stream], wall_s: float
     ) -> StepOutcome:
         exit_code = number = None
         cpu_s, memory_bytes = after.cpu_s - before.cpu_s, after.memory_peak_bytes
@@ -229,7 +234,7 @@ class Slot:
             if not self.group.measures_cpu:
                 cpu_s = cpu_us * 1e-6
             memory_bytes = memory_bytes or rss_kb * 1024
-            ended = ended or self._by_itself(number)
+            ended = ended or _by_itself(number, cpu_s, limits)
         elif message.kind == "failed":
             ended, said = Ended.FAILED, message.text
         if after.oom_kills > before.oom_kills and ended in (None, Ended.EXITED, Ended.SIGNALED):
@@ -250,12 +255,6 @@ class Slot:
             message=said,
         )
 
-    @staticmethod
-    def _by_itself(number: int | None) -> Ended:
-        if number is None:
-            return Ended.EXITED
-        return Ended.CPU if number == signal.SIGXCPU else Ended.SIGNALED
-
     def _parse(self, text: str) -> tuple[Literal["exit", "signal"], int, int, int]:
         try:
             how, *figures = text.split(" ")
@@ -263,6 +262,14 @@ class Slot:
         except ValueError:
             raise SlotBroken(f"said {text!r}", where=self.where, remedy="report this as a bug") from None
         return ("exit" if how == "exit" else "signal"), value, cpu_us, rss_kb
+
+
+def _by_itself(number: int | None, cpu_s: float, limits: Limits) -> Ended:
+    if number is None:
+        return Ended.EXITED
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= limits.cpu_s):
+        return Ended.CPU  # setrlimit got ahead of us; SIGKILL follows for those that do not listen
+    return Ended.SIGNALED
 
 
 def _kept(data: memoryview, where: str) -> Iterator[SandboxFile]:
