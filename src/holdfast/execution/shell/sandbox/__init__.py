@@ -1,4 +1,16 @@
-"""Sandboxes: bubblewrap, a system call filter, control groups, one user id per slot, warm interpreters."""
+"""Sandboxes: bubblewrap, a system call filter, control groups, one user id per slot, warm interpreters.
+
+What a program cannot do, each shown by a test: see or change files, processes, sockets, keys or secrets of the
+machine, the worker or another job; reach a network, not even loopback; gain a capability; outlive its job; use more
+than its limits; forge its result; have the worker open a path that the program made.
+
+What holds only as far as the kernel does: everything here is one Linux kernel, so a hole in what is left of its
+interface is a way out. The filter makes that interface smaller, not safe. Who expects targeted attacks runs workers
+on machines of their own, or in virtual machines.
+
+What is not protected: time. Jobs share caches and cores, so one can measure that others work, and slow them down by
+memory bandwidth. Jobs that use the warm interpreter of the same slot know its address layout and its hash seed.
+"""
 
 from holdfast.execution.shell.sandbox.errors import SandboxError, SandboxUnavailable, SlotBroken
 from holdfast.execution.shell.sandbox.pool import Pool, open_sandboxes

@@ -34,6 +34,7 @@ Tier: TypeAlias = Literal["full", "degraded", "none"]
 
 _KERNEL: Final = (5, 9)
 """close_range; pidfds, ``subset=pid`` and seccomp as we use them are older."""
+_MACHINES: Final = ("x86_64", "aarch64")
 _PROBE_LIMITS: Final = Limits(wall_s=10.0, cpu_s=5.0, memory_bytes=48 * 2**20, output_bytes=4096, processes=8)
 _IDENTITY: Final = b"""
 import os
@@ -107,7 +108,13 @@ def _tools() -> Iterator[Part]:
     release = platform.release()
     found = re.match(r"(\d+)\.(\d+)", release)
     recent = found is not None and (int(found[1]), int(found[2])) >= _KERNEL
-    yield Part(name="kernel", works=recent, detail=f"Linux {release}", remedy="Linux 5.9 or later")
+    known = platform.machine() in _MACHINES
+    yield Part(
+        name="kernel",
+        works=recent and known,
+        detail=f"Linux {release} on {platform.machine()}",
+        remedy=f"Linux 5.9 or later on {' or '.join(_MACHINES)}",
+    )
     bubblewrap = shutil.which("bwrap")
     yield Part(
         name="bubblewrap",
@@ -188,7 +195,8 @@ async def _run(sandboxes: Sandboxes, code: bytes) -> StepOutcome:
 
 def _describe(outcome: StepOutcome) -> str:
     said = outcome.message or outcome.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-    return f"{outcome.ended.value}, exit code {outcome.exit_code}" + (f": {said}" if said else "")
+    code = f" with {outcome.exit_code}" if outcome.exit_code is not None else ""
+    return f"the probe ended: {outcome.ended.value}{code}" + (f": {said}" if said else "")
 
 
 def _refused(error: SandboxError) -> Part:
