@@ -28,7 +28,7 @@ ENVIRONMENT: Final = {
     "LANG": "C.UTF-8",
 }
 _ETC_FILES: Final = ("ld.so.cache", "ssl/openssl.cnf")
-_ETC_DIRECTORIES: Final = ("alternatives", "java*", "dotnet")
+_ETC_DIRECTORIES: Final = ("alternatives", "java*", "dotnet", "mono")
 """What runtimes read to find themselves. Every mount is copied for each job, so there are no more than needed."""
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 
