@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from holdfast.execution.shell.sandbox import open_sandboxes
-from tests.integration.execution.sandbox.harness import SECRET, SETTINGS, SLOTS, Host
-from tests.machine import require_tool
+from tests.integration.execution.sandbox.harness import SECRET, SETTINGS, SLOTS, Host, require_full_tier
 
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """Sandboxes to attack; afterwards the host must be unharmed."""
-    require_tool("bwrap", "bubblewrap")
+    require_full_tier()
     monkeypatch.setenv("HOLDFAST_SECRET", SECRET)
     secret = tmp_path / "secret"
     secret.write_text(SECRET)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from holdfast.execution.core.job import Limits
 from holdfast.execution.core.settings import WorkerSettings
 from holdfast.execution.core.task import Ended, OnOutput, SandboxFile, Step, StepOutcome, Task, TaskOutcome
-from holdfast.execution.shell.sandbox import Pool
+from holdfast.execution.shell.sandbox import Pool, hierarchies
 from holdfast.kernel import Size
+from tests.machine import require_tool
 
 SLOTS = 2
+WORK = "/work"
+"""Where programs find themselves."""
 SECRET = "canary-5f3c-of-the-worker"
 SETTINGS = WorkerSettings(work_size=Size(16 * 2**20), work_files=512, uid_base=1_910_000_000)
 LIMITS = Limits(wall_s=3.0, cpu_s=2.0, memory_bytes=64 * 2**20, output_bytes=64 * 2**10, processes=16)
@@ -33,14 +39,14 @@ def limits(**changes: Any) -> Limits:
 def python(code: str, *, args: tuple[str, ...] = (), env: Mapping[str, str] | None = None, **changes: Any) -> Task:
     """A program for the warm interpreter."""
     stdin = changes.pop("stdin", b"")
-    step = Step(argv=("/work/main.py", *args), env=env or {}, stdin=stdin, limits=limits(**changes), warm="python")
+    step = Step(argv=(f"{WORK}/main.py", *args), env=env or {}, stdin=stdin, limits=limits(**changes), warm="python")
     return Task(files=(SandboxFile(path="main.py", data=code.encode()),), run=step)
 
 
 def shell(script: str, *, args: tuple[str, ...] = (), env: Mapping[str, str] | None = None, **changes: Any) -> Task:
     """A script for ``/bin/sh``: what any program is that has to be started."""
     stdin = changes.pop("stdin", b"")
-    step = Step(argv=("/bin/sh", "/work/main.sh", *args), env=env or {}, stdin=stdin, limits=limits(**changes))
+    step = Step(argv=("/bin/sh", f"{WORK}/main.sh", *args), env=env or {}, stdin=stdin, limits=limits(**changes))
     return Task(files=(SandboxFile(path="main.sh", data=script.encode()),), run=step)
 
 
@@ -113,6 +119,20 @@ class Host:
         outcome = await sandbox.run(python(_INNOCENT.decode(), wall_s=10.0))
         assert outcome.run is not None
         assert outcome.run.stdout == _ANSWER, outcome
+
+
+def require_full_tier() -> None:
+    """Skip where sandboxes cannot be limited, and fail in CI, with the same advice."""
+    require_tool("bwrap", "bubblewrap")
+    layout = hierarchies.locate()
+    if layout.has("memory") and layout.has("pids"):
+        return
+    advice = (
+        "no control groups to limit memory and processes with; run the tests as root, or: systemd-run --user --scope"
+    )
+    if os.environ.get("CI"):
+        pytest.fail(advice)
+    pytest.skip(advice)
 
 
 def process_state(pid: int) -> str:

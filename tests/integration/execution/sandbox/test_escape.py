@@ -57,8 +57,9 @@ for path in ("/usr/bin/python3", "/etc/passwd", "/holdfast/launcher.py", "/proc/
 
 
 def test_files_of_another_job_are_out_of_reach(host: Host) -> None:
-    waits = "printf secret > /work/mine; printf secret > /tmp/mine; printf secret > /dev/shm/mine; sleep 0.5"
-    looks = "cat /work/mine /tmp/mine /dev/shm/mine; find / -name mine 2>/dev/null; exit 0"
+    places = "for place in /work /tmp /dev/shm; do"
+    waits = f"{places} printf secret > $place/mine; done; sleep 0.5"
+    looks = f"{places} cat $place/mine; done; find / -name mine 2>/dev/null; exit 0"
     first, second = _together(host, shell(waits), shell(looks))
     assert first.run is not None
     assert first.run.exit_code == 0

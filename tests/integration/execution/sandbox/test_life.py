@@ -18,7 +18,7 @@ from holdfast.execution.core.task import Ended, Task, TaskOutcome
 from holdfast.execution.shell.sandbox import SandboxUnavailable, hierarchies, open_sandboxes
 from holdfast.execution.shell.sandbox.cgroups import Layout
 from holdfast.testing.waiting import eventually
-from tests.integration.execution.sandbox.harness import SETTINGS, Host, compiling, python, shell
+from tests.integration.execution.sandbox.harness import SETTINGS, Host, compiling, python, require_full_tier, shell
 from tests.machine import require_tool
 
 _FORKS = """
@@ -126,7 +126,7 @@ def test_a_file_that_cannot_be_placed_is_our_failure_and_not_the_programs(host: 
 
 
 def test_launchers_are_replaced_after_some_jobs(tmp_path: Path) -> None:
-    require_tool("bwrap", "bubblewrap")
+    require_full_tier()
 
     async def work() -> set[int | None]:
         pids = set()
@@ -141,7 +141,7 @@ def test_launchers_are_replaced_after_some_jobs(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_killed_takes_its_jobs_along(tmp_path: Path) -> None:
-    require_tool("bwrap", "bubblewrap")
+    require_full_tier()
     script = """
 import asyncio
 from holdfast.execution.shell.sandbox import open_sandboxes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.execution.core.task import Ended, SandboxFile, Step, Task
-from tests.integration.execution.sandbox.harness import LIMITS, Host, compiling, python, shell
+from tests.integration.execution.sandbox.harness import LIMITS, WORK, Host, compiling, python, shell
 
 
 def test_exit_code_and_both_streams_come_back(host: Host) -> None:
@@ -99,14 +99,14 @@ class TestWarmPython:
         assert outcome.exit_code == 1
         assert outcome.stderr.decode().splitlines()[:2] == [
             "Traceback (most recent call last):",
-            '  File "/work/main.py", line 3, in <module>',
+            f'  File "{WORK}/main.py", line 3, in <module>',
         ]
         assert outcome.stderr.endswith(b"ZeroDivisionError: division by zero\n")
 
     def test_a_syntax_error_is_shown_with_its_line(self, host: Host) -> None:
         outcome = host.run(python("x = (\n"))
         assert outcome.exit_code == 1
-        assert outcome.stderr.decode().splitlines()[0] == '  File "/work/main.py", line 1'
+        assert outcome.stderr.decode().splitlines()[0] == f'  File "{WORK}/main.py", line 1'
         assert b"SyntaxError" in outcome.stderr
 
     @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ class TestWarmPython:
             ),
             SandboxFile(path="sibling.py", data=b"x = 5"),
         )
-        step = Step(argv=("/work/main.py", "a"), limits=LIMITS, warm="python")
-        assert host.says(Task(files=files, run=step)) == "__main__ /work/main.py ['/work/main.py', 'a'] 5 exit"
+        step = Step(argv=(f"{WORK}/main.py", "a"), limits=LIMITS, warm="python")
+        assert host.says(Task(files=files, run=step)) == f"__main__ {WORK}/main.py ['{WORK}/main.py', 'a'] 5 exit"
 
     def test_threads_exit_handlers_and_open_files_are_seen_to_at_the_end(self, host: Host) -> None:
         code = """

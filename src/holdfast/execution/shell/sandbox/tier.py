@@ -188,7 +188,7 @@ async def _probe(sandboxes: Sandboxes, layout: Layout) -> AsyncIterator[Part]:
 
 async def _run(sandboxes: Sandboxes, code: bytes) -> StepOutcome:
     sandbox = await sandboxes.take()
-    step = Step(argv=("/work/probe.py",), limits=_PROBE_LIMITS, warm="python")
+    step = Step(argv=("./probe.py",), limits=_PROBE_LIMITS, warm="python")
     outcome = await sandbox.run(Task(files=(SandboxFile(path="probe.py", data=code),), run=step))
     return outcome.run or StepOutcome(ended=Ended.FAILED)
 
