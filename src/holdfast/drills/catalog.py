@@ -16,6 +16,8 @@ from typing import Final
 import uvloop
 
 from holdfast import evidence
+from holdfast.drills.burst import Burst
+from holdfast.drills.chaos import Chaos
 from holdfast.drills.dead_backend import DeadBackend
 from holdfast.drills.errors import DrillError, UnknownDrillError
 from holdfast.drills.findings import Drill, Findings, Origin, Setting
@@ -23,9 +25,20 @@ from holdfast.drills.flapping import Flapping
 from holdfast.drills.idle import Idle
 from holdfast.drills.outage import Outage
 from holdfast.drills.reload import Reload
+from holdfast.drills.runner import Runner
 from holdfast.drills.throughput import Throughput
 
-_DRILLS: Final[tuple[Drill, ...]] = (Flapping(), Outage(), DeadBackend(), Throughput(), Reload(), Idle())
+_DRILLS: Final[tuple[Drill, ...]] = (
+    Flapping(),
+    Outage(),
+    DeadBackend(),
+    Throughput(),
+    Reload(),
+    Idle(),
+    Burst(),
+    Runner(),
+    Chaos(),
+)
 DEFAULT_SEED: Final = 20_090_531
 """Any fixed number does; a drill is repeated with the seed that its record names."""
 

@@ -32,7 +32,12 @@ TENANTS: Final = ("red", "green", "blue")
 AT_ONCE: Final = 40
 """Programs under way at one time, so that the chaos meets them in every state."""
 PROGRAM: Final = "import time\ntime.sleep({seconds:.3f})\nprint({number})\n"
-LONGEST_S: Final = 900.0
+LONG_EVERY: Final = 20
+"""One program in so many runs for seconds, and so meets death more than once."""
+LEASE_S: Final = 4
+CUT_S: Final = 6.0
+"""For so long the cable is pulled: longer than a lease."""
+LONGEST_S: Final = 1200.0
 _TERMINAL: Final = {"finished", "dead"}
 _AGAIN_S: Final = 0.2
 
@@ -48,7 +53,7 @@ class Chaos:
         """Holdfast, then the queue that forgets."""
         count = int(setting.pick(2000, 40))
         found = Findings(control_what="a queue whose workers take a job off before they run it")
-        found.parameters |= {"programs": count, "at_once": AT_ONCE, "kill_every_s": setting.pick(4.0, 2.0)}
+        found.parameters |= {"programs": count, "at_once": AT_ONCE, "kill_every_s": setting.pick(4.0, 1.0)}
         async with asyncio.timeout(LONGEST_S), AsyncExitStack() as stack:
             await _holdfast(found, setting, stack, count)
         await _control(found, setting, count=int(setting.pick(300, 40)))
@@ -61,7 +66,7 @@ async def _holdfast(found: Findings, setting: Setting, stack: AsyncExitStack, co
     section = {
         "admission": NO_BOUNDS,
         # Few and short, so that some programs do end as dead letters, which are then replayed.
-        "lease": {"duration": "6s", "renew": "1s", "attempts": 2, "backoff_max": "2s"},
+        "lease": {"duration": f"{LEASE_S}s", "renew": "1s", "attempts": 2, "backoff_max": "2s"},
         "worker": {"slots": 4},
     }
     cable: namespaces.Cable | None = None
@@ -152,7 +157,7 @@ async def _havoc(
     async def cut() -> None:
         if cable is not None:
             cable.pull()
-            await asyncio.sleep(setting.pick(10.0, 7.0))
+            await asyncio.sleep(CUT_S)
             cable.plug_in()
 
     acts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
@@ -170,7 +175,7 @@ async def _havoc(
         setting.progress(f"execution-chaos: {'the cable is pulled' if what == 'cut' else f'{what} is killed'}")
         await act()
         kills[what] += 1
-        pause = rng.expovariate(1 / setting.pick(4.0, 2.0))
+        pause = rng.expovariate(1 / setting.pick(4.0, 1.0))
         try:
             async with asyncio.timeout(pause):
                 await over.wait()
@@ -191,8 +196,9 @@ async def _submit_all(
     async def client() -> None:
         for number in numbers:
             tenant = TENANTS[number % len(TENANTS)]
-            source = PROGRAM.format(seconds=rng.uniform(0.02, 0.5), number=number)
-            body = {"language": "python", "source": source, "limits": {"wall": "5s"}}
+            shortest, longest = (4.0, 8.0) if number % LONG_EVERY == LONG_EVERY - 1 else (0.02, 0.5)
+            source = PROGRAM.format(seconds=rng.uniform(shortest, longest), number=number)
+            body = {"language": "python", "source": source, "limits": {"wall": "30s"}}
             answer = await _insist(
                 service, session, "POST", "/v1/jobs", tenant, body, {"Idempotency-Key": f"drill-{number}"}, {202}
             )

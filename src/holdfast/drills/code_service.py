@@ -22,10 +22,10 @@ from holdfast.store import StoreSettings, open_database
 
 WORKER_KEY: Final = "HOLDFAST_WORKER_KEY"
 _REQUEST_S: Final = 30.0
-_PAGE: Final = 100
+_PAGE: Final = 200
 NO_BOUNDS: Final[Mapping[str, object]] = {
-    "tenant_backlog": "2h",
-    "total_backlog": "2h",
+    "tenant_backlog": "168h",
+    "total_backlog": "168h",
     "daily_cpu": "0",
     "requests_per_s": 0,
     "submits_per_s": 0,
@@ -134,7 +134,7 @@ class CodeService:
             self.api.wait_until_listening(self.port)
 
     def start_worker(self, prefix: Sequence[str] = ()) -> Child:
-        """Start one more worker; ``prefix`` is a command that it is started by (``ip netns exec …``)."""
+        """Start one more worker; ``prefix`` is a command that it is started by (``nsenter --net=…``)."""
         worker = self._child("execution-worker", prefix)
         self.workers.append(worker)
         self._prefixes[worker] = prefix
@@ -215,9 +215,14 @@ class CodeService:
             if answer.status != 200:
                 raise DrillError(f"{self.name}: GET /v1/jobs answered {answer.status}: {answer.body}")
             found += answer.body["jobs"]
-            if not answer.body.get("next_cursor"):
+            if not answer.body["next"]:
                 return found
-            cursor = f"&cursor={answer.body['next_cursor']}"
+            cursor = f"&cursor={answer.body['next']}"
+
+    def processes(self) -> list[int]:
+        """Process ids of the API and the workers, and of all that they have started."""
+        children = [*self.workers, *([self.api] if self.api else [])]
+        return [pid for child in children for pid in child.tree()]
 
     def kill(self, child: Child) -> None:
         """SIGKILL, and reap it. Whatever it started has to notice by itself."""

@@ -75,8 +75,11 @@ class Cable:
 
     @staticmethod
     def inside(name: str) -> tuple[str, ...]:
-        """What a command is put behind to run in a namespace."""
-        return ("ip", "netns", "exec", name)
+        """What a command is put behind to run in a namespace.
+
+        Not ``ip netns exec``: that mounts a new ``/sys``, in which a worker finds no control groups.
+        """
+        return ("nsenter", f"--net=/run/netns/{name}")
 
 
 def _ip(*words: str) -> None:

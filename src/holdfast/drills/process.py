@@ -55,10 +55,17 @@ def cpu_s(pids: Sequence[int]) -> float:
 
 
 def proportional_memory_bytes(pids: Sequence[int]) -> int:
-    """Sum of the proportional set sizes: shared pages are split among those that share them."""
+    """Sum of the proportional set sizes: shared pages are split among those that share them.
+
+    A process that has ended meanwhile counts nothing.
+    """
     total = 0
     for pid in pids:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        try:
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        for line in rollup.splitlines():
             if line.startswith("Pss:"):
                 total += int(line.split()[1]) * 1024
     return total

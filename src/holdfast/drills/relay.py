@@ -1,6 +1,6 @@
 """A door into a network namespace: a Unix socket whose connections go on to an address inside.
 
-Run as ``ip netns exec NAME python -m holdfast.drills.relay SOCKET HOST PORT``; a path in the file system is
+Run as ``nsenter --net=/run/netns/NAME python -m holdfast.drills.relay SOCKET HOST PORT``; a path in the file system is
 seen from every network namespace, so clients outside can reach what listens inside.
 """
 

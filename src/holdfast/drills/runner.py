@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from holdfast.drills.burst import epoch
+from holdfast.drills.code_runners import epoch
 from holdfast.drills.code_service import NO_BOUNDS, CodeService
 from holdfast.drills.contenders import CONTROL
 from holdfast.drills.errors import DrillError
