@@ -21,12 +21,12 @@ _SANDBOX: Final = (
     *("bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"),
     *("--setenv", "PATH", "/usr/bin:/bin", "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin"),
     *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev"),
-    *("--tmpfs", "/tmp"),  # noqa: S108 - inside the sandbox
+    *("--tmpfs", "/tmp", "--tmpfs", "/out"),  # noqa: S108 - inside the sandbox
 )
 _LONGEST_S: Final = 60.0
 _RUN: Final = {
     "python": ("main.py", "exec python3 -I -S main.py"),
-    "cpp": ("main.cpp", "g++ -O2 -o /tmp/main main.cpp && exec /tmp/main"),
+    "cpp": ("main.cpp", "g++ -O2 -o /out/main main.cpp && exec /out/main"),
 }
 
 
