@@ -140,6 +140,9 @@ _DENIED = {
     "fanotify_init": (300, 0, 0),
     "statmount": (457, 0, 0, 0, 0),
     "pidfd_getfd": (438, 0, 0, 0),
+    "io_setup": (206, 1, 0),
+    "inotify_init1": (294, 0),
+    "syncfs": (306, 0),
     "TIOCSTI": (16, 0, 0x5412, 0),
     "TIOCSTI with a high bit": (16, 0, 0x100005412, 0),
     "TIOCLINUX": (16, 0, 0x541C, 0),
@@ -151,6 +154,16 @@ def test_dangerous_system_calls_are_denied(host: Host) -> None:
     code = _CALL + f"print({{name: call(*numbers) for name, numbers in {_DENIED!r}.items()}})"
     answers = eval(host.says(python(code)))
     assert {name: answer for name, answer in answers.items() if answer != "EPERM"} == {}
+
+
+def test_nobody_can_watch_what_others_open(host: Host) -> None:
+    require_tool("bwrap", "bubblewrap")
+    code = """
+import fcntl, os
+try: fcntl.fcntl(os.open("/usr/bin", os.O_RDONLY), fcntl.F_NOTIFY, fcntl.DN_ACCESS)
+except OSError as error: print(error.strerror)
+"""
+    assert host.says(python(code)) == "Operation not permitted"
 
 
 def test_clone3_is_unknown_so_that_libraries_fall_back(host: Host) -> None:

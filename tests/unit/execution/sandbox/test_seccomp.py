@@ -79,6 +79,20 @@ def test_clone_makes_processes_and_threads_and_no_namespaces(
     assert judge(program, 56, flags) == (ALLOW if passes else ERRNO | errno.EPERM)
 
 
+@pytest.mark.parametrize("number", [206, 253, 294, 162, 306])
+def test_what_the_whole_machine_shares_can_neither_be_used_up_nor_watched(
+    program: list[tuple[int, int, int, int]], number: int
+) -> None:
+    assert judge(program, number) == ERRNO | errno.EPERM
+
+
+def test_files_can_be_locked_and_not_watched(program: list[tuple[int, int, int, int]]) -> None:
+    f_setlk, f_notify = 6, 1026
+    assert judge(program, 72, 3, f_setlk) == ALLOW
+    assert judge(program, 72, 3, f_notify) == ERRNO | errno.EPERM
+    assert judge(program, 72, 3, f_notify | 1 << 32) == ERRNO | errno.EPERM
+
+
 def test_clone3_is_unknown(program: list[tuple[int, int, int, int]]) -> None:
     assert judge(program, 435) == ERRNO | errno.ENOSYS
 

@@ -50,6 +50,9 @@ DENIED: Final = (
     "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "stime", "sethostname", "setdomainname",
     "iopl", "ioperm", "modify_ldt", "vm86", "vm86old", "syslog", "vhangup", "uselib", "ustat", "sysfs", "_sysctl",
     "migrate_pages", "move_pages", "memfd_secret",
+    "io_setup",  # takes of a number that the whole machine shares (fs.aio-max-nr)
+    "inotify_init", "inotify_init1",  # the files of the root are the machine's: shows what everybody else opens
+    "sync", "syncfs",  # writes back what others have changed; all that a job can write is in memory
 )
 # fmt: on
 """Denied whatever their arguments."""
@@ -70,6 +73,8 @@ _FAMILIES: Final = (1, 2, 10)
 """AF_UNIX, AF_INET, AF_INET6. Not packet, netlink, vsock, alg, tipc, ... which carry most of the holes."""
 _TERMINAL_REQUESTS: Final = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX: put words into the mouth of whoever shares the terminal."""
+
+_F_NOTIFY: Final = 1026
 
 
 class _Comparison(ctypes.Structure):
@@ -106,6 +111,7 @@ def rules() -> Iterator[Rule]:
     yield Rule(call="personality", when=(0, _LT, _INT, 0))  # asking (all ones) is allowed, changing is not
     yield Rule(call="personality", when=(0, _GT, _INT, 0))
     yield Rule(call="prlimit64", when=(0, _GT, 0, 0))  # its own limits only: init has the same user
+    yield Rule(call="fcntl", when=(1, _MASKED_EQ, _INT, _F_NOTIFY))  # as inotify
     for request in _TERMINAL_REQUESTS:
         yield Rule(call="ioctl", when=(1, _MASKED_EQ, _INT, request))
     for call, allowed in (("socket", _FAMILIES), ("socketpair", _FAMILIES[:1])):
