@@ -46,7 +46,7 @@ class Coupled:
                 Path(directory, name).write_text(job["source"], encoding="utf-8")  # noqa: ASYNC240 - a few bytes
                 process = await asyncio.create_subprocess_exec(
                     *_SANDBOX,
-                    *("--ro-bind", directory, "/work", "--chdir", "/work", "sh", "-c", script),
+                    *("--ro-bind", directory, "/job", "--chdir", "/job", "sh", "-c", script),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.PIPE,

@@ -29,10 +29,10 @@ class SandboxFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One program to run in the work directory, ``/work``."""
+    """One program to run in the work directory, ``/job``."""
 
     argv: tuple[str, ...]
-    """``argv[0]`` is an absolute path in the sandbox, or relative to ``/work`` when it begins with ``./``."""
+    """``argv[0]`` is an absolute path in the sandbox, or relative to ``/job`` when it begins with ``./``."""
     env: Mapping[str, str] = field(default_factory=dict)
     """The whole environment; nothing is added but PATH, HOME, TMPDIR and LANG."""
     stdin: bytes = b""
@@ -48,7 +48,7 @@ class Task:
     files: tuple[SandboxFile, ...]
     compile: Step | None = None
     keep: tuple[str, ...] = ()
-    """Paths in ``/work`` (files, or directories with everything in them) brought back after a successful compile."""
+    """Paths in ``/job`` (files, or directories with everything in them) brought back after a successful compile."""
     keep_bytes: int = 256 * 2**20
     """Most bytes that are brought back; with more, nothing is."""
     run: Step | None

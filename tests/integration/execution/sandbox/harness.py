@@ -20,7 +20,7 @@ from holdfast.kernel import Size
 from tests.machine import require_tool
 
 SLOTS = 2
-WORK = "/work"
+WORK = "/job"
 """Where programs find themselves."""
 SECRET = "canary-5f3c-of-the-worker"
 SETTINGS = WorkerSettings(work_size=Size(16 * 2**20), work_files=512, uid_base=1_910_000_000)

@@ -39,7 +39,7 @@ def test_what_there_is_of_the_machine_cannot_be_changed(host: Host) -> None:
     code = """
 import os
 places = ["/", "/dev", "/etc", "/etc/ssl", "/holdfast", "/proc", "/usr", "/usr/bin", "/usr/lib", "/usr/local"]
-for place in [*places, "/work", "/tmp", "/dev/shm"]:
+for place in [*places, "/job", "/tmp", "/dev/shm"]:
     try:
         open(os.path.join(place, "mark"), "w").close()
         print(place)
@@ -53,11 +53,11 @@ for path in ("/usr/bin/python3", "/etc/passwd", "/holdfast/launcher.py", "/proc/
     except OSError:
         pass
 """
-    assert host.says(python(code)).split() == ["/work", "/tmp", "/dev/shm", "/proc/self/oom_score_adj"]
+    assert host.says(python(code)).split() == ["/job", "/tmp", "/dev/shm", "/proc/self/oom_score_adj"]
 
 
 def test_files_of_another_job_are_out_of_reach(host: Host) -> None:
-    places = "for place in /work /tmp /dev/shm; do"
+    places = "for place in /job /tmp /dev/shm; do"
     waits = f"{places} printf secret > $place/mine; done; sleep 0.5"
     looks = f"{places} cat $place/mine; done; find / -name mine 2>/dev/null; exit 0"
     first, second = _together(host, shell(waits), shell(looks))

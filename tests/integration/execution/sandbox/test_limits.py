@@ -26,27 +26,27 @@ os.wait()
     assert host.run(python(code)).ended is Ended.MEMORY
 
 
-@pytest.mark.parametrize("place", ["/work", "/tmp", "/dev/shm"])
+@pytest.mark.parametrize("place", ["/job", "/tmp", "/dev/shm"])
 def test_files_in_memory_end_at_the_size_of_their_file_system(host: Host, place: str) -> None:
     outcome = host.run(shell(f"head -c 1G /dev/zero > {place}/bomb; stat -c %s {place}/bomb"))
     assert int(outcome.stdout) <= SETTINGS.work_size
 
 
 def test_files_in_memory_count_as_memory(host: Host) -> None:
-    script = "for place in /work /tmp; do head -c 12M /dev/zero > $place/bomb; done; echo all"
+    script = "for place in /job /tmp; do head -c 12M /dev/zero > $place/bomb; done; echo all"
     outcome = host.run(shell(script, memory_bytes=16 * 2**20))
     assert outcome.ended is Ended.MEMORY
     assert outcome.stdout == b""
 
 
 def test_memory_given_back_by_one_program_is_there_for_the_next(host: Host) -> None:
-    script = "for place in /work /tmp; do head -c 15M /dev/zero > $place/bomb; done; echo full"
+    script = "for place in /job /tmp; do head -c 15M /dev/zero > $place/bomb; done; echo full"
     fill = shell(script, memory_bytes=40 * 2**20)
     for _ in range(6):
         assert host.says(fill) == "full"
 
 
-@pytest.mark.parametrize("place", ["/work", "/tmp", "/dev/shm"])
+@pytest.mark.parametrize("place", ["/job", "/tmp", "/dev/shm"])
 def test_inodes_run_out_at_their_limit(host: Host, place: str) -> None:
     code = f"""
 import itertools

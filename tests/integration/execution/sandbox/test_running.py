@@ -26,7 +26,7 @@ def test_stdin_arguments_and_environment_go_in(host: Host) -> None:
     task = shell(
         'cat; echo "$1|$GREETING|$HOME|$PWD"', args=("one two",), env={"GREETING": "hé"}, stdin=b"\x00\xffin\n"
     )
-    assert host.run(task).stdout == b"\x00\xffin\none two|h\xc3\xa9|/work|/work\n"
+    assert host.run(task).stdout == b"\x00\xffin\none two|h\xc3\xa9|/job|/job\n"
 
 
 def test_standard_streams_can_be_opened_by_name(host: Host) -> None:
@@ -149,7 +149,7 @@ threading.Thread(target=lambda: (time.sleep(0.05), print("thread"))).start()
 import builtins, os, sys, json
 json.mark = builtins.mark = sys.mark = "was here"
 os.environ["MARK"] = "was here"
-for place in ("/work", "/tmp", "/dev/shm"):
+for place in ("/job", "/tmp", "/dev/shm"):
     open(place + "/mark", "w").close()
 import ctypes, threading
 ctypes.CDLL(None).shmget(4711, 4096, 0o1666)
@@ -157,7 +157,7 @@ ctypes.CDLL(None).shmget(4711, 4096, 0o1666)
         looks = """
 import builtins, os, sys, json, ctypes
 print([hasattr(o, "mark") for o in (json, builtins, sys)], "MARK" in os.environ)
-print([os.listdir(place) for place in ("/work", "/tmp", "/dev/shm")])
+print([os.listdir(place) for place in ("/job", "/tmp", "/dev/shm")])
 print(ctypes.CDLL(None).shmget(4711, 4096, 0o666), [pid for pid in os.listdir("/proc") if pid.isdigit()])
 """
         for _ in range(4):  # each slot at least once

@@ -31,7 +31,7 @@ def test_the_slots_user_has_a_name_and_no_other_user_is_named_but_root() -> None
 
 def test_writable_file_systems_are_bounded_in_bytes_and_files_and_never_hold_devices() -> None:
     mounts = {target: (flags, options) for _, target, flags, options in root.mounts(size_bytes=4096, files=9)}
-    for target in (b"/work", b"/tmp"):
+    for target in (b"/job", b"/tmp"):
         flags, options = mounts[target]
         assert flags & 6 == 6, "nosuid, nodev"
         assert options.startswith(b"size=4096,nr_inodes=9,")

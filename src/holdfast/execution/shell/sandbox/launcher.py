@@ -178,7 +178,7 @@ def init(control: socket.socket, plan: Plan, cgroups: list[int]) -> None:
         check(libc.mount(kind, target, kind, flags, options), f"mount {target.decode()}")
     check(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, plan["program"], 0, 0), "seccomp")
     check(libc.capset(CAPABILITY_HEADER, NO_CAPABILITIES), "capset")
-    os.chdir("/work")
+    os.chdir("/job")
     own = os.pidfd_open(os.getpid())
     control.sendmsg([b"ready"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [own]))])
     os.close(own)
@@ -257,7 +257,7 @@ def place(path: str, data: bytes, mode: int) -> None:
 def keep(body: Body, pipe: int) -> bytes:
     """Send files that the job made. For each: header (length of the path, mode, size), path, content."""
     bounds = {"bytes": body["bytes"], "files": body["files"]}
-    work = os.open("/work", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    work = os.open("/job", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for path in body["paths"]:
             keep_entry(work, path.split("/"), path, pipe, bounds, 0)
@@ -523,7 +523,7 @@ def main() -> None:
     settle(sys.argv[3:])
     program = ctypes.create_string_buffer(plan["filter"], len(plan["filter"]))
     plan["program"] = struct.pack("HxxxxxxP", len(plan["filter"]) // 8, ctypes.addressof(program))
-    sys.path.insert(0, "/work")
+    sys.path.insert(0, "/job")
     limit(plan["rlimits"])
     with open("/proc/self/oom_score_adj", "w") as file:  # short of memory, the machine ends jobs, not the worker
         file.write("1000")

@@ -1,7 +1,7 @@
 """What a sandbox sees of the machine: a read-only root of what language runtimes need, and nothing else.
 
 No ``/home``, ``/root``, ``/var``, ``/run``, ``/sys``; of ``/etc`` only what runtimes read to find themselves.
-``/dev`` has five devices and no terminal, and its ``shm`` is ``/tmp``. ``/proc``, ``/tmp`` and ``/work`` are mounted
+``/dev`` has five devices and no terminal, and its ``shm`` is ``/tmp``. ``/proc``, ``/tmp`` and ``/job`` are mounted
 by init, anew for each job.
 """
 
@@ -23,7 +23,7 @@ _USR_LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 ENVIRONMENT: Final = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "HOME": "/work",
+    "HOME": "/job",
     "TMPDIR": "/tmp",  # noqa: S108 - of the sandbox
     "LANG": "C.UTF-8",
 }
@@ -59,7 +59,7 @@ def bubblewrap(
         words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     for name, number in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         words += ["--symlink", f"/proc/self/fd{number}", f"/dev/{name}"]
-    words += ["--symlink", "/tmp", "/dev/shm", "--dir", "/work", "--dir", "/tmp"]  # noqa: S108 - of the sandbox
+    words += ["--symlink", "/tmp", "/dev/shm", "--dir", "/job", "--dir", "/tmp"]  # noqa: S108 - of the sandbox
     return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
 
 
@@ -68,7 +68,7 @@ def contents(uid: int, gid: int) -> dict[str, bytes]:
     found = {f"/etc/{name}": Path("/etc", name) for name in _ETC_FILES}
     return {
         **{path: source.read_bytes() for path, source in found.items() if source.is_file()},
-        "/etc/passwd": f"root:x:0:0:root:/:/bin/false\nsandbox:x:{uid}:{gid}:sandbox:/work:/bin/sh\n".encode(),
+        "/etc/passwd": f"root:x:0:0:root:/:/bin/false\nsandbox:x:{uid}:{gid}:sandbox:/job:/bin/sh\n".encode(),
         "/etc/group": f"root:x:0:\nsandbox:x:{gid}:\n".encode(),
         INSIDE: LAUNCHER.read_bytes(),
     }
@@ -83,7 +83,7 @@ def mounts(*, size_bytes: int, files: int) -> list[tuple[bytes, bytes, int, byte
     bounds = f"size={size_bytes},nr_inodes={files}".encode()
     writable = _MS_NOSUID | _MS_NODEV
     return [
-        (b"tmpfs", b"/work", writable, bounds + b",mode=0700"),
+        (b"tmpfs", b"/job", writable, bounds + b",mode=0700"),
         (b"tmpfs", b"/tmp", writable, bounds + b",mode=1777"),
         (b"proc", b"/proc", writable | _MS_NOEXEC, b"subset=pid,hidepid=invisible"),
     ]
