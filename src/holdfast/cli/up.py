@@ -56,13 +56,25 @@ def run_file(file: Path) -> None:
     run_services(file, environ=environ, on_up=on_up)
 
 
+def _say_where(started: demo.Started) -> None:
+    """What the table says, for a log. The key opens nothing but this run."""
+    where = {
+        "front": f"http://{demo.HOST}:{started.ports.front}",
+        "admin": f"http://{demo.HOST}:{started.ports.admin}/admin/backends",
+        "key": started.key,
+        "file": str(started.file),
+        "without_code": started.without_code,
+    }
+    logging.getLogger("holdfast.demo").info("the demo is up", extra={"action": "demo_up", **where})
+
+
 def run_demo(port_base: int) -> None:
     """Run the demo."""
     interactive = sys.stderr.isatty()
     environ = _for_children(interactive=interactive)
     if not interactive:
         log_to_stderr()
-        asyncio.run(demo.run(environ=environ, port_base=port_base))
+        asyncio.run(demo.run(environ=environ, port_base=port_base, on_up=_say_where))
         return
     columns = shutil.get_terminal_size().columns
     status = StatusLine(sys.stderr, columns=columns)
