@@ -11,20 +11,23 @@ The control is the queue that the code runner replaces: a worker takes a job off
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import random
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
-from holdfast.drills import namespaces
+from holdfast.drills import forgetful, namespaces
 from holdfast.drills.code_service import NO_BOUNDS, CodeService
 from holdfast.drills.contenders import CONTROL
-from holdfast.drills.errors import DrillError
 from holdfast.drills.findings import CODE_RUNNER, Findings, Setting
+from holdfast.drills.persistence import Acknowledged, PersistentClient
 from holdfast.drills.postgres import PostgresqlServer
 from holdfast.drills.process import Child
 
@@ -32,14 +35,19 @@ TENANTS: Final = ("red", "green", "blue")
 AT_ONCE: Final = 40
 """Programs under way at one time, so that the chaos meets them in every state."""
 PROGRAM: Final = "import time\ntime.sleep({seconds:.3f})\nprint({number})\n"
+SHORT_S: Final = (0.02, 0.5)
+LONG_S: Final = (4.0, 8.0)
+"""How long the programs run, from and to."""
 LONG_EVERY: Final = 20
-"""One program in so many runs for seconds, and so meets death more than once."""
+"""One program in so many is a long one, which meets death more than once."""
 LEASE_S: Final = 4
 CUT_S: Final = 6.0
 """For so long the cable is pulled: longer than a lease."""
-LONGEST_S: Final = 1200.0
-_TERMINAL: Final = {"finished", "dead"}
-_AGAIN_S: Final = 0.2
+SUPERVISION_S: Final = 0.5
+"""What has ended by itself is started again after this long."""
+REST_S: Final = 120.0
+"""An acknowledged program that has not ended so long after the last death is lost."""
+LONGEST_S: Final = 1500.0
 
 
 class Chaos:
@@ -56,17 +64,19 @@ class Chaos:
         found.parameters |= {"programs": count, "at_once": AT_ONCE, "kill_every_s": setting.pick(4.0, 1.0)}
         async with asyncio.timeout(LONGEST_S), AsyncExitStack() as stack:
             await _holdfast(found, setting, stack, count)
-        await _control(found, setting, count=int(setting.pick(300, 40)))
+        await _control(found, setting, count=int(setting.pick(300, 30)))
         _judge(found)
         return found
 
 
 async def _holdfast(found: Findings, setting: Setting, stack: AsyncExitStack, count: int) -> None:
+    attempts = int(setting.pick(2, 1))
+    found.parameters["attempts"] = attempts
     server = stack.enter_context(await asyncio.to_thread(PostgresqlServer))
     section = {
         "admission": NO_BOUNDS,
         # Few and short, so that some programs do end as dead letters, which are then replayed.
-        "lease": {"duration": f"{LEASE_S}s", "renew": "1s", "attempts": 2, "backoff_max": "2s"},
+        "lease": {"duration": f"{LEASE_S}s", "renew": "1s", "attempts": attempts, "backoff_max": "2s"},
         "worker": {"slots": 4},
     }
     cable: namespaces.Cable | None = None
@@ -87,11 +97,15 @@ async def _holdfast(found: Findings, setting: Setting, stack: AsyncExitStack, co
     over = asyncio.Event()
     havoc = asyncio.create_task(_havoc(found, setting, service, server, cable, over))
     stack.callback(havoc.cancel)
-    acknowledged = await _submit_all(setting, service, session, count)
+    restarts: list[float] = []
+    supervisor = asyncio.create_task(_supervise(service, restarts))
+    stack.callback(supervisor.cancel)
+    acknowledged = await _submit_all(setting, PersistentClient(service, session), count)
     over.set()
     await havoc
     setting.progress("execution-chaos: it is over; waiting for the rest")
     await _open_the_books(found, setting, service, session, acknowledged)
+    found.add("holdfast", "restarts", [len(restarts)])
 
 
 async def _in_namespaces(
@@ -161,88 +175,60 @@ async def _havoc(
             cable.plug_in()
 
     acts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-        ("api", api),
         ("worker", worker),
+        ("api", api),
         ("postgresql", postgresql),
     ]
     if cable is not None:
-        acts.append(("cut", cut))
-    turn = 0
-    while not over.is_set():
+        acts.insert(1, ("cut", cut))
+    turn, most = 0, setting.pick(math.inf, len(acts))
+    while turn < most and not await _came(over, within_s=rng.expovariate(1 / setting.pick(4.0, 1.0))):
         # Each of them once, then by chance: a short run meets them all.
         what, act = acts[turn] if turn < len(acts) else rng.choice(acts)
         turn += 1
         setting.progress(f"execution-chaos: {'the cable is pulled' if what == 'cut' else f'{what} is killed'}")
         await act()
         kills[what] += 1
-        pause = rng.expovariate(1 / setting.pick(4.0, 1.0))
-        try:
-            async with asyncio.timeout(pause):
-                await over.wait()
-        except TimeoutError:
-            continue
     for what, times in kills.items():
         found.add("holdfast", f"kills_{what}", [times])
 
 
-async def _submit_all(
-    setting: Setting, service: CodeService, session: aiohttp.ClientSession, count: int
-) -> dict[str, str]:
-    """Hand in so many programs, a bounded number under way at a time. Job id -> tenant of those acknowledged."""
-    acknowledged: dict[str, str] = {}
+async def _supervise(service: CodeService, restarts: list[float]) -> None:
+    """Start again what ended by itself; one entry for each."""
+    while True:
+        await asyncio.sleep(SUPERVISION_S)
+        restarts += [1.0] * service.revive()
+
+
+async def _came(event: asyncio.Event, *, within_s: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    return event.is_set()
+
+
+async def _submit_all(setting: Setting, client: PersistentClient, count: int) -> list[Acknowledged]:
+    """Hand in so many programs, a bounded number under way at a time. Those acknowledged."""
+    acknowledged: list[Acknowledged] = []
     numbers = iter(range(count))
     rng = random.Random(f"{setting.seed}/programs")
+    long_s = (1.0, 2.0) if setting.quick else LONG_S
 
-    async def client() -> None:
+    async def one_at_a_time() -> None:
         for number in numbers:
-            tenant = TENANTS[number % len(TENANTS)]
-            shortest, longest = (4.0, 8.0) if number % LONG_EVERY == LONG_EVERY - 1 else (0.02, 0.5)
+            shortest, longest = long_s if number % LONG_EVERY == LONG_EVERY - 1 else SHORT_S
             source = PROGRAM.format(seconds=rng.uniform(shortest, longest), number=number)
-            body = {"language": "python", "source": source, "limits": {"wall": "30s"}}
-            answer = await _insist(
-                service, session, "POST", "/v1/jobs", tenant, body, {"Idempotency-Key": f"drill-{number}"}, {202}
-            )
-            acknowledged[answer["id"]] = tenant
-            await _ended(service, session, answer["id"], tenant)
+            job = {"language": "python", "source": source, "limits": {"wall": "30s"}}
+            one = await client.submit(TENANTS[number % len(TENANTS)], number, job)
+            acknowledged.append(one)
             if len(acknowledged) % 200 == 0:
                 setting.progress(f"execution-chaos: {len(acknowledged)} of {count} programs")
+            await client.ended(one, within_s=REST_S)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
-            group.create_task(client())
+            group.create_task(one_at_a_time())
     return acknowledged
-
-
-async def _ended(service: CodeService, session: aiohttp.ClientSession, id: str, tenant: str) -> dict[str, Any]:
-    while True:
-        job = await _insist(service, session, "GET", f"/v1/jobs/{id}?wait=5s", tenant, None, {}, {200})
-        if job["status"] in _TERMINAL:
-            return job
-
-
-async def _insist(
-    service: CodeService,
-    session: aiohttp.ClientSession,
-    method: str,
-    path: str,
-    tenant: str,
-    body: object,
-    headers: dict[str, str],
-    wanted: set[int],
-) -> dict[str, Any]:
-    """Ask until there is an answer: what a client does that must not lose anything."""
-    while True:
-        try:
-            answer = await service.call(session, method, path, service.keys[tenant], body, headers)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            await asyncio.sleep(_AGAIN_S)
-            continue
-        if answer.status in wanted:
-            document: dict[str, Any] = answer.body
-            return document
-        if answer.status < 500 and answer.status != 429:
-            raise DrillError(f"{method} {path} answered {answer.status}: {answer.body}")
-        await asyncio.sleep(_AGAIN_S)
 
 
 async def _open_the_books(
@@ -250,42 +236,39 @@ async def _open_the_books(
     setting: Setting,
     service: CodeService,
     session: aiohttp.ClientSession,
-    acknowledged: dict[str, str],
+    acknowledged: list[Acknowledged],
 ) -> None:
-    dead = [
-        id for id, tenant in acknowledged.items() if (await _ended(service, session, id, tenant))["status"] == "dead"
-    ]
-    found.add("holdfast", "acknowledged", [len(acknowledged)])
-    found.add("holdfast", "dead_letters", [len(dead)])
+    client = PersistentClient(service, session)
+    ends = [await client.ended(one, within_s=REST_S) for one in acknowledged]
+    dead = sum(end is not None and end["status"] == "dead" for end in ends)
     replayed = 0
     for tenant in TENANTS:
-        answer = await _insist(
-            service, session, "POST", "/v1/dead-letters/replay", tenant, {"all": True}, {}, {200, 202}
-        )
-        replayed += len(answer["replayed"])
-    setting.progress(f"execution-chaos: {len(dead)} dead letters, {replayed} replayed")
-    found.add("holdfast", "replayed", [replayed])
+        replayed += len(await client.replay(tenant))
+    setting.progress(f"execution-chaos: {dead} dead letters, {replayed} replayed")
     lost = wrong = twice = still_dead = attempts = 0
-    for id, tenant in acknowledged.items():
-        job = await _ended(service, session, id, tenant)
-        lost += job["status"] not in _TERMINAL
-        still_dead += job["status"] == "dead"
+    for one in acknowledged:
+        job = await client.ended(one, within_s=REST_S)
+        if job is None:
+            lost += 1
+            continue
         attempts += job["attempts"]
-        wrong += job["status"] == "finished" and job["verdict"] != "ok"
-        twice += await _results_written(service, session, id, tenant) > 1
-    found.add("holdfast", "lost", [lost])
-    found.add("holdfast", "wrong_verdicts", [wrong])
+        if job["status"] == "dead":
+            still_dead += 1
+            continue
+        wrong += job["verdict"] != "ok" or job["stdout"] != f"{one.number}\n"
+        twice += await client.results_written(one) > 1
+    known = {one.id for one in acknowledged}
+    jobs = [job["id"] for tenant in TENANTS for job in await service.jobs(session, tenant)]
+    found.add("holdfast", "acknowledged", [len(acknowledged)])
+    found.add("holdfast", "dead_letters", [dead])
+    found.add("holdfast", "replayed", [replayed])
+    found.add("holdfast", "lost", [lost + len(known - set(jobs))])
+    found.add("holdfast", "queued_twice", [len(jobs) - len(known)])
+    found.add("holdfast", "wrong_results", [wrong])
     found.add("holdfast", "written_twice", [twice])
     found.add("holdfast", "dead_after_replay", [still_dead])
     found.add("holdfast", "attempts", [attempts])
-
-
-async def _results_written(service: CodeService, session: aiohttp.ClientSession, id: str, tenant: str) -> int:
-    """How often ``finished`` is among the events of a job that has ended."""
-    headers = {"Authorization": f"Bearer {service.keys[tenant]}"}
-    async with session.get(f"/v1/jobs/{id}/events", headers=headers) as response:
-        text = await response.text()
-    return text.count("event: finished\n")
+    found.add("holdfast", "leases_lost", [service.log().count('"action": "lease_lost"')])
 
 
 async def _control(found: Findings, setting: Setting, *, count: int) -> None:
@@ -300,14 +283,15 @@ async def _control(found: Findings, setting: Setting, *, count: int) -> None:
     rng = random.Random(f"{setting.seed}/control")
 
     def start() -> Child:
-        argv = [sys.executable, "-P", "-m", "holdfast.drills.forgetful", str(file)]
+        # As a file: the package takes longer to import than such a worker may live.
+        argv = [sys.executable, "-I", "-S", str(Path(forgetful.__file__)), str(file)]
         return Child(argv, log=setting.directory / "forgetful.log")
 
     worker = start()
     kills = 0
     try:
         while _left(file):
-            await asyncio.sleep(rng.uniform(0.2, 1.0))
+            await asyncio.sleep(rng.uniform(0.1, 0.5))
             worker.kill()
             kills += 1
             worker = start()
@@ -329,13 +313,21 @@ def _left(file: object) -> int:
 def _judge(found: Findings) -> None:
     for name in ("acknowledged", "dead_letters", "replayed"):
         found.metric("holdfast", name, f"sum(${name})", unit="jobs", better="higher")
-    for name in ("lost", "written_twice", "wrong_verdicts", "dead_after_replay"):
+    for name in ("lost", "queued_twice", "written_twice", "wrong_results", "dead_after_replay"):
         found.metric("holdfast", name, f"sum(${name})", unit="jobs", better="lower")
+    for what in ("api", "worker", "postgresql", "cut"):
+        found.metric("holdfast", f"kills_{what}", f"sum($kills_{what})", unit="times", better="higher")
+    found.metric("holdfast", "restarts", "sum($restarts)", unit="times", better="lower")
+    found.metric("holdfast", "leases_lost", "sum($leases_lost)", unit="leases", better="lower")
+    found.metric(CONTROL, "acknowledged", "sum($acknowledged)", unit="jobs", better="higher")
+    found.metric(CONTROL, "kills_worker", "sum($kills_worker)", unit="times", better="higher")
     found.metric(CONTROL, "lost", "sum($lost)", unit="jobs", better="lower")
     found.metric(
         "holdfast", "attempts_per_program", "sum($attempts) / sum($acknowledged)", unit="attempts", better="lower"
     )
+    found.claim("some ended as dead letters, so that there was something to replay", "holdfast.dead_letters", ">=", 1)
     found.claim("nothing that was accepted is lost", "holdfast.lost", "==", 0, in_quick=True)
     found.claim("no result is written twice", "holdfast.written_twice", "==", 0, in_quick=True)
-    found.claim("every program did what it says", "holdfast.wrong_verdicts", "==", 0, in_quick=True)
+    found.claim("no program is queued twice", "holdfast.queued_twice", "==", 0, in_quick=True)
+    found.claim("every program printed what it had to", "holdfast.wrong_results", "==", 0, in_quick=True)
     found.claim("a replay brings dead letters to their end", "holdfast.dead_after_replay", "==", 0, in_quick=True)

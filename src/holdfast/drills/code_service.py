@@ -167,6 +167,10 @@ class CodeService:
                     f"{self.name}: {count} worker(s) did not start in {timeout_s:g} s: {self._words()}"
                 ) from None
 
+    def log(self) -> str:
+        """What all its processes have logged so far."""
+        return "".join(log.read_text(errors="replace") for log in sorted(self.directory.glob("*.log")))
+
     def _words(self) -> str:
         logs = sorted(self.directory.glob("*.log"))
         return " | ".join(line for log in logs for line in log.read_text(errors="replace").splitlines()[-3:])
@@ -229,6 +233,20 @@ class CodeService:
         child.kill()
         if child in self.workers:
             self.workers.remove(child)
+
+    def revive(self) -> int:
+        """Start again what has ended by itself, as a supervisor does; how many those were.
+
+        An API that comes up while its database is away says so and ends.
+        """
+        ended = [worker for worker in self.workers if worker.over]
+        for worker in ended:
+            self.workers.remove(worker)
+            self.start_worker(self.prefix_of(worker))
+        if self.api is not None and self.api.over:
+            self.api = self._child("execution-api", self._api_prefix)
+            return len(ended) + 1
+        return len(ended)
 
     def close(self) -> None:
         """End the workers, then the API, in order."""

@@ -1,6 +1,6 @@
 """The queue that the code runner replaces: a worker takes a job off, and then runs it.
 
-Run as ``python -m holdfast.drills.forgetful FILE``; it ends when the queue is empty.
+Run as ``python forgetful.py FILE``; it ends when the queue is empty.
 """
 
 from __future__ import annotations

@@ -94,6 +94,11 @@ class Child:
         """Process id of the (master) process."""
         return self._process.pid
 
+    @property
+    def over(self) -> bool:
+        """It has ended."""
+        return self._process.poll() is not None
+
     def tree(self) -> list[int]:
         """The process and its workers."""
         return process_tree(self.pid)
