@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
 import pytest
@@ -14,9 +13,8 @@ from holdfast.balancer.core.events import State
 from holdfast.balancer.shell import admin
 from holdfast.balancer.shell.metrics import CATALOGUE
 from holdfast.proxy.accesslog import AccessRecord
+from tests.unit.house.pages import ROOT, SOURCE, calls, codes, rows, section, texts
 
-ROOT = Path(__file__).parents[3]
-SOURCE = ROOT / "src" / "holdfast"
 BALANCER = (ROOT / "docs" / "balancer.md").read_text()
 DATA_PLANE = (ROOT / "docs" / "data-plane.md").read_text()
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text()
@@ -28,38 +26,6 @@ FROM_BACKEND = 502
 class Fault(NamedTuple):
     status: int
     reason: str
-
-
-def section(page: str, heading: str) -> str:
-    """What stands under a heading, up to the next one of its level."""
-    level = heading.partition(" ")[0]
-    _, found, rest = page.partition(f"\n{heading}\n")
-    assert found, f"there is no heading {heading!r}"
-    return re.split(rf"^{level} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def rows(text: str) -> list[list[str]]:
-    """The cells of all tables, without head and rule."""
-    tables = re.findall(r"(?:^\|.*\|\n?)+", text, re.MULTILINE)
-    return [
-        [cell.strip() for cell in line.strip("|").split("|")] for table in tables for line in table.splitlines()[2:]
-    ]
-
-
-def codes(cell: str) -> list[str]:
-    """What a cell sets in code."""
-    return re.findall(r"`([^`]+)`", cell)
-
-
-def calls(folder: str, *names: str) -> list[ast.Call]:
-    """Every call of these functions or methods in the modules of a room."""
-    return [
-        node
-        for module in sorted((SOURCE / folder).glob("*.py"))
-        for node in ast.walk(ast.parse(module.read_text()))
-        if isinstance(node, ast.Call)
-        and (node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")) in names
-    ]
 
 
 def faults(folder: str, *names: str) -> set[Fault]:
@@ -137,17 +103,6 @@ def test_every_endpoint_of_the_admin_plane_is_described() -> None:
         for method, path in re.findall(r"`(GET|POST) (/[^`?]*)", row[0])
     }
     assert described - {("GET", "/schema")} == endpoints()
-
-
-def texts(module: str) -> str:
-    """All text of a module, in one line, with ``{}`` for what an f-string fills in."""
-    found = []
-    for node in ast.walk(ast.parse((SOURCE / module).read_text())):
-        if isinstance(node, ast.JoinedStr):
-            found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.append(node.value)
-    return "\n".join(found)
 
 
 @pytest.mark.parametrize(
