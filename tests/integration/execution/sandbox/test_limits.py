@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from holdfast.execution.core.task import Ended, SandboxFile, Step, Task
-from tests.integration.execution.sandbox.harness import LIMITS, SETTINGS, Host, compiling, limits, python, shell
+from holdfast.execution.core.task import Ended, SandboxFile, Step, Task, TaskOutcome
+from tests.integration.execution.sandbox.harness import LIMITS, SETTINGS, SLOTS, Host, compiling, limits, python, shell
 
 
 def test_memory_ends_a_program_that_takes_it_all(host: Host) -> None:
@@ -44,6 +46,33 @@ def test_memory_given_back_by_one_program_is_there_for_the_next(host: Host) -> N
     fill = shell(script, memory_bytes=40 * 2**20)
     for _ in range(6):
         assert host.says(fill) == "full"
+
+
+def test_what_a_program_left_in_the_kernel_is_not_counted_to_the_next(host: Host) -> None:
+    # Each name that is not there is remembered by the kernel, and charged to whoever asked for it.
+    code = """
+import os
+new = os.urandom(100).hex()
+for number in range(40_000):
+    try: os.stat(f"/usr/lib/{new}{number}")
+    except OSError: pass
+"""
+    assert host.run(python(code)).memory_bytes > 8 * 2**20
+
+    async def in_all_slots() -> list[TaskOutcome]:
+        sandboxes = [await host.pool.take() for _ in range(SLOTS)]
+        return await asyncio.gather(*(sandbox.run(python("pass")) for sandbox in sandboxes))
+
+    runs = [outcome.run for outcome in host.do(in_all_slots())]
+    assert [run for run in runs if run is None or run.memory_bytes > 8 * 2**20] == []
+
+
+def test_a_limit_below_what_is_in_use_is_a_limit_that_was_reached(host: Host) -> None:
+    make = Step(argv=("/bin/sh", "make.sh"), limits=limits())
+    files = (SandboxFile(path="make.sh", data=b"head -c 15M /dev/zero > big"),)
+    for memory_bytes in (4096, 8 * 2**20):
+        run = Step(argv=("/bin/echo", "on"), limits=limits(memory_bytes=memory_bytes))
+        assert host.run(Task(files=files, compile=make, run=run)).ended is Ended.MEMORY
 
 
 @pytest.mark.parametrize("place", ["/job", "/tmp", "/dev/shm"])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -84,6 +85,8 @@ class Slot:
             )
         self._cause = None
         self._leaving = False
+        if self.group.holds_leavings:
+            await asyncio.to_thread(self.group.reclaim)
         self._launcher.send(b"build", descriptors=self.group.renew())
         message = await self._launcher.receive(START_S)
         if message.kind != "ready" or len(message.descriptors) != 1:
@@ -96,8 +99,14 @@ class Slot:
     ) -> StepOutcome:
         """Run one step to its end, or to its limits. Raises :class:`SlotBroken`, ``OSError``."""
         limits = step.limits
-        self.group.limit(memory_bytes=limits.memory_bytes, processes=limits.processes)
         before = self.group.read()
+        try:
+            self.group.limit(memory_bytes=limits.memory_bytes, processes=limits.processes)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            # Files of an earlier step, or an empty sandbox, are more than that already. (Version 2 kills init.)
+            return StepOutcome(ended=Ended.MEMORY, memory_bytes=before.memory_peak_bytes)
         drain: Drain[Stream] = Drain(
             ("stdout", "stderr"),
             limits.output_bytes,
