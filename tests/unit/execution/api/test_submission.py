@@ -21,6 +21,7 @@ NOW = 1_800_000_000.0
 ADA = Principal(tenant="ada", key_id="k", scopes=ROLES["developer"])
 SMALL = PayloadSettings(source=Size(100), files=3, stdin=Size(10), args=2, env=2, metadata=Size(20))
 INTAKE = Intake(ExecutionSettings(payload=SMALL), LANGUAGES)
+ROOMY = Intake(ExecutionSettings(), LANGUAGES)
 DECODER = msgspec.json.Decoder(SubmissionBody)
 
 
@@ -158,6 +159,30 @@ def test_what_is_wrong_is_refused_by_its_path(fields: dict[str, Any], field: str
 def test_what_is_too_large_is_a_problem_of_its_own(fields: dict[str, Any], field: str) -> None:
     problem = refused(**fields)
     assert (problem.kind.name, problem.status, problem.field) == ("payload-too-large", 413, field)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b'{"a":"\xff\xfe"}',
+        b'{"a":1e999}',
+        b'{"a":' * 33 + b"1" + b"}" * 33,
+        b'{"a":' + b"[" * 32 + b"]" * 32 + b"}",
+        b'{"a":' * 600 + b"1" + b"}" * 600,
+    ],
+)
+def test_metadata_that_not_everybody_can_read_is_refused(metadata: bytes) -> None:
+    body = decode_json(DECODER, b'{"language":"python","source":"x","metadata":' + metadata + b"}")
+    with pytest.raises(ProblemError) as caught:
+        ROOMY.job(body, id="J", principal=ADA, live={}, key="k", now=NOW)
+    assert (caught.value.kind.name, caught.value.field) == ("invalid-request", "metadata")
+
+
+def test_metadata_may_be_nested_as_deep_as_is_said() -> None:
+    metadata = b'{"a":' * 32 + b"1" + b"}" * 32
+    body = decode_json(DECODER, b'{"language":"python","source":"x","metadata":' + metadata + b"}")
+    job = ROOMY.job(body, id="J", principal=ADA, live={}, key=None, now=NOW)
+    assert job.metadata == metadata
 
 
 def test_a_source_of_exactly_the_limit_is_taken() -> None:

@@ -35,6 +35,8 @@ ARGUMENT_BYTES: Final = 64 * 1024
 """Arguments and environment together: execve(2) takes 128 KiB at least, and the sandbox adds its own."""
 PATH_BYTES: Final = 255
 PATH_DEPTH: Final = 16
+METADATA_LEVELS: Final = 32
+"""Parsers of JSON elsewhere give up at 64 (System.Text.Json), 100 (protobuf) or 512 (PHP)."""
 LATEST_DEADLINE_S: Final = 30 * 86_400.0
 
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -338,4 +340,18 @@ def _metadata(raw: msgspec.Raw, limits: PayloadSettings) -> bytes:
         _too_large("metadata", len(data), limits.metadata)
     if not data.startswith(b"{"):
         _refuse("metadata", "must be an object")
+    if len(data) > len(b"{}"):
+        # It goes as it is into every answer that shows the job, so all of it has to be JSON that anybody can read;
+        # the decoder skipped over it.
+        try:
+            levels = _levels(msgspec.json.decode(data))
+        except (ValueError, RecursionError):  # msgspec's errors and those of UTF-8 included
+            _refuse("metadata", "must be an object in UTF-8, with numbers of ordinary size")
+        if levels > METADATA_LEVELS:
+            _refuse("metadata", f"is nested {levels} levels deep, at most {METADATA_LEVELS} are accepted")
     return data
+
+
+def _levels(value: object) -> int:
+    within = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if within is None else 1 + max(map(_levels, within), default=0)
