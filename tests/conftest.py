@@ -22,9 +22,17 @@ if TYPE_CHECKING:
 __all__ = ["database", "free_port", "postgresql_server", "require_tool", "store_settings"]
 
 ROOT = Path(__file__).parents[1]
-# Directories of tests whose subjects are processes and sockets, and the xdist group of each. Conformance is apart:
-# its PostgreSQL is started once per xdist worker, and it would double the time of the others.
-_WITH_PROCESSES = {"integration": "processes", "e2e": "processes", "conformance": "stores"}
+# Directories of tests whose subjects are processes and sockets, and the xdist group of each: the first that fits. Two
+# groups of about the same length, so that two cores are done at the same time; conformance is apart, because its
+# PostgreSQL is started once per xdist worker.
+_WITH_PROCESSES = {
+    "integration/execution": "sandboxes",
+    "integration/console": "sandboxes",
+    "e2e/console": "sandboxes",
+    "integration": "processes",
+    "e2e": "processes",
+    "conformance": "stores",
+}
 _FAILED = pytest.StashKey[bool]()
 
 # A shared machine makes deadlines of single examples a matter of luck; `timeout` in pyproject bounds the whole test.
@@ -82,4 +90,5 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _group(item: pytest.Item) -> str | None:
-    return _WITH_PROCESSES.get(item.path.relative_to(ROOT / "tests").parts[0])
+    directory = item.path.relative_to(ROOT / "tests").as_posix()
+    return next((group for name, group in _WITH_PROCESSES.items() if directory.startswith(f"{name}/")), None)
