@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from holdfast.execution.core.settings import ExecutionSettings
 from holdfast.execution.shell.api.bodies import job_body
 from holdfast.execution.shell.api.connections import Guard, places
 from holdfast.execution.shell.api.listening import listen, url
+from holdfast.execution.shell.api.patience import once_it_answers
 from holdfast.execution.shell.api.server import Server
 from holdfast.execution.shell.api.service import Service
 from holdfast.execution.shell.api.upkeep import Upkeep
@@ -52,13 +54,14 @@ async def serve(
         languages = known_languages(settings.worker.profiles)
         sock = await listen(settings.listen, setting="execution.listen")
         stack.callback(sock.close)
-        database = await open_database(store)
+        rng = Random()
+        database = await once_it_answers(partial(open_database, store), rng=rng)
         stack.push_async_callback(database.close)
         identities = Identities(database, static=_static(worker_key))
-        await identities.open()
+        await once_it_answers(identities.open, rng=rng)
         stack.push_async_callback(identities.close)
         queue = JobQueue(database, settings, rng=Random())
-        await queue.open(time.time())
+        await once_it_answers(lambda: queue.open(time.time()), rng=rng)
         stack.push_async_callback(queue.close)
         service = Service(
             settings,
