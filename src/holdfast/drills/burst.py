@@ -7,7 +7,7 @@ last program has ended. Arrivals of the nine are open-loop: a Poisson process th
 five of the burst is C++ that nobody has compiled before.
 
 What became of the programs is read from the API afterwards. While something is measured the drill posts, and asks for
-the length of the queue four times a second.
+the length of the queue now and then.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from holdfast.drills.code_runners import CoupledRunner, QueueRunner, Runner, coupled, queued
+from holdfast.drills.code_service import FIGURES_AGE_S
 from holdfast.drills.contenders import CONTROL
 from holdfast.drills.findings import CODE_RUNNER, Findings, Setting
 
@@ -29,7 +30,7 @@ LIGHT_TENANTS: Final = tuple(f"light-{number}" for number in range(1, 10))
 EVERYBODY: Final = (HEAVY_TENANT, *LIGHT_TENANTS)
 COUPLED: Final = "coupled"
 HEAVY_EVERY: Final = 5
-STEADY_DEPTH: Final = 48
+STEADY_DEPTH: Final = 96
 """Programs of the heavy tenant in the system while the steady throughput is taken: more than all slots get through
 between two looks."""
 LIGHT_RATE_PER_S: Final = 1.0
@@ -39,7 +40,6 @@ SPAN_S: Final = 5.0
 """Finished programs are counted in spans of this length."""
 WARM_UP: Final = 20
 """Programs that run before anything is measured."""
-_LOOK_S: Final = 0.25
 _LONGEST_S: Final = 1200.0
 
 
@@ -126,11 +126,11 @@ async def _burst(found: Findings, setting: Setting, name: str, runner: Runner, s
         accepted_s = time.time() - began
         memory: list[float] = []
         waited_s = 0.0
-        while await runner.unfinished([HEAVY_TENANT]):
+        while not waited_s or await runner.unfinished([HEAVY_TENANT]):
             if waited_s >= SPAN_S * len(memory):
                 memory.append(await asyncio.to_thread(runner.memory_bytes))
-            await asyncio.sleep(_LOOK_S)
-            waited_s += _LOOK_S
+            await asyncio.sleep(FIGURES_AGE_S)
+            waited_s += FIGURES_AGE_S
     ended = time.time()
     lights = [fate for fate in await runner.fates(LIGHT_TENANTS) if began <= fate.submitted]
     unfinished = sum(fate.finished is None for fate in lights)
@@ -195,14 +195,15 @@ async def _hand_in_steadily(runner: Runner, count: int) -> None:
         if missing > 0:
             await runner.submit(HEAVY_TENANT, [program(1_000_000 + handed_in + n) for n in range(missing)])
             handed_in += missing
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(FIGURES_AGE_S)
     await _until_idle(runner, [HEAVY_TENANT])
 
 
 async def _until_idle(runner: Runner, tenants: Sequence[str] = EVERYBODY) -> None:
     # What is waited for happens in another process.
+    await asyncio.sleep(FIGURES_AGE_S)
     while await runner.unfinished(tenants):  # noqa: ASYNC110
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(FIGURES_AGE_S)
 
 
 async def _finished(runner: Runner, *, since: float) -> list[float]:

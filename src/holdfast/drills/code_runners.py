@@ -41,7 +41,7 @@ class Runner(Protocol):
         ...
 
     async def unfinished(self, tenants: Sequence[str]) -> int:
-        """Programs of these tenants that wait or run. Cheap enough to be asked a few times a second."""
+        """Programs of these tenants that wait or run, as of up to ``FIGURES_AGE_S`` ago. Cheap to ask."""
         ...
 
     async def fates(self, tenants: Sequence[str]) -> list[Fate]:

@@ -21,6 +21,8 @@ from holdfast.identity import Identities, new_key
 from holdfast.store import StoreSettings, open_database
 
 WORKER_KEY: Final = "HOLDFAST_WORKER_KEY"
+FIGURES_AGE_S: Final = 0.6
+"""The API's figures of the queue may be half a second old; whatever was done longer ago than this is in them."""
 _REQUEST_S: Final = 30.0
 _PAGE: Final = 200
 NO_BOUNDS: Final[Mapping[str, object]] = {
@@ -203,7 +205,7 @@ class CodeService:
             return Answer(status=response.status, body=document, took_s=loop.time() - began)
 
     async def figures(self, session: aiohttp.ClientSession) -> dict[str, Any]:
-        """The queue in figures. Raises :class:`DrillError`."""
+        """The queue in figures, as it was up to :data:`FIGURES_AGE_S` ago. Raises :class:`DrillError`."""
         answer = await self.call(session, "GET", "/v1/queue", self.operator_key)
         if answer.status != 200:
             raise DrillError(f"{self.name}: GET /v1/queue answered {answer.status}: {answer.body}")

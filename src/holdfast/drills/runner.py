@@ -18,7 +18,7 @@ from typing import Any, Final
 import aiohttp
 
 from holdfast.drills.code_runners import epoch
-from holdfast.drills.code_service import NO_BOUNDS, CodeService
+from holdfast.drills.code_service import FIGURES_AGE_S, NO_BOUNDS, CodeService
 from holdfast.drills.contenders import CONTROL
 from holdfast.drills.errors import DrillError
 from holdfast.drills.findings import CODE_RUNNER, Findings, Setting
@@ -27,6 +27,7 @@ from holdfast.drills.throughput import parse_wrk
 
 TENANT: Final = "drill"
 CONNECTIONS: Final = 64
+SLOTS: Final = 8
 BARE: Final = ("/usr/bin/python3", "-I", "-S", "-c", "print(1)")
 FIRST_INSTRUCTION: Final = "import time\nprint(time.time())\n"
 _LUA: Final = """\
@@ -59,7 +60,7 @@ class Runner:
         """Submissions, starts, compiles."""
         found = Findings(control_what=f"the bare interpreter: {' '.join(BARE)}, as many at a time as there are slots")
         await _submissions(found, setting)
-        section = {"admission": NO_BOUNDS}
+        section = {"admission": NO_BOUNDS, "worker": {"slots": SLOTS}}
         async with AsyncExitStack() as stack:
             service = await stack.enter_async_context(
                 CodeService("holdfast", setting.directory, tenants=(TENANT,), section=section)
@@ -88,8 +89,10 @@ async def _submissions(found: Findings, setting: Setting) -> None:
                 script.write_text(_LUA.format(key=service.keys[TENANT]))
                 await _wrk(service, script, 1)
                 async with service.session() as session:
+                    await asyncio.sleep(FIGURES_AGE_S)
                     before = (await service.figures(session))["queued"]
                     requests, errors, took_s = await _wrk(service, script, seconds)
+                    await asyncio.sleep(FIGURES_AGE_S)
                     stored = (await service.figures(session))["queued"] - before
                 if errors or stored < requests:
                     raise DrillError(f"{name}: {requests} accepted, {stored} found in the queue, {errors} failed")
@@ -136,7 +139,7 @@ async def _starts(found: Findings, setting: Setting, service: CodeService, sessi
     found.add("holdfast", "claim_to_first_instruction_ms", overhead)
 
 
-async def _bare(count: int, *, at_a_time: int = 4) -> float:
+async def _bare(count: int, *, at_a_time: int = SLOTS) -> float:
     """Starts of the bare interpreter per second."""
     left = iter(range(count))
 
