@@ -52,6 +52,8 @@ class FakeQueue:
         self.may_give = asyncio.Event()
         self.may_give.set()
         self.programs_expired = False
+        self.renewed: list[Lease] = []
+        """By polls, in their order."""
         self.poison: str | None = None
         """A source that the store cannot take."""
         self._signs = 0
@@ -168,9 +170,14 @@ class FakeQueue:
         await self._answering()
         await self.may_give.wait()
         self.workers[presence.worker] = presence
+        self.renewed.extend(presence.held)
         queued = [id for id, view in self.views.items() if view.status is Status.QUEUED][: presence.free]
         claims = tuple(self._claim(id, presence.worker, now) for id in queued)
-        kill = tuple(lease for lease in presence.held if self.views[lease.id].cancel_requested)
+        kill = tuple(
+            Lease(id=id, token=token)
+            for id, (token, worker) in self.claims.items()
+            if worker == presence.worker and self.views[id].status is Status.RUNNING and self.views[id].cancel_requested
+        )
         return Given(claims=claims, kill=kill, seen=self._work)
 
     def _claim(self, id: str, worker: str, now: float) -> Claim:

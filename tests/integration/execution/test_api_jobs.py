@@ -6,6 +6,7 @@ import asyncio
 import base64
 
 from holdfast.execution.core.job import Result, Verdict
+from holdfast.execution.core.ports import Lease
 from holdfast.execution.core.protocol import GivenBack, Held, Output, Receipt, Report
 from holdfast.testing import eventually
 from tests.integration.execution.harness import HELLO, finish, report, running, sync
@@ -148,6 +149,21 @@ def test_a_worker_that_asks_anew_ends_its_older_poll() -> None:
             assert (await older).jobs == ()
             id = await api.submitted()
             assert [job.id for job in (await newer).jobs] == [id]
+
+    asyncio.run(scenario())
+
+
+def test_a_poll_renews_leases_once_however_long_it_is_held() -> None:
+    async def scenario() -> None:
+        async with running() as api, asyncio.timeout(5):
+            id = await api.submitted()
+            (job,) = (await sync(api)).jobs
+            lease = Held(id=job.id, token=job.token)
+            held = asyncio.create_task(sync(api, free=0, wait_s=30.0, held=(lease,)))
+            await eventually(lambda: api.queue.renewed, "the poll is held")
+            await api.ask("DELETE", f"/v1/jobs/{id}")  # has the poll look again
+            assert (await held).kill == (lease,)
+            assert api.queue.renewed == [Lease(id=job.id, token=job.token)]
 
     asyncio.run(scenario())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -107,6 +108,9 @@ class SyncEndpoint:
                 break
             if given.claims or given.kill or given.lost or loop.time() >= until:
                 return self._answer(given)
+            # A worker that is frozen or cut off does not hang up. Leases are renewed by who speaks, not by who is
+            # waited for; else its jobs would be given on only after this poll, and a whole lease after that.
+            presence = replace(presence, held=())
             patience = max(0.0, min(_GIVE_AGAIN_S, until - loop.time()))
             work = asyncio.create_task(service.queue.wait_for_work(deadline_s=patience, seen=given.seen), name="work")
             try:
