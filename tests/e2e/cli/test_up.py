@@ -26,15 +26,20 @@ import pytest
 DEADLINE_S = 30.0
 
 
-def free_pair() -> int:
-    """A port that is free together with the next one, below those that the kernel hands out to clients."""
+DEMO_PORTS = (0, 1, 3, 5)
+"""Front door, admin plane, code execution and console, from the base."""
+DEMO_SERVICES = 7
+
+
+def free_base() -> int:
+    """A base of which all ports of the demo are free, below those that the kernel hands out to clients."""
     for _ in range(1000):
-        port = secrets.randbelow(5000) * 2 + 20_000
-        with socket.socket() as first, socket.socket() as second, contextlib.suppress(OSError):
-            first.bind(("127.0.0.1", port))
-            second.bind(("127.0.0.1", port + 1))
-            return port
-    raise RuntimeError("no two free ports in a row")
+        base = secrets.randbelow(1500) * 6 + 20_000
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for offset in DEMO_PORTS:
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", base + offset))
+            return base
+    raise RuntimeError("no free ports for the demo")
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -86,30 +91,45 @@ def fetch(url: str) -> str:
     return body.decode()
 
 
+def run_code(api: str, key: str) -> str:
+    """What a program prints that runs behind the front door."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    body = json.dumps({"language": "python", "source": "print(6 * 7)"}).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{api}/v1/jobs", body, headers), timeout=DEADLINE_S) as answer:
+        id = json.load(answer)["id"]
+    waiting = urllib.request.Request(f"{api}/v1/jobs/{id}?wait=20s", headers=headers)
+    with urllib.request.urlopen(waiting, timeout=DEADLINE_S) as answer:
+        job = json.load(answer)
+    assert (job["status"], job["verdict"]) == ("finished", "ok")
+    return str(job["stdout"])
+
+
 def test_the_demo_holds_while_a_backend_and_then_the_master_of_the_balancer_are_killed(tmp_path: Path) -> None:
-    port = free_pair()
+    port = free_base()
     with holdfast(tmp_path, "up", "--port-base", str(port)) as process:
         started: dict[str, int] = {}
-        while len(started) < 4:
+        while len(started) < DEMO_SERVICES:
             record = wait_for(process.stderr, action="service_up")
             started[record["service"]] = record["child_pid"]
-        assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/")
+        key = wait_for(process.stderr, action="demo_up")["key"]
+        assert run_code(f"http://127.0.0.1:{port}/run", key) == "42\n"
+        assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/demo/")
         assert "demo" in json.loads(fetch(f"http://127.0.0.1:{port + 1}/admin/backends"))["pools"]
         for victim in ("backend a", "balancer"):
             os.kill(started[victim], signal.SIGKILL)
             for _ in range(50):
-                assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/")
+                assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/demo/")
             record = wait_for(process.stderr, action="service_exited", service=victim)
             assert record["reason"] == "killed by SIGKILL"
             wait_for(process.stderr, action="service_up", service=victim)
-            assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/")
+            assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/demo/")
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_S) == 0
     assert not list(tmp_path.glob("holdfast-demo-*"))
 
 
 def test_the_demo_shows_a_table_and_a_moving_line_on_a_terminal(tmp_path: Path) -> None:
-    port = free_pair()
+    port = free_base()
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "holdfast", "up", "--port-base", str(port)],
@@ -142,7 +162,7 @@ def test_the_demo_shows_a_table_and_a_moving_line_on_a_terminal(tmp_path: Path) 
 
 
 def test_closing_the_terminal_stops_everything(tmp_path: Path) -> None:
-    port = free_pair()
+    port = free_base()
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "holdfast", "up", "--port-base", str(port)],
@@ -163,7 +183,7 @@ def test_closing_the_terminal_stops_everything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("offset", [0, 1])
 def test_a_taken_port_is_told_with_its_owner_and_the_way_out(tmp_path: Path, offset: int) -> None:
-    base = free_pair()
+    base = free_base()
     with socket.socket() as owner:
         port = base + offset
         owner.bind(("127.0.0.1", port))
@@ -189,7 +209,7 @@ balancer:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_file_is_run_reloaded_and_drained(tmp_path: Path, number: signal.Signals) -> None:
-    port, backend = free_pair(), free_pair()
+    port, backend = free_base(), free_base()
     file = tmp_path / "holdfast.yaml"
     file.write_text(FILE.format(front=port, admin=port + 1, backend=backend))
     with (
@@ -225,7 +245,7 @@ balancer:
 
 
 def test_a_backend_that_fails_traffic_leaves_and_returns_and_no_client_notices(tmp_path: Path) -> None:
-    front, b = free_pair(), free_pair()
+    front, b = free_base(), free_base()
     a, c = front + 1, b + 1
     file = tmp_path / "holdfast.yaml"
     file.write_text(FLAPPING.format(front=front, a=a, b=b, c=c))
@@ -260,7 +280,7 @@ def test_a_backend_that_fails_traffic_leaves_and_returns_and_no_client_notices(t
 
 def test_a_wrong_file_starts_nothing(tmp_path: Path) -> None:
     file = tmp_path / "holdfast.yaml"
-    port = free_pair()
+    port = free_base()
     file.write_text(f"balancer: {{listen: ['127.0.0.1:{port}'], admin: '127.0.0.1:{port + 1}', pools: {{}}}}\n")
     with holdfast(tmp_path, "up", "-c", str(file)) as process:
         _, errors = process.communicate(timeout=DEADLINE_S)

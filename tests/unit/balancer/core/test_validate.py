@@ -272,6 +272,7 @@ def test_every_figure_has_a_range() -> None:
     unbounded = {
         f"{section.__name__}.{name}"
         for section in Section.__subclasses__()
+        if section.__module__.startswith("holdfast.balancer.")
         for name in figures(section) - RANGES.get(section, {}).keys()
     }
     assert unbounded == set()
