@@ -87,7 +87,7 @@ async def _holdfast(found: Findings, setting: Setting, stack: AsyncExitStack, co
     else:
         found.notes.append(f"no worker was cut off: {reason}")
         service = CodeService(
-            "holdfast", setting.directory, tenants=TENANTS, workers=2, store=server.url, section=section
+            "holdfast", setting.directory, tenants=TENANTS, workers=2, store=server.url(), section=section
         )
     await stack.enter_async_context(service)
     if cable is not None:

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 import psycopg
 
-from holdfast.drills.errors import DrillError
+from holdfast.drills.errors import DrillError, ToolMissingError
 from holdfast.drills.process import free_port, process_tree
 
 _OWNERS: Final = ("postgres", "nobody")
@@ -56,19 +56,19 @@ class PostgresqlServer:
         """Stop it and remove its files."""
         self.remove()
 
-    @property
-    def url(self) -> str:
+    def url(self, database: str = _DATABASE) -> str:
         """For ``store.url``."""
-        return self.url_of(_DATABASE)
-
-    def url_of(self, database: str) -> str:
-        """For ``store.url``, another database."""
         return f"postgresql://holdfast:{self.password}@127.0.0.1:{self.port}/{database}"
 
     @property
     def socket_url(self) -> str:
         """The same through its Unix socket, which is reached from any network namespace, by this user's processes."""
         return f"postgresql://holdfast:{self.password}@/{_DATABASE}?host={self._home}&port={self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the server, while it runs."""
+        return None if self._process is None else self._process.pid
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises :class:`DrillError`."""
@@ -100,7 +100,7 @@ class PostgresqlServer:
             )
         while True:
             try:
-                psycopg.connect(self.url, connect_timeout=2).close()
+                psycopg.connect(self.url(), connect_timeout=2).close()
             except psycopg.OperationalError as error:
                 if time.monotonic() > deadline:
                     story = self._log.read_text(errors="replace")[-2000:]
@@ -117,12 +117,20 @@ class PostgresqlServer:
 
     def kill(self) -> None:
         """What a power cut does, as far as processes go: all of them die at once."""
-        if self._process is None:
-            return
-        for pid in process_tree(self._process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        pids = [] if self._process is None else process_tree(self._process.pid)
+        self._signal_all(signal.SIGKILL)
         self._end(signal.SIGKILL)
+        deadline = time.monotonic() + _STOP_S
+        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)  # what they share is in use until the last one is gone
+
+    def pause(self) -> None:
+        """Stop all its processes: connections stay, nothing answers."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo :meth:`pause`."""
+        self._signal_all(signal.SIGCONT)
 
     def remove(self) -> None:
         """Stop it and remove its files."""
@@ -159,6 +167,12 @@ class PostgresqlServer:
         if done.returncode:
             raise DrillError(f"initdb failed: {self._log.read_text(errors='replace')[-2000:]}")
 
+    def _signal_all(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            for pid in process_tree(self._process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:
@@ -172,13 +186,13 @@ class PostgresqlServer:
 
 
 def programs() -> Path:
-    """Directory of the server's programs, which Debian keeps off the PATH. Raises :class:`DrillError`."""
+    """Directory of the server's programs, which Debian keeps off the PATH. Raises :class:`ToolMissingError`."""
     versions = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "postgres").exists()]
     if versions:
         return max(versions, key=lambda path: float(path.parent.name))
     found = shutil.which("postgres")
     if found is None:
-        raise DrillError("PostgreSQL is not installed; run: apt-get install postgresql")
+        raise ToolMissingError("postgres", "postgresql")
     return Path(found).resolve().parent
 
 

@@ -1,7 +1,8 @@
-"""The measured figures as a Markdown table, from the records and from nothing else."""
+"""The measured figures as Markdown tables, from the records and from nothing else."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,25 +14,76 @@ if TYPE_CHECKING:
 BEGIN: Final = "<!-- results -->"
 END: Final = "<!-- /results -->"
 
-_CONTENDERS: Final = ("holdfast", "haproxy", "nginx", "control")
-_ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
-    ("flapping", "errors", "errors that clients saw", "{:.0f}"),
-    ("flapping", "latency_p99_ms", "latency, p99", "{:.0f} ms"),
-    ("flapping", "latency_p999_ms", "latency, p99.9", "{:.0f} ms"),
-    ("flapping", "attempts_per_request", "attempts per request", "{:.3f}"),
-    ("flapping", "good_capacity_used", "good capacity used", "{:.0%}"),
-    ("flapping", "flips", "times a backend was taken out", "{:.0f}"),
-    ("outage", "attempts_per_request", "attempts per request while all fail", "{:.2f}"),
-    ("outage", "first_success_s", "first answer after a return", "{:.2f} s"),
-    ("dead-backend", "get_errors", "GETs failed by a backend's death", "{:.0f}"),
-    ("dead-backend", "post_repeats", "POSTs that reached a backend twice", "{:.0f}"),
-    ("throughput", "cpu_us_64B", "CPU per request, 64 B", "{:.1f} µs"),
-    ("throughput", "cpu_us_16KiB", "CPU per request, 16 KiB", "{:.1f} µs"),
-    ("reload", "errors", "requests failed by 1,000 reloads and switches", "{:.0f}"),
-    ("reload", "websocket_breaks", "WebSockets cut by them", "{:.0f}"),
-    ("idle", "bytes_per_client", "memory per idle client", "{:.0f} B"),
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Drills that have the same contenders."""
+
+    title: str
+    columns: Mapping[str, str]
+    """Contender -> what a reader calls it."""
+    rows: tuple[tuple[str, str, str, str], ...]
+    """Drill, metric, what a reader calls it, how it is written."""
+
+
+TABLES: Final = (
+    Table(
+        "The load balancer",
+        {"holdfast": "Holdfast", "haproxy": "HAProxy", "nginx": "nginx", "control": "control"},
+        (
+            ("flapping", "errors", "errors that clients saw", "{:.0f}"),
+            ("flapping", "latency_p99_ms", "latency, p99", "{:.0f} ms"),
+            ("flapping", "latency_p999_ms", "latency, p99.9", "{:.0f} ms"),
+            ("flapping", "attempts_per_request", "attempts per request", "{:.3f}"),
+            ("flapping", "good_capacity_used", "good capacity used", "{:.0%}"),
+            ("flapping", "flips", "times a backend was taken out", "{:.0f}"),
+            ("outage", "attempts_per_request", "attempts per request while all fail", "{:.2f}"),
+            ("outage", "first_success_s", "first answer after a return", "{:.2f} s"),
+            ("dead-backend", "get_errors", "GETs failed by a backend's death", "{:.0f}"),
+            ("dead-backend", "post_repeats", "POSTs that reached a backend twice", "{:.0f}"),
+            ("throughput", "cpu_us_64B", "CPU per request, 64 B", "{:.1f} µs"),
+            ("throughput", "cpu_us_16KiB", "CPU per request, 16 KiB", "{:.1f} µs"),
+            ("reload", "errors", "requests failed by 1,000 reloads and switches", "{:.0f}"),
+            ("reload", "websocket_breaks", "WebSockets cut by them", "{:.0f}"),
+            ("idle", "bytes_per_client", "memory per idle client", "{:.0f} B"),
+        ),
+    ),
+    Table(
+        "Code execution while one tenant submits 5,000 programs at once",
+        {"holdfast": "Holdfast", "control": "first in, first out", "coupled": "inside the request"},
+        (
+            ("burst", "light_wait_p50_ms", "wait of the other tenants, p50", "{:,.0f} ms"),
+            ("burst", "light_wait_p95_ms", "the same, p95", "{:,.0f} ms"),
+            ("burst", "light_wait_p99_ms", "the same, p99", "{:,.0f} ms"),
+            ("burst", "longest_wait_ms", "the longest", "{:,.0f} ms"),
+            ("burst", "alone_wait_p95_ms", "p95 without the burst", "{:,.0f} ms"),
+            ("burst", "submit_p99_ms", "a submission answered, p99", "{:.0f} ms"),
+            ("burst", "accepted_per_s", "programs accepted per second", "{:,.0f}"),
+            ("burst", "burst_per_s", "programs finished per second", "{:.0f}"),
+            ("burst", "burst_against_steady", "of the steady throughput", "{:.0%}"),
+            ("burst", "memory_bytes", "memory", "{:,.0f} B"),
+        ),
+    ),
+    Table(
+        "Code execution, program by program",
+        {"holdfast": "Holdfast", "control": "control"},
+        (
+            ("runner", "submitted_per_s_sqlite", "durable submissions per second, SQLite", "{:,.0f}"),
+            ("runner", "submitted_per_s_postgresql", "durable submissions per second, PostgreSQL", "{:,.0f}"),
+            ("runner", "python_per_s", "Python programs per second (control: bare interpreter)", "{:.0f}"),
+            ("runner", "sandbox_start_p50_ms", "start in a sandbox from the pool, p50", "{:.1f} ms"),
+            ("runner", "claim_to_first_instruction_p50_ms", "claim to first instruction, p50", "{:.1f} ms"),
+            ("runner", "finish_to_event_p95_ms", "end to event at the client, p95", "{:.1f} ms"),
+            ("runner", "cpp_warm_against_cold", "C++ that was compiled before", "{:.0%} of the time"),
+            ("runner", "java_warm_against_cold", "Java that was compiled before", "{:.0%} of the time"),
+            ("runner", "go_warm_against_cold", "Go that was compiled before", "{:.0%} of the time"),
+            ("execution-chaos", "acknowledged", "programs accepted while everything was killed", "{:,.0f}"),
+            ("execution-chaos", "lost", "of them lost (control: taken off the queue, then run)", "{:.0f}"),
+            ("execution-chaos", "written_twice", "results written twice", "{:.0f}"),
+            ("execution-chaos", "dead_after_replay", "dead letters that a replay did not bring to an end", "{:.0f}"),
+        ),
+    ),
 )
-"""Drill, metric, what a reader calls it, how it is written."""
 
 
 def newest(archive: Path) -> dict[str, Path]:
@@ -45,17 +97,26 @@ def newest(archive: Path) -> dict[str, Path]:
 
 def table(records: Mapping[str, tuple[str, Record]]) -> str:
     """Markdown for records by drill, each with the link to it."""
-    lines = ["| | Holdfast | HAProxy | nginx | control | record |", "|---|---|---|---|---|---|"]
-    for drill, metric, words, form in _ROWS:
-        if drill not in records:
-            continue
-        link, record = records[drill]
-        cells = [_figure(record, contender, metric, form) for contender in _CONTENDERS]
-        lines.append(f"| {words} | {' | '.join(cells)} | [{drill}]({link}) |")
+    lines: list[str] = []
+    for one in TABLES:
+        lines += _lines(one, records)
     machines = {record.machine.cpu for _, record in records.values()}
     cores = {record.machine.cores for _, record in records.values()}
-    lines += ["", f"On {' and '.join(sorted(machines))}, {' or '.join(map(str, sorted(cores)))} shared cores."]
+    lines += [f"On {' and '.join(sorted(machines))}, {' or '.join(map(str, sorted(cores)))} shared cores."]
     return "\n".join(lines)
+
+
+def _lines(of: Table, records: Mapping[str, tuple[str, Record]]) -> list[str]:
+    lines = []
+    for drill, metric, words, form in of.rows:
+        if drill in records:
+            link, record = records[drill]
+            cells = [_figure(record, contender, metric, form) for contender in of.columns]
+            lines.append(f"| {words} | {' | '.join(cells)} | [{drill}]({link}) |")
+    if not lines:
+        return []
+    head = [f"| {' | '.join((of.title, *of.columns.values(), 'record'))} |", f"|{'---|' * (len(of.columns) + 2)}"]
+    return [*head, *lines, ""]
 
 
 def _figure(record: Record, contender: str, metric: str, form: str) -> str:
