@@ -56,10 +56,13 @@ balancer:
     execution:
       backends: [{{id: api, url: "http://{host}:{execution}"}}]
       health: {{path: /readyz}}
-      timeout: 70s                                # answers that wait for a job to end
+      timeout: 70s                                # answers that wait for a job to end,
+      retry: {{per_try_timeout: 70s}}              # of which none may count as a failure
     console:
       backends: [{{id: console, url: "http://{host}:{console}"}}]
       health: {{path: /healthz}}
+      timeout: 30s                                # the page of a job waits for its end when there is no script
+      retry: {{per_try_timeout: 30s}}
   routes:
     - {{path: /demo/, pool: demo, strip_prefix: true}}
     - {{path: /run/, pool: execution, strip_prefix: true}}

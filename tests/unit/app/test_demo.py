@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast.app import demo
+from holdfast.app.config import load
+from holdfast.console import jobs as pages
+from holdfast.execution.shell.api import jobs as api
 
 
 def test_the_counts_come_first() -> None:
@@ -16,6 +20,17 @@ def test_the_counts_come_first() -> None:
     assert heartbeat.line() == "requests 412, answered 411, errors 1"
     heartbeat.backends = "all 3 backends up"
     assert heartbeat.line() == "requests 412, answered 411, errors 1; all 3 backends up"
+
+
+def test_an_answer_that_waits_for_a_job_is_neither_cut_off_nor_held_against_its_backend(tmp_path: Path) -> None:
+    ports = demo.Ports.from_base(18080)
+    file = tmp_path / "holdfast.yaml"
+    file.write_text(demo.configuration(ports, (1001, 1002, 1003), directory=str(tmp_path), workers=1))
+    balancer = load(file, environ={demo.DEMO_KEY: "hf_"}, ports=False).config.balancer
+    assert balancer is not None
+    for name, longest_s in (("execution", api.LONGEST_WAIT_S), ("console", pages.LONGEST_WAIT_S)):
+        pool = balancer.pools[name]
+        assert min(pool.timeout, pool.retry.per_try_timeout) > longest_s
 
 
 @pytest.mark.parametrize(
