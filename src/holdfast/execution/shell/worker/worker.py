@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SYNC_WAIT_S: Final = 20.0
-"""How long the API may hold a sync; proxies on the way cut idle requests at 30 to 60 s."""
+SYNC_WAIT_S: Final = 5.0
+"""How long the API may hold a sync. Into one that belongs to a frozen or cut off worker it gives jobs, each of which
+then waits for a lease to run out; so no longer than it takes to notice otherwise, the time between two renewals."""
 PAUSE_S: Final = 0.1
 """With no free slot, a sync is opened only after this: short jobs free one sooner, and save the request."""
 BACKOFF_S: Final = (0.1, 5.0)
