@@ -95,6 +95,15 @@ def _create(path: Path) -> None:
         ) from error
 
 
+def _inode(path: Path) -> tuple[int, int] | None:
+    """Which file has that name now."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def translated(error: sqlite3.Error, path: Path) -> StoreError:
     """What it means for whoever uses the store, and what can be done."""
     extended: int | None = getattr(error, "sqlite_errorcode", None)
@@ -213,6 +222,7 @@ class _Session:
         self._busy_s = busy_s
         self._writes = writes
         self._link: _Link | None = None
+        self._inode: tuple[int, int] | None = None
         self._seen = 0
         """The file's version when this connection last looked; its own commits do not count."""
 
@@ -230,6 +240,7 @@ class _Session:
             )
             self._link = _Link(connection, self._path, begin="BEGIN IMMEDIATE" if self._writes else "BEGIN")
             (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            self._inode = _inode(self._path)
             if mode != "wal":
                 raise StoreError(
                     f"{self._path} cannot have a write-ahead log ({mode} instead): "
@@ -250,6 +261,12 @@ class _Session:
 
     def work(self, calls: Sequence[Call]) -> list[Note]:
         assert self._link is not None  # noqa: S101 - open() comes first
+        if _inode(self._path) != self._inode:  # SQLite would go on, and nobody find again what it was given
+            for call in calls:
+                call.error = StoreUnavailable(
+                    f"{self._path} was removed or replaced while it was open: put it back, or start this service anew"
+                )
+            return []
         if not self._writes:
             for call in calls:
                 read(self._link, call)

@@ -178,6 +178,21 @@ async def test_a_file_that_another_process_has_locked_is_told_with_its_name(tmp_
         assert await names(database) == ["b"]
 
 
+async def test_a_file_that_is_taken_away_is_told_before_anything_is_lost_in_it(tmp_path: Path) -> None:
+    path, aside = tmp_path / "store.db", tmp_path / "aside.db"
+    async with await open_database(StoreSettings(url=f"sqlite:{path}")) as database:
+        await database.migrate("items", ITEMS)
+        path.rename(aside)
+        with pytest.raises(StoreUnavailable, match=r"store\.db was removed or replaced"):
+            await database.write(insert("a"))
+        path.touch()  # as somebody does who puts a backup in its place
+        with pytest.raises(StoreUnavailable, match=r"store\.db was removed or replaced"):
+            await names(database)
+        aside.replace(path)
+        await database.write(insert("b"))
+        assert await names(database) == ["b"]
+
+
 async def test_a_full_disk_refuses_writes_and_keeps_what_there_is(tmp_path: Path) -> None:
     async with await open_database(StoreSettings(url=f"sqlite:{tmp_path}/store.db")) as database:
         await database.migrate("items", ITEMS)
