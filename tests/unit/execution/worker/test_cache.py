@@ -139,6 +139,12 @@ def test_what_is_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
     assert entries(tmp_path) == []
 
 
+def test_a_compiler_that_makes_a_name_which_is_not_utf_8_costs_nothing_but_the_entry(tmp_path: Path) -> None:
+    kept = cache(tmp_path)
+    assert not kept.write(key_of(kept), [SandboxFile(path=os.fsdecode(b"out/\xff.class"), data=b"x")])
+    assert entries(tmp_path) == []
+
+
 def test_what_a_crash_left_half_written_is_evicted_in_its_turn(tmp_path: Path) -> None:
     kept = cache(tmp_path, 5_000)
     torn = tmp_path / "cache" / ".0123.partial"

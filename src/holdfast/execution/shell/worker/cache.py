@@ -120,7 +120,10 @@ class Cache:
 
     def write(self, key: str, files: Sequence[SandboxFile]) -> bool:
         """As :meth:`put`; blocks."""
-        body = _encoder.encode([(file.path, file.executable, file.data) for file in files])
+        try:
+            body = _encoder.encode([(file.path, file.executable, file.data) for file in files])
+        except UnicodeEncodeError:  # a name that is not UTF-8
+            return False
         if HEAD_BYTES + len(body) > min(self._size, MAX_ENTRY_BYTES):
             return False
         path = self._path(key)
