@@ -66,6 +66,7 @@ def test_the_audit_trail_comes_in_pages_of_one_tenant() -> None:
             assert [entry["target"] for entry in first["entries"] + second["entries"]] == ids[::-1]
             assert (first["entries"][0]["actor"], second["next"]) == ("k-ada", None)
             assert (await api.ask("GET", "/v1/audit?cursor=x")).json()["field"] == "cursor"
+            assert (await api.ask("GET", "/v1/audit?action=job%00")).json()["field"] == "action"
 
     asyncio.run(scenario())
 

@@ -240,6 +240,8 @@ async def read_audit(
         raise ProblemError(
             "invalid-request", "cursor: is not one of ours; use `next` of the page before", field="cursor"
         )
+    if action is not None and not action.isprintable():  # PostgreSQL takes no NUL in a text
+        raise ProblemError("invalid-request", "action: has control characters; leave them out", field="action")
     before = None if cursor is None else int(cursor)
     entries = await service.identities.audit_entries(request.user.tenant, limit=limit, before=before, action=action)
     return AuditPage(
