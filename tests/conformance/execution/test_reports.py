@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.execution.core.job import Status, Verdict
 from holdfast.execution.core.ports import Event, OutputPiece
+from holdfast.execution.shell.queue import reading
 from holdfast.execution.shell.queue.reporting import PIECE_BYTES
 from tests.conformance.execution.world import LIMITS, lease
 
@@ -145,6 +146,20 @@ async def test_events_come_in_pages(world: World) -> None:
         assert len(page) <= 2
         paged += page
     assert paged == everything
+
+
+async def test_pages_of_large_events_are_short(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PAGE_BYTES", 100)
+    id = await world.submit()
+    claim = await world.claim()
+    await world.report(output=tuple(piece(claim, n, bytes([n]) * 60) for n in range(5)))
+    await world.finish(claim)
+    paged: list[Event] = []
+    while page := await world.queue.events("t", id, after=paged[-1].seq if paged else 0):
+        assert sum(len(event.data) for event in page if event.kind == "stdout") <= 120
+        paged += page
+    assert [event.kind for event in paged] == ["queued", "started", *["stdout"] * 5, "finished"]
+    assert [event.seq for event in paged] == list(range(1, 9))
 
 
 async def test_a_claim_that_ends_is_settled_in_figures(world: World) -> None:

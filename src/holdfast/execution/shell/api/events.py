@@ -22,7 +22,7 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from holdfast.execution.core.job import TERMINAL
-from holdfast.execution.core.ports import Event, JobView
+from holdfast.execution.core.ports import Event
 from holdfast.execution.core.text import Decoder
 from holdfast.execution.shell.api.bodies import Encoding as Enc
 from holdfast.execution.shell.api.bodies import timestamp
@@ -59,7 +59,9 @@ async def job_events(
     job = await found(service, request.user, id)
     if after and job.status in TERMINAL and not await service.queue.events(job.tenant, id, after=after, limit=1):
         return Response(None, status_code=204)
-    pieces = stream(service, job, after=after, encoding=encoding)
+    tenant = job.tenant
+    del job  # with its result, which may be 16 MiB, for as long as the client takes
+    pieces = stream(service, tenant, id, after=after, encoding=encoding)
     first = await anext(pieces)  # here, so that a full house is a 429 and not an empty 200
 
     async def whole() -> AsyncIterator[bytes]:
@@ -71,18 +73,18 @@ async def job_events(
     return Stream(whole(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
-async def stream(service: Service, job: JobView, *, after: int, encoding: Enc) -> AsyncGenerator[bytes, None]:
+async def stream(service: Service, tenant: str, id: str, *, after: int, encoding: Enc) -> AsyncGenerator[bytes, None]:
     """The bytes of the stream. Raises :class:`ProblemError` at its first step when too many are open."""
-    with service.held.place(job.tenant):
-        async for piece in _pieces(service, job, after=after, encoding=encoding):
+    with service.held.place(tenant):
+        async for piece in _pieces(service, tenant, id, after=after, encoding=encoding):
             yield piece
 
 
-async def _pieces(service: Service, job: JobView, *, after: int, encoding: Enc) -> AsyncIterator[bytes]:
+async def _pieces(service: Service, tenant: str, id: str, *, after: int, encoding: Enc) -> AsyncIterator[bytes]:
     yield b": holdfast job events\nretry: 2000\n\n"
     frames = Frames(encoding, after=after)
     try:
-        async with watching(service.queue.watch(job.id), service.stopping) as watch:
+        async with watching(service.queue.watch(id), service.stopping) as watch:
             seq = max(0, after - LOOK_BACK)
             while True:
                 sign = await watch.sign(within_s=KEEP_ALIVE_S)
@@ -92,7 +94,7 @@ async def _pieces(service: Service, job: JobView, *, after: int, encoding: Enc) 
                 if sign == "silence":
                     yield b": still here\n\n"
                 over = False
-                while page := await service.queue.events(job.tenant, job.id, after=seq, limit=PAGE):
+                while page := await service.queue.events(tenant, id, after=seq, limit=PAGE):
                     seq = page[-1].seq
                     for piece in frames.of(page):
                         yield piece
@@ -102,12 +104,12 @@ async def _pieces(service: Service, job: JobView, *, after: int, encoding: Enc) 
                     return
                 if page is None or frames.silent:
                     # The events expire before the job does.
-                    now = await service.queue.job(job.tenant, job.id)
+                    now = await service.queue.job(tenant, id)
                     if now is None or now.status in TERMINAL:
                         yield _frame(None, "finished" if now is None else _KINDS[now.status], {"expired": True})
                         return
     except StoreError as error:
-        log.warning("an event stream ends", extra={"action": "events", "job": job.id, "why": str(error)})
+        log.warning("an event stream ends", extra={"action": "events", "job": id, "why": str(error)})
         yield b": the store does not answer, come back with Last-Event-ID\n\n"
 
 

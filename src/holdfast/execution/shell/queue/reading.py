@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 NEWEST: Final = "~"
 """Sorts after every id."""
 
+PAGE_BYTES: Final = 128 * 1024
+"""A page of events ends with the one that makes it this large. Clients that do not read hold one each, a hundred of
+one tenant, and a piece of output may have 256 KiB."""
+
 
 def job(tx: Tx, *, tenant: str, id: str, settings: ExecutionSettings) -> JobView | None:
     """One job with its result."""
@@ -65,7 +69,7 @@ def jobs(
 
 
 def events(tx: Tx, *, tenant: str, id: str, after: int, limit: int) -> list[Event] | None:
-    """Stored events, and the two that the job's row tells."""
+    """Stored events, and the two that the job's row tells. Fewer than ``limit`` if they are large, but at least one."""
     row = tx.one(sql.JOB, id, tenant)
     if row is None:
         return None
@@ -73,10 +77,18 @@ def events(tx: Tx, *, tenant: str, id: str, after: int, limit: int) -> list[Even
     found = []
     if after < 1:
         found.append(Event(seq=1, kind="queued", at=record.submitted, data=b"{}"))
+    sizes = tx.all(sql.EVENT_SIZES, id, after, limit)
+    room, last = PAGE_BYTES, after
+    for seq, size in sizes:
+        if room <= 0:
+            break
+        room, last = room - size, seq
     found += [
         Event(seq=seq, kind=kind, at=at, data=bytes(data))
-        for seq, kind, at, data in tx.all(sql.EVENTS, id, after, limit)
+        for seq, kind, at, data in tx.all(sql.EVENTS, id, after, last)
     ]
+    if sizes and last < sizes[-1][0]:
+        return found[:limit]
     if record.status == Status.FINISHED and record.finished is not None and after < record.seq:
         data = msgspec.json.encode({"verdict": record.verdict})
         found.append(Event(seq=record.seq, kind="finished", at=record.finished, data=data))

@@ -100,7 +100,8 @@ STORE_RESULT = """
 RESULT = "SELECT data FROM queue_results WHERE job = ?"
 
 INSERT_EVENT = "INSERT INTO queue_events (job, seq, kind, at, data) VALUES (?, ?, ?, ?, ?)"
-EVENTS = "SELECT seq, kind, at, data FROM queue_events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?"
+EVENTS = "SELECT seq, kind, at, data FROM queue_events WHERE job = ? AND seq > ? AND seq <= ? ORDER BY seq"
+EVENT_SIZES = "SELECT seq, length(data) FROM queue_events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?"
 
 # ---------------------------------------------------------------- sums: lanes, tenants, turn
 
