@@ -22,6 +22,7 @@ from litestar.types import Scope as AsgiScope
 from holdfast.execution.shell.api.decoding import too_deep
 from holdfast.execution.shell.api.problems import MEDIA_TYPE, ProblemError
 from holdfast.execution.shell.api.reading import IN_ALL, ClientGone, Memory, read_body
+from holdfast.execution.shell.api.sending import Sending, answers
 from holdfast.execution.shell.api.service import Service, require
 from holdfast.identity import Principal, Scope
 from holdfast.store import StoreError, StoreUnavailable
@@ -95,6 +96,7 @@ class Front:
         self._memory = Memory()
         # Workers report what tenants wait for; no tenant's submissions may take their room.
         self._worker_memory = Memory(per_tenant=IN_ALL)
+        self._answers = answers()
         self._monotonic = asyncio.get_running_loop().time
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -170,7 +172,7 @@ class Front:
                     await send_answer(await hot.call(principal, head, body, receive), send)
                 else:
                     scope["user"] = principal
-                    await self._app(scope, _replaying(body, receive), send)
+                    await self._app(scope, _replaying(body, receive), Sending(send, self._answers, tenant))
             finally:
                 self.active -= 1
         finally:
