@@ -10,6 +10,11 @@ on machines of their own, or in virtual machines.
 
 What is not protected: time. Jobs share caches and cores, so one can measure that others work, and slow them down by
 memory bandwidth. Jobs that use the warm interpreter of the same slot know its address layout and its hash seed.
+Two jobs that want to talk to each other can, through locks on the read-only files that both see.
+
+What the kernel charges to nobody: record locks (fcntl) take 192 bytes each outside of every memory limit. A program
+makes some 200,000 in a second of CPU time, so its CPU limit is what bounds them: 0.4 GB with the default of 10 s, 12 GB
+with the ceiling of 300 s. Where strangers may ask for that much, lower ``ceilings.cpu``.
 """
 
 from holdfast.execution.shell.sandbox.errors import SandboxError, SandboxUnavailable, SlotBroken
