@@ -19,7 +19,7 @@ V1 = {
         "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
     },
     "pids": {"pids.max": "max"},
-    "cpu": {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "-1"},
+    "cpu": {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "-1", "cpu.shares": "1024"},
     "cpuacct": {"cpuacct.usage": "1500000000\n"},
 }
 V2 = {
@@ -29,6 +29,7 @@ V2 = {
     "memory.events": "low 0\nhigh 0\nmax 3\noom 1\noom_kill 1\noom_group_kill 0\n",
     "pids.max": "max",
     "cpu.max": "max 100000",
+    "cpu.weight": "100",
     "cpu.stat": "usage_usec 2500000\nuser_usec 1\n",
     "cgroup.kill": "",
 }
@@ -46,7 +47,7 @@ def v1(tmp_path: Path) -> Callable[[], Group]:
     for controller, files in V1.items():
         populate(tmp_path / controller / "slot", files)
         populate(tmp_path / controller / "home", {})
-    return lambda: Group(Layout(v1={name: tmp_path / name for name in V1}), "slot", home="home")
+    return lambda: Group(Layout(v1={name: tmp_path / name for name in V1}), "slot", home="home", siblings=8)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def v2(tmp_path: Path) -> Callable[[], Group]:
     populate(tmp_path / "slot", V2)
     populate(tmp_path / "home", {})
     layout = Layout(v2=tmp_path, v2_controllers=frozenset({"memory", "pids", "cpu"}))
-    return lambda: Group(layout, "slot", home="home")
+    return lambda: Group(layout, "slot", home="home", siblings=8)
 
 
 def test_version_1_is_limited_swap_included(v1: Callable[[], Group], tmp_path: Path) -> None:
@@ -65,6 +66,7 @@ def test_version_1_is_limited_swap_included(v1: Callable[[], Group], tmp_path: P
     assert (memory / "memory.memsw.limit_in_bytes").read_text().startswith("1048576")
     assert (tmp_path / "pids" / "slot" / "pids.max").read_text().startswith("12"), "init and launcher come on top"
     assert (tmp_path / "cpu" / "slot" / "cpu.cfs_quota_us").read_text() == "100000"
+    assert (tmp_path / "cpu" / "slot" / "cpu.shares").read_text().startswith("128")
 
 
 def test_version_1_without_a_swap_limit_does_not_swap(v1: Callable[[], Group], tmp_path: Path) -> None:
@@ -84,6 +86,7 @@ def test_version_2_is_limited_swap_included(v2: Callable[[], Group], tmp_path: P
     assert (slot / "memory.swap.max").read_text().startswith("0")
     assert (slot / "pids.max").read_text().startswith("11"), "init comes on top"
     assert (slot / "cpu.max").read_text() == "100000 100000"
+    assert (slot / "cpu.weight").read_text().startswith("12")
 
 
 def test_version_2_is_read(v2: Callable[[], Group]) -> None:
@@ -111,7 +114,7 @@ def test_the_hybrid_layout_limits_by_version_1_and_kills_and_measures_by_version
         populate(tmp_path / controller / "slot", files)
     populate(tmp_path / "unified" / "slot", {name: V2[name] for name in ("cpu.stat", "cgroup.kill")})
     places = {name: tmp_path / name for name in ("memory", "pids", "cpu")}
-    group = Group(Layout(v1=places, v2=tmp_path / "unified"), "slot", home="home")
+    group = Group(Layout(v1=places, v2=tmp_path / "unified"), "slot", home="home", siblings=8)
     assert group.read() == Reading(cpu_s=2.5, oom_kills=2, memory_peak_bytes=5000)
     assert group.kill()
     assert tmp_path / "cpuacct" / "slot" not in group.paths
@@ -131,13 +134,13 @@ def test_without_a_peak_the_reading_is_zero(v2: Callable[[], Group], tmp_path: P
 
 
 def test_removing_leaves_nothing(tmp_path: Path) -> None:
-    group = Group(Layout(v1={"memory": tmp_path}), "slot", home="home")
+    group = Group(Layout(v1={"memory": tmp_path}), "slot", home="home", siblings=8)
     assert asyncio.run(group.remove())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_limit_with_limits_and_measures_nothing() -> None:
-    group = Group(Layout(), "slot", home="home")
+    group = Group(Layout(), "slot", home="home", siblings=8)
     group.limit(memory_bytes=1, processes=1)
     assert [group.limits_memory, group.limits_processes, group.measures_cpu] == [False] * 3
     assert (group.read(), group.empty(), group.paths) == (Reading(), True, ())

@@ -65,8 +65,13 @@ class Reading:
 class Group:
     """The control groups of one slot, seen as one."""
 
-    def __init__(self, layout: Layout, name: str, *, home: str, cores: float = 1.0) -> None:
-        """Make them, and ``home`` beside them, without limits, for launchers. Raises ``OSError``."""
+    def __init__(self, layout: Layout, name: str, *, home: str, cores: float = 1.0, siblings: int = 1) -> None:
+        """Make them, and ``home`` beside them, without limits, for launchers. Raises ``OSError``.
+
+        Where CPU time is short, so many ``siblings`` together get as much as one ordinary group: whatever jobs burn,
+        the worker and its API, which have to answer in milliseconds, get theirs. (The kernel's idle class was tried: on
+        a machine with other work jobs stood still for seconds.)
+        """
         self._memory = self._make(layout, "memory", name)
         self._pids = self._make(layout, "pids", name)
         self._cpu = self._make(layout, "cpu", name)
@@ -92,6 +97,7 @@ class Group:
         self.paths = tuple(dict.fromkeys(path for path in found if path is not None))
         self.cores = float(os.cpu_count() or 1)
         """At most so many seconds of CPU time in a second."""
+        self._siblings = siblings
         self._limits: tuple[int, int] | None = None
         self._descriptors: dict[Path, int] = {}
         self._usage: Path | None
@@ -236,8 +242,10 @@ class Group:
         if v1:
             self._write(group / "cpu.cfs_period_us", _PERIOD_US)
             self._write(group / "cpu.cfs_quota_us", quota)
+            self._write(group / "cpu.shares", max(2, 1024 // self._siblings))
         else:
             self._write(group / "cpu.max", f"{quota} {_PERIOD_US}")
+            self._write(group / "cpu.weight", max(1, 100 // self._siblings))
 
     def _limit_memory(self, group: Path, size: int) -> None:
         if not self._memory_v1:

@@ -125,7 +125,7 @@ class Pool:
     def _slot(self, number: int, recipe: Recipe) -> Slot:
         try:
             name, home = (hierarchies.name(f"{self._serial}-{part}") for part in (number, "launchers"))
-            group = Group(self._layout, name, home=home)
+            group = Group(self._layout, name, home=home, siblings=self._rooms)
         except OSError as error:
             raise SandboxUnavailable(
                 f"cannot be made: {error.strerror}",
