@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def frail_server() -> Iterator[PostgresqlServer]:
     """One that tests may kill; they leave it running."""
-    server = PostgresqlServer()
+    server = PostgresqlServer(durable=True)  # a database made just now must outlive a kill
     try:
         server.start()
         yield server

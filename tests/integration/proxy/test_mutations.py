@@ -148,7 +148,7 @@ async def test_whatever_backends_send_clients_get_valid_answers(seed: int) -> No
                     whole += got.status != 502
                     if got.field(b"connection") != b"close":
                         after = await client.ask(b"GET /good HTTP/1.1\r\nHost: a\r\n\r\n")
-                        assert after.body == b"good" or after.status == 502
+                        assert after.body == b"good" or after.status in {502, 504}  # late on a busy machine
                 except ConnectionError:
                     pass  # half an answer
 
