@@ -2,9 +2,9 @@
 
 Three servers, each with the same slots: Holdfast; the same with a first-in-first-out queue, without shares and
 without slots kept free (the control); and one that runs the program inside the request. Each meets three
-situations: the nine alone; the mix of the burst with never more than a few waiting (steady); and the burst, until its
-last program has ended. Arrivals of the nine are open-loop: a Poisson process that waits for no answer. One program in
-five of the burst is C++ that nobody has compiled before.
+situations: the nine alone; the burst, until its last program has ended; and before and after it the same mix with
+never more than a few waiting (steady). Arrivals of the nine are open-loop: a Poisson process that waits for no
+answer. One program in five of the burst is C++ that nobody has compiled before.
 
 What became of the programs is read from the API afterwards. While something is measured the drill posts, and asks for
 the length of the queue now and then.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,6 +24,7 @@ from typing import Any, Final
 from holdfast.drills.code_runners import CoupledRunner, QueueRunner, Runner, coupled, queued
 from holdfast.drills.code_service import FIGURES_AGE_S
 from holdfast.drills.contenders import CONTROL
+from holdfast.drills.errors import ToolMissingError
 from holdfast.drills.findings import CODE_RUNNER, Findings, Setting
 
 HEAVY_TENANT: Final = "heavy"
@@ -38,7 +40,7 @@ LIGHT_RATE_PER_S: Final = 1.0
 SLOTS: Final = 8
 SPAN_S: Final = 5.0
 """Finished programs are counted in spans of this length."""
-WARM_UP: Final = 20
+WARM_UP: Final = 10
 """Programs that run before anything is measured."""
 _LONGEST_S: Final = 1200.0
 
@@ -60,8 +62,10 @@ class Burst:
 
     async def run(self, setting: Setting) -> Findings:
         """The three servers, one after the other."""
+        if shutil.which("g++") is None:
+            raise ToolMissingError("g++", "g++")
         found = Findings(control_what="first in, first out; no shares, no slot kept free")
-        size = _Size(burst=int(setting.pick(5000, 40)), steady=int(setting.pick(1500, 20)), alone_s=setting.pick(30, 1))
+        size = _Size(burst=int(setting.pick(5000, 30)), steady=int(setting.pick(1000, 8)), alone_s=setting.pick(30, 1))
         found.parameters |= {
             "burst": size.burst,
             "steady": size.steady,
@@ -106,17 +110,24 @@ async def _measure(found: Findings, setting: Setting, name: str, runner: Runner,
         found.add(name, "alone_wait_ms", [fate.wait_s * 1e3 for fate in alone])
         found.add(name, "alone_turnaround_ms", _turnaround_ms(alone))
 
-        setting.progress(f"burst: {name}: the mix of the burst, {STEADY_DEPTH} at a time")
-        began = time.time()
-        async with _light_tenants(runner, random.Random(f"{setting.seed}/{name}/steady")):
-            await _hand_in_steadily(runner, size.steady)
-        await _until_idle(runner)
-        found.add(name, "steady_per_s", [_per_second(await _finished(runner, since=began), began)])
-
+        # Before and after: a machine that others use as well changes its pace.
+        before = await _steady(setting, name, runner, size, first=1_000_000)
         setting.progress(f"burst: {name}: {size.burst} at once")
         await _burst(found, setting, name, runner, size)
+        after = await _steady(setting, name, runner, size, first=3_000_000)
+        found.add(name, "steady_per_s", [before, after])
         if isinstance(runner, CoupledRunner):
             await runner.close()
+
+
+async def _steady(setting: Setting, name: str, runner: Runner, size: _Size, *, first: int) -> float:
+    """Programs that end per second."""
+    setting.progress(f"burst: {name}: the mix of the burst, {STEADY_DEPTH} at a time")
+    began = time.time()
+    async with _light_tenants(runner, random.Random(f"{setting.seed}/{name}/steady/{first}")):
+        await _hand_in_steadily(runner, size.steady, first=first)
+    await _until_idle(runner)
+    return _per_second(await _finished(runner, since=began), began)
 
 
 async def _burst(found: Findings, setting: Setting, name: str, runner: Runner, size: _Size) -> None:
@@ -187,13 +198,13 @@ async def _light_tenants(runner: Runner, rng: random.Random) -> AsyncIterator[_L
         over.set()
 
 
-async def _hand_in_steadily(runner: Runner, count: int) -> None:
+async def _hand_in_steadily(runner: Runner, count: int, *, first: int) -> None:
     """Hand in the mix of the burst, and top it up to the same depth until ``count`` of it have ended."""
     handed_in = 0
     while handed_in < count:
         missing = min(STEADY_DEPTH - await runner.unfinished([HEAVY_TENANT]), count - handed_in)
         if missing > 0:
-            await runner.submit(HEAVY_TENANT, [program(1_000_000 + handed_in + n) for n in range(missing)])
+            await runner.submit(HEAVY_TENANT, [program(first + handed_in + n) for n in range(missing)])
             handed_in += missing
         await asyncio.sleep(FIGURES_AGE_S)
     await _until_idle(runner, [HEAVY_TENANT])
@@ -247,9 +258,17 @@ def _judge(found: Findings) -> None:
             low="min($finished_per_s_over_time)",
             high="max($finished_per_s_over_time)",
         )
-        found.metric(name, "steady_per_s", "sum($steady_per_s)", unit="1/s", better="higher")
         found.metric(
-            name, "burst_against_steady", "sum($burst_per_s) / sum($steady_per_s)", unit="ratio", better="higher"
+            name,
+            "steady_per_s",
+            "mean($steady_per_s)",
+            unit="1/s",
+            better="higher",
+            low="min($steady_per_s)",
+            high="max($steady_per_s)",
+        )
+        found.metric(
+            name, "burst_against_steady", "sum($burst_per_s) / mean($steady_per_s)", unit="ratio", better="higher"
         )
         found.metric(name, "light_unfinished", "sum($light_unfinished)", unit="jobs", better="lower")
         found.metric(name, "memory_bytes", "max($memory_bytes)", unit="B", better="lower")

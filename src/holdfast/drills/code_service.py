@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from holdfast.drills.errors import DrillError
+from holdfast.drills.errors import DrillError, ToolMissingError
 from holdfast.drills.process import Child, free_port
 from holdfast.identity import Identities, new_key
 from holdfast.store import StoreSettings, open_database
@@ -91,6 +92,8 @@ class CodeService:
 
     async def __aenter__(self) -> Self:
         """Make the keys, then start the API and the workers. Raises :class:`DrillError`."""
+        if self._worker_count and shutil.which("bwrap") is None:
+            raise ToolMissingError("bwrap", "bubblewrap")
         section = {
             "listen": f"{self.host}:{self.port}",
             **self._section,

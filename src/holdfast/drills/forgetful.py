@@ -9,13 +9,13 @@ import sqlite3
 import subprocess
 import sys
 
-_TAKE = "DELETE FROM queue WHERE id = (SELECT min(id) FROM queue) RETURNING id"
+TAKE = "DELETE FROM queue WHERE id = (SELECT min(id) FROM queue) RETURNING id"
 
 
 def main() -> None:
     """Take, run, write down."""
     database = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10.0)
-    while row := database.execute(_TAKE).fetchone():
+    while row := database.execute(TAKE).fetchone():
         subprocess.run(
             [sys.executable, "-I", "-S", "-c", "print(1)"], check=True, stdout=subprocess.DEVNULL, timeout=30
         )

@@ -19,8 +19,9 @@ def missing() -> str | None:
     """Why namespaces cannot be made here, if they cannot."""
     if os.geteuid() != 0:
         return "only root may make network namespaces"
-    if shutil.which("ip") is None:
-        return "no program ip; apt-get install iproute2"
+    for program, package in (("ip", "iproute2"), ("nsenter", "util-linux")):
+        if shutil.which(program) is None:
+            return f"no program {program}; apt-get install {package}"
     return None
 
 

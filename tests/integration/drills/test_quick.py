@@ -8,14 +8,27 @@ import pytest
 
 from holdfast.drills import list_drills, run_drill
 from holdfast.evidence import load, project_root, stale_inputs
+from tests.databases import require_postgresql
+from tests.integration.execution.sandbox.harness import require_full_tier
 from tests.machine import require_tool
+
+NEEDS = {
+    "throughput": (("wrk", "wrk"), ("nginx", "nginx")),
+    "burst": (("bwrap", "bubblewrap"), ("g++", "g++")),
+    "runner": (("bwrap", "bubblewrap"), ("wrk", "wrk")),
+    "execution-chaos": (("bwrap", "bubblewrap"), ("ip", "iproute2"), ("nsenter", "util-linux")),
+}
+"""Drill -> programs and packages that it cannot show what it is for without."""
 
 
 @pytest.mark.parametrize("name", [drill.name for drill in list_drills()])
 def test_a_quick_run_leaves_a_record_whose_claims_hold_as_far_as_it_can_judge(name: str, tmp_path: Path) -> None:
-    if name == "throughput":
-        require_tool("wrk")
-        require_tool("nginx")
+    for program, package in NEEDS.get(name, ()):
+        require_tool(program, package)
+    if name in {"runner", "execution-chaos"}:
+        require_postgresql()
+    if ("bwrap", "bubblewrap") in NEEDS.get(name, ()):
+        require_full_tier()
     said: list[str] = []
     record = load(run_drill(name, quick=True, seed=11, out=tmp_path, progress=said.append))
     assert record.failed_claims() == ()
