@@ -38,7 +38,7 @@ _FAILED = pytest.StashKey[bool]()
 # A shared machine makes deadlines of single examples a matter of luck; `timeout` in pyproject bounds the whole test.
 hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
 # The same examples in every run: a red build means that the change broke something, not that today was unlucky.
-hypothesis.settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
