@@ -236,6 +236,8 @@ class CodeService:
     def kill(self, child: Child) -> None:
         """SIGKILL, and reap it. Whatever it started has to notice by itself."""
         child.kill()
+        if child is self.api:  # or what revives would start one, and whoever killed it another that nobody knows
+            self.api = None
         if child in self.workers:
             self.workers.remove(child)
 
