@@ -1,0 +1,140 @@
+"""What agents and the engine say to each other: MessagePack over HTTPS with mutual TLS, the agent always asks.
+
+The certificate says who asks: its subject's common name is the agent, its organizational unit the region. A message
+that names another agent than its certificate is refused with 403.
+
+``POST /agent/v1/orders``
+    :class:`Ask` -> :class:`Orders`. Held open up to ``wait_s`` (the heartbeat interval) until the schedule changes or
+    a confirmation is wanted. An agent always has one of these open; it also says that the agent lives.
+``POST /agent/v1/results``
+    :class:`Batch` -> :class:`Receipt`. Answered after the commit. An agent keeps results in its spool until a receipt
+    covers them: ``(agent, spool, seq)`` makes a repetition harmless.
+
+Bodies are bounded by :data:`BATCH_BYTES`. 413, 400 and 403 are final: the agent says so, and for a batch goes on with
+smaller ones down to a single result, which is then dropped and counted. Anything else is repeated with backoff.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from holdfast.netpulse.core.result import Result
+from holdfast.netpulse.core.settings import CanarySettings, MonitorSettings
+
+BATCH_RESULTS: Final = 1000
+"""Most results of one batch."""
+BATCH_BYTES: Final = 2 * 2**20
+ORDERS_BYTES: Final = 16 * 2**20
+"""Largest answer to :class:`Ask`."""
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Base of all messages."""
+
+
+class Sight(Message, frozen=True):
+    """Whether the agent can see: what its canaries say."""
+
+    blind: bool
+    since: float
+    """Seconds since the epoch, by the agent's clock."""
+    reason: str = ""
+
+
+class Ask(Message, frozen=True):
+    """I am here; what is there to do."""
+
+    agent: str
+    region: str
+    epoch: str
+    """Random, one per start of the process."""
+    now: float
+    """The agent's clock, seconds since the epoch."""
+    sight: Sight
+    schedule: str = ""
+    """Version that the agent has; empty: none."""
+    confirmed: int = 0
+    """Highest number of a confirmation that the agent has taken up."""
+    version: str = ""
+    """Of the program."""
+    spooled: int = 0
+    """Results that wait."""
+    dropped: int = 0
+    """Results lost to a full spool or as unacceptable, since the spool was made."""
+    lag_p99_ms: float = 0.0
+    """How late checks began, of the last minute."""
+
+
+class Target(Message, frozen=True):
+    """A monitor to probe."""
+
+    monitor: str
+    """``TENANT/ID``."""
+    spec: MonitorSettings
+    offset: float
+    """Probes begin at ``offset + k * interval``, seconds since the epoch: staggered over regions and targets."""
+
+
+class Confirm(Message, frozen=True):
+    """Probe this now."""
+
+    number: int
+    """Counts the confirmations of this agent."""
+    monitor: str
+
+
+class Orders(Message, frozen=True):
+    """What to do."""
+
+    now: float
+    """The engine's clock, seconds since the epoch."""
+    wait_s: float
+    """Ask again at once after an answer; an answer that takes longer than this and a bit is lost."""
+    schedule: str
+    """Version of the schedule that the agent should have."""
+    targets: tuple[Target, ...] | None = None
+    """The whole schedule, when the agent's version is another one."""
+    canaries: tuple[CanarySettings, ...] | None = None
+    """With ``targets``."""
+    confirms: tuple[Confirm, ...] = ()
+
+
+class Batch(Message, frozen=True):
+    """What I saw."""
+
+    agent: str
+    region: str
+    spool: str
+    """Random, one per spool file: where ``seq`` counts."""
+    now: float
+    """The agent's clock when this was sent."""
+    results: tuple[Result, ...]
+    """In the order of ``seq``."""
+
+
+class Receipt(Message, frozen=True):
+    """On disk."""
+
+    upto: int
+    """Everything up to this ``seq`` is taken."""
+    refused: int = 0
+    """Of this batch, results that were not kept: of monitors that do not exist any more."""
+    clock_offset_s: float = 0.0
+    """What the engine adds to this agent's times."""
+
+
+__all__ = [
+    "BATCH_BYTES",
+    "BATCH_RESULTS",
+    "ORDERS_BYTES",
+    "Ask",
+    "Batch",
+    "Confirm",
+    "Message",
+    "Orders",
+    "Receipt",
+    "Sight",
+    "Target",
+]

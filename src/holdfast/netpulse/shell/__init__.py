@@ -1,0 +1,1 @@
+"""NetPulse's probes, agents, records, channels and interfaces."""
