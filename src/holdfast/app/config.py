@@ -28,14 +28,15 @@ from holdfast.console import settings as console
 from holdfast.execution.core import validate as execution
 from holdfast.kernel import Duration
 from holdfast.kernel.settings import Problem
+from holdfast.netpulse.core import validate as netpulse
 from holdfast.store import StoreSettings
 from holdfast.store import validate as validate_store
 from holdfast.telemetry.logs import is_secret_name
 
 MAX_FILE_BYTES: Final = 2**20
-SERVICES: Final = ("balancer", "execution", "console")
+SERVICES: Final = ("balancer", "execution", "netpulse", "console")
 """Sections that each start something."""
-STORED: Final = ("execution",)
+STORED: Final = ("execution", "netpulse")
 """Those of them that keep records."""
 
 _HOUR: Final = Duration(3600.0)
@@ -138,12 +139,17 @@ def _stored(config: Config, *, ports: bool) -> Iterator[Problem]:
         yield from (_below("store", problem) for problem in found or preflight.store(config.store))
     if config.execution is not None:
         yield from (_below("execution", problem) for problem in execution.validate(config.execution))
+    if config.netpulse is not None:
+        yield from (_below("netpulse", problem) for problem in netpulse.validate(config.netpulse))
     if config.console is not None:
         yield from (_below("console", problem) for problem in console.validate(config.console))
-    for section in ("execution", "console") if ports else ():
+    for section in ("execution", "netpulse", "console") if ports else ():
         settings = getattr(config, section)
         if settings is not None:
             yield from (_below(section, problem) for problem in preflight.listener(("listen",), settings.listen))
+    if ports and config.netpulse is not None:
+        path = ("agents", "listen")
+        yield from (_below("netpulse", problem) for problem in preflight.listener(path, config.netpulse.agents.listen))
 
 
 def _below(section: str, problem: Problem) -> Problem:

@@ -8,6 +8,7 @@ from holdfast.balancer.core.settings import BalancerSettings
 from holdfast.console.settings import ConsoleSettings
 from holdfast.execution.core.settings import ExecutionSettings
 from holdfast.kernel import Duration
+from holdfast.netpulse.core.settings import NetpulseSettings
 from holdfast.store.settings import StoreSettings
 
 
@@ -33,6 +34,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     balancer: BalancerSettings | None = None
     execution: ExecutionSettings | None = None
+    netpulse: NetpulseSettings | None = None
     console: ConsoleSettings | None = None
     store: StoreSettings | None = None
     """Filled in with its defaults when a service needs it."""
