@@ -38,6 +38,8 @@ class Service:
     drain_s: float = 30.0
     """How long it may take to stop in order."""
     environ: Mapping[str, str] = field(default_factory=dict)
+    rest_s: float = 0.0
+    """Least wait before it is started again after it ended unasked."""
 
 
 def describe(status: int) -> str:

@@ -148,8 +148,11 @@ def _stored(config: Config, *, ports: bool) -> Iterator[Problem]:
         if settings is not None:
             yield from (_below(section, problem) for problem in preflight.listener(("listen",), settings.listen))
     if ports and config.netpulse is not None:
-        path = ("agents", "listen")
-        yield from (_below("netpulse", problem) for problem in preflight.listener(path, config.netpulse.agents.listen))
+        listeners: dict[Path, str] = {("agents", "listen"): config.netpulse.agents.listen}
+        if config.netpulse.status is not None:
+            listeners["status", "listen"] = config.netpulse.status.listen
+        for path, listen in listeners.items():
+            yield from (_below("netpulse", problem) for problem in preflight.listener(path, listen))
 
 
 def _below(section: str, problem: Problem) -> Problem:

@@ -19,6 +19,7 @@ from holdfast.app.supervisor import Addresses, Supervisor, to_stderr
 from holdfast.balancer.core.settings import BalancerSettings
 from holdfast.identity import new_key
 from holdfast.kernel import HoldfastError
+from holdfast.netpulse.core.settings import NetpulseSettings
 from holdfast.store import StoreSettings
 
 WORKER_KEY: Final = "HOLDFAST_WORKER_KEY"
@@ -28,6 +29,12 @@ CONSOLE_DRAIN_S: Final = 5.0
 """It cuts its event streams after a second; browsers come back for them."""
 
 S = TypeVar("S")
+
+
+class InputError(HoldfastError):
+    """What was asked for does not fit the file."""
+
+    exit_code = 2
 
 
 def command(*arguments: str) -> tuple[str, ...]:
@@ -79,6 +86,8 @@ def services(config: Config, file: str | Path, environ: Mapping[str, str]) -> li
             )
             for number in range(1, worker.count + 1)
         ]
+    if config.netpulse is not None:
+        found += _netpulse(config.netpulse, config_file, environ)
     if config.console is not None:
         found.append(
             Service(
@@ -90,6 +99,72 @@ def services(config: Config, file: str | Path, environ: Mapping[str, str]) -> li
             )
         )
     return found
+
+
+def _netpulse(settings: NetpulseSettings, config_file: tuple[str, str], environ: Mapping[str, str]) -> list[Service]:
+    found = [
+        Service(
+            name="netpulse",
+            about="decides what is down, and who is told",
+            argv=command("run", "netpulse", *config_file),
+            drain_s=settings.drain_timeout,
+            environ=environ,
+        )
+    ]
+    found += [
+        Service(
+            name=f"agent {region}",
+            about=f"watches from {region}",
+            argv=command("run", "agent", "--region", region, *config_file),
+            drain_s=settings.agents.drain_timeout,
+            environ=environ,
+        )
+        for region, place in settings.regions.items()
+        if place.embedded
+    ]
+    if settings.status is not None:
+        found.append(
+            Service(
+                name="status",
+                about="public status page",
+                argv=command("run", "status", *config_file),
+                drain_s=CONSOLE_DRAIN_S,
+                environ=environ,
+            )
+        )
+    return found
+
+
+def run_netpulse(file: str | Path) -> int:
+    """Run the engine of NetPulse of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
+    config = load(file, ports=not supervised()).config
+    settings = _section(file, "netpulse", config.netpulse)
+    from holdfast.netpulse import serve_engine
+
+    def reload() -> NetpulseSettings:
+        return _section(file, "netpulse", load(file, ports=False).config.netpulse)
+
+    return run(serve_engine(settings, config.store or StoreSettings(), reload=reload, ready=announce))
+
+
+def run_agent(file: str | Path, region: str, name: str | None) -> int:
+    """Run an agent for a region in this process until it is told to stop. Raises as :func:`run_balancer`."""
+    settings = _section(file, "netpulse", load(file, ports=False).config.netpulse)
+    if region not in settings.regions:
+        known = ", ".join(settings.regions) or "none"
+        raise InputError(f"{file}: netpulse.regions: no region {region!r} (known: {known}); add it, or choose another")
+    from holdfast.netpulse import serve_agent
+
+    return run(serve_agent(settings, region=region, name=name, ready=announce))
+
+
+def run_status(file: str | Path) -> int:
+    """Serve the status page of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
+    settings = _section(file, "netpulse", load(file, ports=False).config.netpulse)
+    status = _section(file, "netpulse.status", settings.status)
+    from holdfast.netpulse import serve_status
+
+    return run(serve_status(status, ready=announce))
 
 
 def run_balancer(file: str | Path) -> int:

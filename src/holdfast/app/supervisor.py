@@ -191,6 +191,7 @@ class Supervisor:
             self._fail(ServiceFailed(service.name, gave_up, last_words))
             return
         delay = full_jitter(exits - 1, self._rng, base_s=settings.backoff_min, cap_s=settings.backoff_max)
+        delay = max(delay, service.rest_s)
         fields = {
             "action": "service_exited",
             "service": service.name,

@@ -141,6 +141,40 @@ def run_execution_worker(config: File) -> None:
     raise typer.Exit(serve(config))
 
 
+@run_app.command("netpulse")
+def run_netpulse(config: File) -> None:
+    """Run the engine that watches: results in, incidents and pages out."""
+    from holdfast.app.services import run_netpulse as serve
+    from holdfast.cli.up import log_to_stderr
+
+    log_to_stderr()
+    raise typer.Exit(serve(config))
+
+
+@run_app.command("agent")
+def run_agent(
+    config: File,
+    region: Annotated[str, typer.Option(help="Region of the file that this agent watches from.")],
+    name: Annotated[str | None, typer.Option(help="Of the agent, where a region has several; the region's.")] = None,
+) -> None:
+    """Run an agent: it watches from a region and reports to the engine."""
+    from holdfast.app.services import run_agent as serve
+    from holdfast.cli.up import log_to_stderr
+
+    log_to_stderr()
+    raise typer.Exit(serve(config, region, name))
+
+
+@run_app.command("status")
+def run_status(config: File) -> None:
+    """Serve the public status page from its files."""
+    from holdfast.app.services import run_status as serve
+    from holdfast.cli.up import log_to_stderr
+
+    log_to_stderr()
+    raise typer.Exit(serve(config))
+
+
 @run_app.command("console")
 def run_console(config: File) -> None:
     """Run the web pages."""

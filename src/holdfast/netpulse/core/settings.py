@@ -391,6 +391,8 @@ class StatusSettings(Section, frozen=True):
     """The public status page, as files."""
 
     directory: str = "netpulse-status"
+    listen: str = "127.0.0.1:8087"
+    """Where `holdfast run status` serves them; any other file server will do."""
     title: str = "Status"
     url: str = ""
     """Where the public finds it; links and feeds start there."""

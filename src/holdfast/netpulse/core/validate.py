@@ -293,6 +293,7 @@ def _status(settings: NetpulseSettings) -> Iterator[Problem]:
     status = settings.status
     if status is None:
         return
+    yield from address(("status", "listen"), status.listen, zero=True)
     if status.url:
         yield from url(("status", "url"), status.url, ("http", "https"))
     if not status.directory:
