@@ -1,0 +1,36 @@
+"""The processes of NetPulse, each behind one function that imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from holdfast.netpulse.core.settings import NetpulseSettings, StatusSettings
+from holdfast.netpulse.core.validate import split_address
+from holdfast.store import StoreSettings
+
+Ready = Callable[[Mapping[str, str]], None]
+"""Called once, with addresses by what they are."""
+
+
+async def serve_engine(
+    settings: NetpulseSettings, store: StoreSettings, *, reload: Callable[[], NetpulseSettings], ready: Ready
+) -> int:
+    """Run the engine until SIGTERM; the exit code. SIGHUP takes up what ``reload`` gives, unless it raises."""
+    from holdfast.netpulse.shell.serve import serve
+
+    return await serve(settings, store, reload=reload, ready=ready)
+
+
+async def serve_agent(settings: NetpulseSettings, *, region: str, name: str | None, ready: Ready) -> int:
+    """Run an agent until SIGTERM; the exit code."""
+    from holdfast.netpulse.shell.agent import serve_agent as serve
+
+    return await serve(settings, region=region, name=name, ready=ready)
+
+
+async def serve_status(settings: StatusSettings, *, ready: Ready) -> int:
+    """Serve the files of the status page until SIGTERM; the exit code."""
+    from holdfast.netpulse.shell.status import serve_status as serve
+
+    host, port = split_address(settings.listen)
+    return await serve(settings.directory, host, port, ready=ready)
