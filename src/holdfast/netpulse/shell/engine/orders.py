@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,6 +31,13 @@ class _Desk:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class _Schedule:
+    version: str
+    targets: tuple[Target, ...]
+    monitors: frozenset[str]
+
+
 class Dispatch:
     """Answers to :class:`Ask`."""
 
@@ -38,8 +45,8 @@ class Dispatch:
         self._presence = presence
         self._world: World | None = None
         self._desks: dict[str, _Desk] = {}
-        self._schedules: dict[tuple[str, str], tuple[str, tuple[Target, ...]]] = {}
-        """By region and agent: version and targets."""
+        self._schedules: dict[tuple[str, str], _Schedule] = {}
+        """By region and agent."""
         self._live: dict[str, list[str]] = {}
         self._closed = False
 
@@ -62,7 +69,7 @@ class Dispatch:
         for each in wanted:
             for region in each.regions:
                 for agent in self._presence.live(region):
-                    if any(target.monitor == each.monitor for target in self._schedule(region, agent)[1]):
+                    if each.monitor in self._schedule(region, agent).monitors:
                         self._add(agent, each.monitor)
                         break
 
@@ -75,22 +82,22 @@ class Dispatch:
         while desk.confirms and desk.confirms[0].number <= ask.confirmed:
             desk.confirms.popleft()
         wait_s = HELD * heartbeat_s
-        version, targets = self._schedule(ask.region, ask.agent)
-        if version == ask.schedule and not desk.confirms and not self._closed:
+        made = self._schedule(ask.region, ask.agent)
+        if made.version == ask.schedule and not desk.confirms and not self._closed:
             desk.news.clear()
             try:
                 async with asyncio.timeout(wait_s):
                     await desk.news.wait()
             except TimeoutError:
                 pass
-            version, targets = self._schedule(ask.region, ask.agent)
-        stale = version != ask.schedule
+            made = self._schedule(ask.region, ask.agent)
+        stale = made.version != ask.schedule
         canaries = self._world.settings.agents.canaries if self._world is not None else ()
         return Orders(
             now=now,
             wait_s=wait_s,
-            schedule=version,
-            targets=targets if stale else None,
+            schedule=made.version,
+            targets=made.targets if stale else None,
             canaries=canaries if stale else None,
             confirms=tuple(desk.confirms),
         )
@@ -111,15 +118,15 @@ class Dispatch:
         for desk in self._desks.values():
             desk.news.set()
 
-    def _schedule(self, region: str, agent: str) -> tuple[str, tuple[Target, ...]]:
+    def _schedule(self, region: str, agent: str) -> _Schedule:
         found = self._schedules.get((region, agent))
         if found is None:
             found = self._schedules[region, agent] = self._made(region, agent)
         return found
 
-    def _made(self, region: str, agent: str) -> tuple[str, tuple[Target, ...]]:
+    def _made(self, region: str, agent: str) -> _Schedule:
         if self._world is None:
-            return "", ()
+            return _Schedule("", (), frozenset())
         targets: dict[str, Target] = {}
         for key, entry in self._world.entries.items():
             if entry.spec.paused or entry.spec.heartbeat is not None:
@@ -129,7 +136,7 @@ class Dispatch:
                 offset = schedule.offset(key, region, regions, entry.spec.interval)
                 targets[key] = Target(monitor=key, spec=entry.spec, offset=offset)
         agents = self._live.get(region) or [agent]
-        mine: Mapping[str, Sequence[str]] = schedule.assigned(list(targets), sorted({*agents, agent}))
-        chosen = tuple(targets[key] for key in mine.get(agent, ()))
+        whose = schedule.assigned(targets, sorted({*agents, agent}))
+        chosen = tuple(target for key, target in targets.items() if whose[key] == agent)
         digest = hashlib.sha256(msgspec.msgpack.encode((chosen, self._world.settings.agents.canaries))).hexdigest()
-        return digest[:16], chosen
+        return _Schedule(digest[:16], chosen, frozenset(target.monitor for target in chosen))

@@ -1,0 +1,307 @@
+"""What pages look at again and again, kept in memory: last checks, bars, states, figures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from holdfast.netpulse.core.beats import STEPS, Beats
+from holdfast.netpulse.core.calibration import expected_delay_of
+from holdfast.netpulse.core.engine import Engine
+from holdfast.netpulse.core.incident import Condition, Incident, Notice, State, Transition
+from holdfast.netpulse.core.objectives import Objectives, Windows
+from holdfast.netpulse.core.ports import Bucket, Records
+from holdfast.netpulse.core.result import Observation
+from holdfast.netpulse.core.signal import Signal
+from holdfast.netpulse.core.story import sentences
+from holdfast.netpulse.core.uptime import uptime
+from holdfast.netpulse.core.views import ExplainView, IncidentView, MonitorView
+from holdfast.netpulse.core.world import Entry, World, target_of
+from holdfast.netpulse.shell.engine import views
+from holdfast.netpulse.shell.engine.simulation import Simulation
+from holdfast.store import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+_WINDOWS: Final = {"24h": 86_400.0, "7d": 7 * 86_400.0, "30d": 30 * 86_400.0, "90d": 90 * 86_400.0}
+_FRESH_S: Final = 60.0
+"""Figures are read again after this long."""
+_AT_ONCE: Final = 20
+"""Monitors whose figures are read each second: a thousand take a minute."""
+_WORST: Final = (Condition.DOWN, Condition.PARTIAL, Condition.SLOW)
+_FIRST: Final = "first"
+"""Kind of the document that says when a monitor was checked first."""
+
+
+class Board:
+    """Of all monitors."""
+
+    def __init__(self, records: Records, engine: Engine, clock: Callable[[], float]) -> None:
+        self._records = records
+        self._engine = engine
+        self._clock = clock
+        self._world: World | None = None
+        self._last: dict[str, dict[str, Observation]] = {}
+        self._beats: dict[str, Beats] = {}
+        self._figures: dict[str, views.Figures] = {}
+        self._standing: dict[str, dict[str, Incident]] = {}
+        self._since: dict[str, tuple[str, float]] = {}
+        self._first: dict[str, float] = {}
+        self._new_first: set[str] = set()
+        self._opened: deque[tuple[str, float]] = deque(maxlen=10_000)
+        self._told_open: set[tuple[str, int]] = set()
+        self._objectives: dict[str, Objectives] = {}
+
+    def configure(self, world: World) -> None:
+        """Follow a changed world."""
+        self._world = world
+        for kept in (self._last, self._beats, self._figures, self._standing, self._since, self._objectives):
+            for key in kept.keys() - world.entries.keys():
+                del kept[key]  # type: ignore[attr-defined]
+
+    async def fill(self, world: World, now: float) -> None:
+        """Begin with what the records have."""
+        for key, data in (await self._records.documents(_FIRST)).items():
+            self._first[key] = float(data)
+        for incident in self._engine.book.standing():
+            self.changed(incident)
+        for key, entry in world.entries.items():
+            beats = self._beats[key] = Beats(entry.spec.interval)
+            span_s = STEPS * beats.step_s
+            beats.fill(await self._records.series(key, since=now - span_s, until=now, step_s=beats.step_s))
+
+    def seen(self, fresh: Sequence[Observation]) -> None:
+        """Take in results."""
+        world = self._world
+        assert world is not None  # noqa: S101 - configured before anything is taken
+        for seen in fresh:
+            key = seen.monitor
+            entry = world.entries.get(key)
+            if entry is None:
+                continue
+            last = self._last.setdefault(key, {})
+            before = last.get(seen.region)
+            if before is None or before.at <= seen.at:
+                last[seen.region] = seen
+            beats = self._beats.get(key)
+            if beats is None:
+                beats = self._beats[key] = Beats(entry.spec.interval)
+            beats.add(seen)
+            if key not in self._first:
+                self._first[key] = seen.at
+                self._new_first.add(key)
+
+    def changed(self, incident: Incident) -> None:
+        """An incident is as it is now."""
+        for member in incident.members:
+            standing = self._standing.setdefault(member.monitor, {})
+            if incident.standing and member.until is None:
+                standing[incident.id] = incident
+            else:
+                standing.pop(incident.id, None)
+            if member.monitor in self._figures:
+                self._figures[member.monitor].fresh = 0.0
+        mark = (incident.id, incident.reopenings)
+        if incident.opened is not None and incident.standing and mark not in self._told_open:
+            self._told_open.add(mark)
+            self._opened.append((incident.tenant, self._clock()))
+            if len(self._told_open) > self._opened.maxlen:  # type: ignore[operator]
+                self._told_open.clear()
+
+    def pages(self, tenant: str, since: float) -> int:
+        """Incidents that were opened."""
+        return sum(at >= since and whose in {"", tenant} for whose, at in self._opened)
+
+    # -- views --------------------------------------------------------------------------------------
+
+    def figures(self, key: str) -> views.Figures:
+        """As they were read last."""
+        return self._figures.setdefault(key, views.Figures())
+
+    def state(self, entry: Entry, now: float) -> str:
+        """In one word."""
+        if entry.spec.paused:
+            return "paused"
+        state = self._judged(entry, now)
+        before = self._since.get(entry.key)
+        if before is None or before[0] != state:
+            began = now
+            if state in {"down", "partial", "slow", "flapping"}:
+                began = min(incident.began for incident in self._standing[entry.key].values())
+            self._since[entry.key] = (state, began)
+        return state
+
+    def _judged(self, entry: Entry, now: float) -> str:
+        standing = self._standing.get(entry.key, {}).values()
+        if any(incident.state is State.FLAPPING for incident in standing):
+            return "flapping"
+        conditions = {
+            member.condition
+            for incident in standing
+            for member in incident.members
+            if member.monitor == entry.key and member.until is None
+        }
+        for condition in _WORST:
+            if condition in conditions:
+                return condition.value
+        if self._engine.book.in_maintenance(entry.key, now):
+            return "maintenance"
+        if not self._last.get(entry.key):
+            return "pending"
+        assert self._world is not None  # noqa: S101 - configured before anything is taken
+        if not self._engine.seen_by(entry.key):
+            return "unknown"
+        return "up"
+
+    def view(self, entry: Entry, simulation: Simulation | None, now: float) -> MonitorView:
+        """All that is known of a monitor."""
+        key, spec = entry.key, entry.spec
+        figures = self.figures(key)
+        detector = self._engine.detector(key)
+        last = sorted(self._last.get(key, {}).values(), key=lambda seen: seen.region)
+        state = self.state(entry, now)
+        since = self._since.get(key)
+        days = [seen.cert_days for seen in last if seen.cert_days is not None]
+        incident = next(iter(self._standing.get(key, {})), None)
+        beats = self._beats.get(key)
+        regions = self._world.regions_of(entry) if self._world is not None else {}
+        return MonitorView(
+            id=entry.id,
+            name=entry.name,
+            group=spec.group,
+            tags=spec.tags,
+            kind=entry.kind,
+            target=target_of(spec),
+            interval_s=float(spec.heartbeat.period if spec.heartbeat is not None else spec.interval),
+            regions=list(regions),
+            depends_on=list(spec.depends_on),
+            source=entry.source,
+            state=state,
+            doubt=round(min(1.0, detector.doubt), 3) if detector is not None else 0.0,
+            since=None if since is None or state == "pending" else views.moment(since[1]),
+            last=[views.last_check(seen) for seen in last],
+            beats=[] if beats is None else [views.bar(beat) for beat in beats.bars()],
+            uptime=dict(figures.uptime),
+            p95_ms=figures.p95_ms,
+            cert_days=round(min(days), 1) if days else None,
+            incident=incident,
+            delay_s=round(self._engine.delay_s(key), 1),
+            simulated=simulation.kind if simulation is not None and now < simulation.until else None,
+            public=spec.public,
+            paused=spec.paused,
+            objective=figures.objective,
+        )
+
+    def pulse(self, key: str) -> dict[str, Any]:
+        """What moves with each check: the bar of now, and the doubt."""
+        beats = self._beats.get(key)
+        bars = beats.bars() if beats is not None else ()
+        detector = self._engine.detector(key)
+        return {
+            "beat": None if not bars else views.builtins(views.bar(bars[-1])),
+            "doubt": 0.0 if detector is None else round(min(1.0, detector.doubt), 3),
+        }
+
+    def explain(
+        self,
+        incident: Incident,
+        timeline: Sequence[Transition],
+        notices: Sequence[tuple[Notice, str, str]],
+        view: IncidentView,
+    ) -> ExplainView:
+        """Why it did, or did not, page."""
+        ledger: list[dict[str, Any]] = []
+        for member in incident.members:
+            evidence = self._engine.evidence(member.monitor) if member.until is None else {}
+            ledger.append(
+                {
+                    "monitor": views.id_of(member.monitor),
+                    "condition": member.condition.value,
+                    "decided_by": dict(member.evidence),
+                    "now": dict(evidence),
+                }
+            )
+        return ExplainView(
+            incident=view,
+            sentences=sentences(incident, timeline, notices),
+            ledger=ledger,
+            timeline=[views.transition_view(each) for each in timeline],
+            notices=views.notice_views(notices),
+        )
+
+    # -- figures ------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Read figures that are old, a few each second, and keep what is new about first checks."""
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                await self._some(self._clock())
+            except StoreUnavailable as error:
+                log.warning("figures are old: %s", error, extra={"action": "figures"})
+
+    async def _some(self, now: float) -> None:
+        for key in list(self._new_first)[:200]:
+            await self._records.put_document(_FIRST, key, repr(self._first[key]).encode())
+            self._new_first.discard(key)
+        if self._world is None:
+            return
+        old = [
+            entry
+            for key, entry in self._world.entries.items()
+            if now - self.figures(key).fresh > _FRESH_S and key in self._first
+        ]
+        for entry in old[:_AT_ONCE]:
+            await self.refresh(entry, now)
+
+    async def refresh(self, entry: Entry, now: float) -> None:
+        """Read a monitor's figures, unless they are of this very second."""
+        figures = self.figures(entry.key)
+        if now - figures.fresh < 1.0:
+            return
+        key = entry.key
+        spans = await self._records.spans([key], since=now - _WINDOWS["90d"], until=now)
+        first = self._first.get(key)
+        figures.uptime = {
+            name: uptime(spans, since=now - span_s, until=now, first=first) for name, span_s in _WINDOWS.items()
+        }
+        hour = await self._records.series(key, since=now - 3600.0, until=now, step_s=3600.0)
+        figures.p95_ms = _slowest(hour)
+        figures.fresh = now
+
+    async def objectives(self, world: World, now: float) -> list[Signal]:
+        """What the burning of error budgets calls for."""
+        promised = {key: entry for key, entry in world.entries.items() if entry.spec.objective is not None}
+        for key in self._objectives.keys() - promised.keys():
+            del self._objectives[key]
+        if not promised:
+            return []
+        windows: dict[str, Windows] = {key: {} for key in promised}
+        spans = {span_s for entry in promised.values() for span_s in Objectives.windows(entry.spec.objective)}
+        for span_s in sorted(spans):
+            counts = await self._records.counts(list(promised), since=now - span_s, until=now)
+            for key, count in counts.items():
+                windows[key][span_s] = count
+        signals: list[Signal] = []
+        for key, entry in promised.items():
+            objective = entry.spec.objective
+            if objective is None:
+                continue
+            known = self._objectives.get(key)
+            if known is None or known.settings != objective:
+                known = self._objectives[key] = Objectives(key, objective)
+            signals += known.judge(windows[key], now)
+            self.figures(key).objective = known.figures(windows[key])
+        return signals
+
+
+def _slowest(buckets: Iterable[Bucket]) -> float | None:
+    """The p95 of the slowest region."""
+    found = [bucket.p95_ms for bucket in buckets if bucket.p95_ms is not None]
+    return round(max(found), 2) if found else None
+
+
+
