@@ -1,8 +1,9 @@
 """``holdfast up`` without a file: see it hold within a minute.
 
-Everything behind one front door: the console at ``/``, code execution at ``/run/``, and at ``/demo/``
-three small backends of which one (c) fails for 6 s of every 20, with a heartbeat of our own requests,
-so that something moves before the newcomer sends any. The store is a temporary file.
+Everything behind one front door: the console at ``/``, code execution at ``/run/``, NetPulse's API at ``/pulse/api/``,
+and at ``/demo/`` three small backends of which one (c) fails for 6 s of every 20, with a heartbeat of our own requests,
+so that something moves before the newcomer sends any. NetPulse watches all of it from three regions, and its pages
+arrive at a receiver of ours that shows them. The store is a temporary file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +34,7 @@ from holdfast.store import StoreSettings, open_database
 HOST: Final = "127.0.0.1"
 HEARTBEAT_PER_S: Final = 8.0
 """Enough for a bad backend to be found out within a second, too little to notice on a laptop."""
+PUSH_EVERY_S: Final = 10.0
 CYCLE_S: Final = 20.0
 BAD_S: Final = 6.0
 _ANSWER_BYTES: Final = 2**20
@@ -39,6 +42,10 @@ _ANSWER_BYTES: Final = 2**20
 TENANT: Final = "demo"
 DEMO_KEY: Final = "HOLDFAST_DEMO_KEY"
 """Environment variable that brings the demo's API key to the console."""
+DEMO_SECRETS: Final = ("HOLDFAST_DEMO_WEBHOOK", "HOLDFAST_DEMO_HEARTBEAT")
+"""Environment variables with what is made anew for each run: the webhook's signing key, the heartbeat's token."""
+AWAY_S: Final = 45.0
+"""A backend that was killed stays away for so long, to be noticed and paged about."""
 
 _CONFIGURATION: Final = """\
 # The configuration of the demo. Copy it, change what is yours, and run `holdfast up -c FILE`.
@@ -58,6 +65,11 @@ balancer:
       health: {{path: /readyz}}
       timeout: 70s                                # answers that wait for a job to end,
       retry: {{per_try_timeout: 70s}}              # of which none may count as a failure
+    netpulse:
+      backends: [{{id: netpulse, url: "http://{host}:{netpulse}"}}]
+      health: {{path: /readyz}}
+      timeout: 70s                                # its live events come as they happen
+      retry: {{per_try_timeout: 70s}}
     console:
       backends: [{{id: console, url: "http://{host}:{console}"}}]
       health: {{path: /healthz}}
@@ -66,6 +78,7 @@ balancer:
   routes:
     - {{path: /demo/, pool: demo, strip_prefix: true}}
     - {{path: /run/, pool: execution, strip_prefix: true}}
+    - {{path: /pulse/api/, pool: netpulse, strip_prefix: true}}
     - {{pool: console}}
   access_log: {{enabled: false}}
   drain_timeout: 5s
@@ -81,12 +94,53 @@ execution:
     cache: "{directory}/cache"
     drain_timeout: 5s
 
+netpulse:
+  listen: "{host}:{netpulse}"
+  public_url: "http://{host}:{front}/pulse/api"
+  tenant: demo
+  regions:                                        # three, with a provider each; here they are processes
+    eu: {{domain: provider-a, embedded: true}}
+    us: {{domain: provider-b, embedded: true}}
+    ap: {{domain: provider-c, embedded: true}}
+  agents:
+    listen: "{host}:{agents}"
+    certificates: "{directory}/certificates"
+    spool: "{directory}/spool"
+    allow_private: true                           # what is watched here is on this machine
+  monitors:
+    front: {{name: Front door, {platform}, http: {{url: "http://{host}:{front}/demo/"}}, {often}}}
+    code: {{name: Code execution, {platform}, http: {{url: "http://{host}:{execution}/readyz"}}, {often}}}
+    console: {{name: Console, {platform}, http: {{url: "http://{host}:{console}/healthz"}}, {often}}}
+    backend-a: {{name: Backend a, group: Demo, http: {{url: "http://{host}:{a}/"}}, {often}}}
+    backend-b: {{name: Backend b, group: Demo, tcp: {{address: "{host}:{b}"}}, {often}}}
+    backend-c: {{name: Backend c, group: Demo, severity: ticket, http: {{url: "http://{host}:{c}/"}}, {often}}}
+    traffic:
+      name: Our own requests
+      group: Demo
+      heartbeat: {{period: 10s, grace: 20s, token: "${{{heartbeat_token}}}"}}
+      objective: {{target: 0.99}}
+  channels:
+    pager: {{allow_private: true, webhook: {{url: "http://{host}:{sink}/", secret: "${{{webhook_secret}}}"}}}}
+  routes:
+    - {{steps: [{{channels: [pager]}}]}}
+  status:
+    directory: "{directory}/status"
+    listen: "{host}:{status}"
+    title: Demo status
+    url: "http://{host}:{status}"
+  drain_timeout: 5s
+
 console:
   listen: "{host}:{console}"
   execution: "http://{host}:{execution}"
+  netpulse: "http://{host}:{netpulse}"
   balancer: "http://{host}:{admin}"
   demo_api_key: "${{{key}}}"                    # signs visitors on this machine in
 """
+
+
+_OFTEN: Final = "interval: 5s, timeout: 2s, allow_private: true"
+"""Quick, so that there is something to see; a monitor of yours is well served by 30 s."""
 
 
 class DemoError(HoldfastError):
@@ -117,12 +171,25 @@ class Ports:
     front: int
     admin: int
     execution: int
+    netpulse: int
     console: int
+    status: int
+    sink: int
+    agents: int
 
     @classmethod
     def from_base(cls, base: int) -> Ports:
         """The front door's port is the base; gaps are the ports of services that the demo does not run."""
-        return cls(front=base, admin=base + 1, execution=base + 3, console=base + 5)
+        return cls(
+            front=base,
+            admin=base + 1,
+            execution=base + 3,
+            netpulse=base + 4,
+            console=base + 5,
+            status=base + 7,
+            sink=base + 8,
+            agents=base + 14,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +221,10 @@ def configuration(ports: Ports, backends: Sequence[int], *, directory: str, work
         directory=directory,
         workers=workers,
         key=DEMO_KEY,
+        webhook_secret=DEMO_SECRETS[0],
+        heartbeat_token=DEMO_SECRETS[1],
+        often=_OFTEN,
+        platform="group: Platform, public: true",
     )
 
 
@@ -189,9 +260,11 @@ async def run(
         text = configuration(ports, backends, directory=directory, workers=0 if without_code else 1)
         file.write_text(text, encoding="utf-8")  # noqa: ASYNC240 - before anything runs
         key = await _make_key(StoreSettings(url=f"sqlite:{directory}/demo.db"))
-        config = load(file, environ={DEMO_KEY: key}, ports=False).config
+        made = {DEMO_KEY: key, **{name: secrets.token_urlsafe(24) for name in DEMO_SECRETS}}
+        config = load(file, environ=made, ports=False).config
         all_services = [_backend(name, port, urls, environ) for name, port in zip("abc", backends, strict=True)]
-        all_services += services(config, file, {**environ, DEMO_KEY: key})
+        all_services.append(_sink(ports.sink, {**environ, **made}))
+        all_services += services(config, file, {**environ, **made})
         beating: list[asyncio.Task[None]] = []
 
         def up(addresses: Addresses) -> None:
@@ -200,7 +273,8 @@ async def run(
             )
             if on_up is not None:
                 on_up(started)
-            beating.append(asyncio.create_task(_beat(ports, on_beat), name="heartbeat"))
+            token = made[DEMO_SECRETS[1]]
+            beating.append(asyncio.create_task(_beat(ports, token, on_beat), name="heartbeat"))
 
         supervisor = Supervisor(all_services, config.supervisor, rng=Random(), sink=sink, on_up=up)
         try:
@@ -238,11 +312,22 @@ def _backend(name: str, port: int, urls: tuple[str, str], environ: Mapping[str, 
         ),
         drain_s=2.0,
         environ=environ,
+        rest_s=AWAY_S,
     )
 
 
-async def _beat(ports: Ports, on_beat: Callable[[str], None] | None) -> None:
-    """Send requests at a steady rate whatever the answers take, and look at the states once a second."""
+def _sink(port: int, environ: Mapping[str, str]) -> Service:
+    return Service(
+        name="pager",
+        about="shows the pages that NetPulse sends",
+        argv=command("run", "demo-pager", "--port", str(port)),
+        drain_s=2.0,
+        environ=environ,
+    )
+
+
+async def _beat(ports: Ports, token: str, on_beat: Callable[[str], None] | None) -> None:
+    """Send requests at a steady rate whatever the answers take; every second, look at the states; now and then, push."""
     loop = asyncio.get_running_loop()
     heartbeat = Heartbeat()
     in_flight: set[asyncio.Task[None]] = set()
@@ -258,6 +343,9 @@ async def _beat(ports: Ports, on_beat: Callable[[str], None] | None) -> None:
                 with contextlib.suppress(OSError, TimeoutError, ValueError, EOFError):
                     heartbeat.backends = await states(ports.admin)
                 on_beat(heartbeat.line())
+            if beat % round(HEARTBEAT_PER_S * PUSH_EVERY_S) == 1:
+                with contextlib.suppress(OSError, TimeoutError, ValueError, EOFError):
+                    await get(ports.netpulse, f"/v1/heartbeats/{token}", timeout_s=1.0)
             due += 1 / HEARTBEAT_PER_S
             await asyncio.sleep(max(0.0, due - loop.time()))
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import html
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,7 +112,9 @@ async def serve(backend: DemoBackend, *, host: str = "127.0.0.1") -> int:
 
     server = await asyncio.start_server(accept, host, backend.port, limit=HEAD_BYTES, backlog=512)
     port = server.sockets[0].getsockname()[1]
-    announce({"": f"http://{host}:{port}"})
+    announce(
+        {f"process {os.getpid()}": f"http://{host}:{port}"}
+    )  # so that it can be killed by its id, and seen to fail
     await stop.wait()
     server.close()
     for task in tuple(open_connections):

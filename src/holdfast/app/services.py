@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
@@ -207,6 +208,27 @@ def run_console(file: str | Path) -> int:
     from holdfast.console import serve
 
     return run(serve(settings, ready=announce))
+
+
+def run_demo_pager(port: int) -> int:
+    """Show the pages that arrive at a port of this machine until told to stop."""
+    from holdfast.netpulse import serve_sink
+
+    async def main() -> int:
+        secret = os.environ.pop("HOLDFAST_DEMO_WEBHOOK", "")
+        serving = asyncio.ensure_future(
+            serve_sink("127.0.0.1", port, secret, lambda bound: announce({"": f"http://127.0.0.1:{bound}"}))
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, serving.cancel)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a reload: there is nothing to read
+        await asyncio.wait((serving,))
+        if not serving.cancelled():
+            serving.result()
+        return 0
+
+    return run(main())
 
 
 def _section(file: str | Path, name: str, found: S | None) -> S:

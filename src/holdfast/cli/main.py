@@ -202,6 +202,16 @@ def run_demo_backend(
     raise typer.Exit(run(serve(backend)))
 
 
+@run_app.command("demo-pager", hidden=True)
+def run_demo_pager(port: Annotated[int, typer.Option(min=0, max=65535)]) -> None:
+    """Run the receiver of the demo's pages."""
+    from holdfast.app.services import run_demo_pager as serve
+    from holdfast.cli.up import log_to_stderr
+
+    log_to_stderr()
+    raise typer.Exit(serve(port))
+
+
 @app.command()
 def check(
     config: File,

@@ -2,6 +2,6 @@
 
 from holdfast.netpulse.core.settings import NetpulseSettings
 from holdfast.netpulse.core.validate import validate
-from holdfast.netpulse.shell.services import serve_agent, serve_engine, serve_status
+from holdfast.netpulse.shell.services import serve_agent, serve_engine, serve_sink, serve_status
 
-__all__ = ["NetpulseSettings", "serve_agent", "serve_engine", "serve_status", "validate"]
+__all__ = ["NetpulseSettings", "serve_agent", "serve_engine", "serve_sink", "serve_status", "validate"]

@@ -34,3 +34,10 @@ async def serve_status(settings: StatusSettings, *, ready: Ready) -> int:
 
     host, port = split_address(settings.listen)
     return await serve(settings.directory, host, port, ready=ready)
+
+
+async def serve_sink(host: str, port: int, secret: str, ready: Callable[[int], None]) -> None:
+    """Show the webhook messages that arrive at a port, until cancelled."""
+    from holdfast.netpulse.shell.notify.sink import serve_sink as serve
+
+    await serve(host, port, secret, ready)

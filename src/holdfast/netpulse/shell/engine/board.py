@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from holdfast.netpulse.core.beats import STEPS, Beats
-from holdfast.netpulse.core.calibration import expected_delay_of
 from holdfast.netpulse.core.engine import Engine
 from holdfast.netpulse.core.incident import Condition, Incident, Notice, State, Transition
 from holdfast.netpulse.core.objectives import Objectives, Windows
@@ -302,6 +301,3 @@ def _slowest(buckets: Iterable[Bucket]) -> float | None:
     """The p95 of the slowest region."""
     found = [bucket.p95_ms for bucket in buckets if bucket.p95_ms is not None]
     return round(max(found), 2) if found else None
-
-
-

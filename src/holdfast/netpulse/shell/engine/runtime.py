@@ -23,10 +23,9 @@ from typing import Final
 
 import msgspec
 
-from holdfast.netpulse.core.beats import Beats
 from holdfast.netpulse.core.engine import Engine
-from holdfast.netpulse.core.incident import Condition, Decisions, Incident, Notice
 from holdfast.netpulse.core.ids import new_id
+from holdfast.netpulse.core.incident import Condition, Decisions, Incident, Notice
 from holdfast.netpulse.core.monitors import kind_of
 from holdfast.netpulse.core.ports import (
     ForeignAlert,
@@ -238,9 +237,7 @@ class Runtime:
         self, seen: Sequence[Observation], numbers: Sequence[int], *, agent: str, spool: str, first: int, upto: int
     ) -> int:
         async with self._gate.open():
-            taken = await self._records.take(
-                seen, numbers=numbers, agent=agent, spool=spool, first=first, upto=upto
-            )
+            taken = await self._records.take(seen, numbers=numbers, agent=agent, spool=spool, first=first, upto=upto)
             now = self._clock()
             if taken.fresh:
                 self._taken += len(taken.fresh)
