@@ -9,6 +9,7 @@ from holdfast.resilience.correlation import Correlation, CorrelationPolicy, Judg
 from holdfast.resilience.damping import DampingPolicy, FlapDamping
 from holdfast.resilience.hysteresis import Hysteresis, HysteresisPolicy
 from holdfast.resilience.outlier import Evidence, OutlierPolicy, OutlierWindow
+from holdfast.resilience.rate import RateLimit
 from holdfast.resilience.selection import Strategy, StrategyName, Target, hash_key, safest, strategy
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Judgement",
     "OutlierPolicy",
     "OutlierWindow",
+    "RateLimit",
     "RetryBudget",
     "Strategy",
     "StrategyName",

@@ -3,7 +3,7 @@
 ==================  ======  ==========================================================================
 reason              status  refused when
 ==================  ======  ==========================================================================
-``submit_rate``     429     the tenant's :class:`RateLimit` is used up
+``submit_rate``     429     the tenant's :class:`~holdfast.resilience.RateLimit` is used up
 ``storage``         503     the store's file system has less than ``min_free`` left
 ``daily_cpu``       429     what the tenant used today and has queued is ``daily_cpu`` or more
 ``tenant_backlog``  429     its queue takes longer than ``tenant_backlog`` at its share of the drain rate
@@ -125,62 +125,8 @@ def drain_us_per_s(charged_us: int, busy_s: float, slots: int) -> float:
     return (charged_us + capacity * _PRIOR_S) / (busy_s + _PRIOR_S)
 
 
-_ROUNDING: Final = 1e-9
-"""Slack for who comes back exactly when told to: 0.1 s at 10 per second is 0.9999999999999996 of a token."""
-
-
-class RateLimit:
-    """Token bucket: ``per_s`` in the long run, ``burst`` at once.
-
-    Args:
-        per_s: Tokens that come back per second; 0 switches the limit off.
-        burst: Tokens of a full bucket, 1 or more. It starts full.
-
-    Raises:
-        ValueError: An argument is out of range.
-    """
-
-    __slots__ = ("_at", "_burst", "_per_s", "_tokens")
-
-    def __init__(self, per_s: float, burst: float) -> None:
-        if not per_s >= 0 or not burst >= 1:
-            raise ValueError(f"a rate limit needs per_s >= 0 and burst >= 1; got {per_s=}, {burst=}")
-        self._per_s = per_s
-        self._burst = burst
-        self._tokens = burst
-        self._at = -math.inf
-
-    def take(self, now: float, count: int = 1) -> float:
-        """Take ``count`` tokens, or none.
-
-        A request for more than the bucket holds is granted from a full one and leaves it overdrawn: it could not be
-        granted otherwise, and the long run is kept.
-
-        Returns:
-            0 when they were taken, else the seconds after which they could be. ``now`` is monotonic.
-        """
-        if self._per_s == 0:
-            return 0.0
-        self._refill(now)
-        missing = min(count, self._burst) - self._tokens
-        if missing > _ROUNDING:
-            return missing / self._per_s
-        self._tokens -= count
-        return 0.0
-
-    def full(self, now: float) -> bool:
-        """Whether it may be forgotten: a new one would be the same."""
-        self._refill(now)
-        return self._tokens >= self._burst
-
-    def _refill(self, now: float) -> None:
-        if now > self._at:
-            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)
-            self._at = now
-
-
 def too_fast(wait_s: float, rng: Random, settings: AdmissionSettings) -> Refused:
-    """The refusal for a tenant whose :class:`RateLimit` of submissions said ``wait_s``."""
+    """The refusal for a tenant whose :class:`~holdfast.resilience.RateLimit` of submissions said ``wait_s``."""
     return Refused(
         reason="submit_rate",
         detail=f"more than {settings.submits_per_s:g} jobs per second after {settings.submit_burst} at once",

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from holdfast.execution.core.admission import RateLimit, too_fast
+from holdfast.execution.core.admission import too_fast
 from holdfast.execution.core.settings import AdmissionSettings
 from holdfast.execution.shell.api.problems import ProblemError
+from holdfast.resilience import RateLimit
 
 TENANTS: Final = 10_000
 """Buckets that are kept; beyond that, full ones are forgotten as they are found."""
