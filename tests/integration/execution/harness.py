@@ -17,12 +17,12 @@ import msgspec
 
 from holdfast.execution.core.protocol import Held, Orders, Receipt, Report, Sync, WireResult
 from holdfast.execution.core.settings import ExecutionSettings
-from holdfast.execution.shell.api.connections import Guard
 from holdfast.execution.shell.api.front import Front
 from holdfast.execution.shell.api.server import Server
 from holdfast.execution.shell.api.service import Service
 from holdfast.identity import ROLES, Principal
 from holdfast.store import StoreUnavailable
+from holdfast.web.connections import Guard
 from tests.integration.execution.fake_queue import FakeQueue
 from tests.integration.execution.languages import LANGUAGES
 

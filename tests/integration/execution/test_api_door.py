@@ -12,9 +12,9 @@ from holdfast.execution.core.ports import Refused
 from holdfast.execution.core.settings import AdmissionSettings, ExecutionSettings, PayloadSettings
 from holdfast.execution.shell.api import front as front_module
 from holdfast.execution.shell.api.problems import TYPES
-from holdfast.execution.shell.api.reading import Memory
 from holdfast.kernel import Size
 from holdfast.testing import RawClient
+from holdfast.web.reading import Memory
 from tests.integration.execution.harness import HELLO, Api, Reply, running
 
 if TYPE_CHECKING:

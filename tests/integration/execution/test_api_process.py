@@ -19,9 +19,9 @@ import msgspec
 import pytest
 
 from holdfast.execution.core.protocol import Orders, Output, Receipt, Report, Sync, WireResult
-from holdfast.execution.shell.api.listening import AddressError, listen
 from holdfast.identity import Identities, new_key
 from holdfast.store import StoreSettings, open_database
+from holdfast.web.listening import AddressError, listen
 from tests.integration.execution.harness import HELLO
 
 if TYPE_CHECKING:

@@ -398,7 +398,7 @@ def test_every_hole_names_a_test() -> None:
         ("a sandbox cannot run a program", "execution/shell/worker/serve.py"),
         ("no sandbox ran a program within {} s", "execution/shell/worker/serve.py"),
         ("no answer", "execution/shell/worker/worker.py"),
-        ("the store does not answer", "execution/shell/api/front.py"),
+        ("the store does not answer", "web/exchange.py"),
         ("lies outside of what sandboxes see", "execution/shell/languages/detection.py"),
         ("was silent for {} s", "execution/shell/queue/upkeep.py"),
         ("was started anew", "execution/shell/queue/giving.py"),

@@ -6,7 +6,8 @@ import pytest
 
 from holdfast.execution.core.ports import Refused
 from holdfast.execution.shell.api import service
-from holdfast.execution.shell.api.problems import TYPES, ProblemError, explanation
+from holdfast.execution.shell.api.problems import TYPES, ProblemError
+from holdfast.web.problems import explanation
 
 
 def test_a_problem_has_its_type_title_status_and_field() -> None:
@@ -35,7 +36,7 @@ def test_every_429_and_503_says_when_to_come_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", TYPES)
 def test_every_type_has_a_page(name: str) -> None:
-    page = explanation(name)
+    page = explanation(name, TYPES)
     assert (page.type, page.status) == (f"/problems/{name}", TYPES[name].status)
     assert page.about
 

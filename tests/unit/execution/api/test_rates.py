@@ -5,7 +5,6 @@ from random import Random
 import pytest
 
 from holdfast.execution.core.settings import AdmissionSettings
-from holdfast.execution.shell.api import rates as module
 from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.rates import Rates
 
@@ -45,14 +44,3 @@ def test_zero_switches_a_limit_off() -> None:
     for _ in range(10_000):
         rates.submission("a", 100)
         rates.request("a")
-
-
-def test_buckets_of_tenants_that_are_quiet_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TENANTS", 3)
-    clock = Clock()
-    rates = Rates(AdmissionSettings(requests_per_s=1), monotonic=clock, rng=Random(1))
-    for name in "abc":
-        rates.request(name)
-    clock.now += 60
-    rates.request("d")
-    assert list(rates._requests) == ["d"]

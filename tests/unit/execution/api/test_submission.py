@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from holdfast.execution.core.job import NewJob, Priority
 from holdfast.execution.core.settings import ExecutionSettings, PayloadSettings
-from holdfast.execution.shell.api.decoding import decode_json
-from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.requests import SubmissionBody, fingerprint
 from holdfast.execution.shell.api.submission import Intake, idempotency_key
 from holdfast.identity import ROLES, Principal
 from holdfast.kernel import Size
+from holdfast.web.decoding import decode_json
+from holdfast.web.problems import ProblemError
 from tests.integration.execution.languages import LANGUAGES
 
 NOW = 1_800_000_000.0

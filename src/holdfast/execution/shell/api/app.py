@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import logging
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import msgspec
-from litestar import Litestar, Request, Response
+from litestar import Litestar
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -17,18 +15,13 @@ from litestar.types import ASGIApp
 
 from holdfast import __version__
 from holdfast.execution.shell.api import callbacks, events, jobs, operations
-from holdfast.execution.shell.api.decoding import invalid_at, too_deep
 from holdfast.execution.shell.api.document import document
-from holdfast.execution.shell.api.front import Front, Hot, store_problem
-from holdfast.execution.shell.api.problems import MEDIA_TYPE, Problem, ProblemError
+from holdfast.execution.shell.api.front import Front, Hot
 from holdfast.execution.shell.api.service import Service
 from holdfast.execution.shell.api.workers import REPORT_BYTES, SYNC_BYTES, ReportEndpoint, SyncEndpoint
 from holdfast.identity import Scope
-from holdfast.store import StoreUnavailable
+from holdfast.web.handlers import HANDLERS
 
-log = logging.getLogger(__name__)
-
-_BY_STATUS: Final = {401: "unauthenticated", 403: "forbidden", 404: "not-found", 405: "method-not-allowed"}
 _DESCRIPTION: Final = """Programs come in, wait in a durable queue, run in sandboxes, and leave a result.
 
 An answer to a submission means that the job is on disk. Errors are problem details (RFC 9457); a GET of
@@ -64,13 +57,7 @@ def application(service: Service) -> Front:
             operations.read_problem,
         ],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
-        exception_handlers={
-            ProblemError: _problem,
-            StoreUnavailable: _unavailable,
-            HTTPException: _http_problem,
-            RecursionError: _too_deep,
-            Exception: _bug,
-        },
+        exception_handlers=dict(HANDLERS),
         openapi_config=OpenAPIConfig(
             title="Holdfast execution",
             version=__version__,
@@ -107,40 +94,3 @@ def application(service: Service) -> Front:
         return msgspec.json.encode(document(app.openapi_schema.to_schema()))
 
     return Front(service, cast("ASGIApp", app), hot, schema)
-
-
-def _response(problem: ProblemError) -> Response[Problem]:
-    return Response(
-        cast("Any", problem.body()), status_code=problem.status, headers=problem.headers(), media_type=MEDIA_TYPE
-    )
-
-
-def _problem(_: Request[Any, Any, Any], problem: ProblemError) -> Response[Problem]:
-    return _response(problem)
-
-
-def _unavailable(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response[Problem]:
-    return _response(store_problem(error))
-
-
-def _too_deep(_: Request[Any, Any, Any], __: RecursionError) -> Response[Problem]:
-    return _response(too_deep())
-
-
-def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
-    """What the framework itself refuses: paths, methods, parameters and bodies."""
-    for item in error.extra or ():
-        if isinstance(item, dict):
-            path = str(item.get("key", ""))
-            # The framework calls the whole body after the handler's parameter.
-            return _response(invalid_at("" if path == "data" else path, str(item.get("message", item))))
-    name = _BY_STATUS.get(error.status_code, "malformed-request" if error.status_code < 500 else "internal-error")
-    where = f"{request.method} {request.url.path}"
-    response = _response(ProblemError(name, f"{where}: {error.detail}; see /schema for what there is"))
-    response.headers.update(error.headers or {})
-    return response
-
-
-def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    log.error("request failed", exc_info=error, extra={"action": "request", "path": request.url.path})
-    return _response(ProblemError("internal-error", "see the log of the service"))

@@ -6,11 +6,11 @@ examples, and the workers' two endpoints, which are no routes of the framework.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from holdfast.execution.shell.api.problems import MEDIA_TYPE, TYPES
+from holdfast.execution.shell.api.problems import TYPES
+from holdfast.web.openapi import problem_responses, problem_schema
 
 _EVERYWHERE: Final = ("malformed-request", "unauthenticated", "forbidden", "request-rate", "store-unavailable")
 _ALWAYS: Final = ("overloaded", "internal-error", "method-not-allowed")
@@ -76,19 +76,6 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "all": {"value": {"all": True}},
     },
 }
-_PROBLEM: Final = {
-    "type": "object",
-    "description": "Problem details (RFC 9457).",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference", "enum": [kind.uri for kind in TYPES.values()]},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What is wrong and what to do, for people."},
-        "field": {"type": "string", "description": "Path of the value that was refused, like `files[2].path`."},
-        "retry_after_s": {"type": "number", "description": "As the header Retry-After, but not rounded up."},
-    },
-}
 
 
 def document(derived: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +85,7 @@ def document(derived: dict[str, Any]) -> dict[str, Any]:
         for method, operation in item.items():
             _complete(method, path, operation)
     components = derived["components"]
-    components["schemas"]["Problem"] = _PROBLEM
+    components["schemas"]["Problem"] = problem_schema(TYPES)
     return {**derived, "paths": dict(sorted(paths.items())), "components": components}
 
 
@@ -111,31 +98,12 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     everywhere: tuple[str, ...] = () if path in _OPEN else _EVERYWHERE
     if path.startswith("/internal/"):
         everywhere = tuple(name for name in _EVERYWHERE if name != "request-rate")  # workers are not slowed down
-    responses |= _problems((*everywhere, *_ALWAYS, *_OWN.get((method, path), ())))
+    responses |= problem_responses((*everywhere, *_ALWAYS, *_OWN.get((method, path), ())), TYPES)
     if path == "/v1/jobs/{id}/events":
         responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
         responses["204"] = {"description": "Nothing comes after Last-Event-ID: the job has ended."}
     if path in _EXAMPLES and "requestBody" in operation:
         operation["requestBody"]["content"]["application/json"]["examples"] = _EXAMPLES[path]
-
-
-def _problems(names: Iterable[str]) -> dict[str, Any]:
-    by_status: dict[int, list[str]] = defaultdict(list)
-    for name in names:
-        by_status[TYPES[name].status].append(name)
-    return {
-        str(status): {
-            "description": "; ".join(f"`{TYPES[name].uri}`: {TYPES[name].title.lower()}" for name in found),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            **({"headers": _RETRY_AFTER} if status in {429, 503} else {}),
-        }
-        for status, found in sorted(by_status.items())
-    }
-
-
-_RETRY_AFTER: Final = {
-    "Retry-After": {"description": "Seconds until it is worth trying again.", "schema": {"type": "integer"}}
-}
 
 
 def _workers() -> dict[str, Any]:

@@ -29,9 +29,9 @@ from holdfast.execution.shell.api.bodies import timestamp
 from holdfast.execution.shell.api.jobs import Asking, Encoding, Svc, found
 from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.service import Service, require
-from holdfast.execution.shell.api.watching import watching
 from holdfast.identity import Scope
 from holdfast.store import StoreError
+from holdfast.web.watching import watching
 
 log = logging.getLogger(__name__)
 

@@ -11,51 +11,28 @@ twins among the framework's routes lead to the same functions and put them into 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Send
+from litestar.types import ASGIApp, Receive, Send
 from litestar.types import Scope as AsgiScope
 
-from holdfast.execution.shell.api.decoding import too_deep
-from holdfast.execution.shell.api.problems import MEDIA_TYPE, ProblemError
-from holdfast.execution.shell.api.reading import IN_ALL, ClientGone, Memory, read_body
-from holdfast.execution.shell.api.sending import Sending, answers
 from holdfast.execution.shell.api.service import Service, require
 from holdfast.identity import Principal, Scope
-from holdfast.store import StoreError, StoreUnavailable
-
-log = logging.getLogger(__name__)
+from holdfast.web.exchange import Answer, Head, answering, read_head, replaying, require_json, send_answer
+from holdfast.web.problems import ProblemError
+from holdfast.web.reading import IN_ALL, Memory, read_body
+from holdfast.web.sending import Sending, answers
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 OPEN_PREFIX: Final = "/problems/"
 SCHEMA_PATHS: Final = frozenset({"/schema", "/schema/", "/schema/openapi.json"})
 ACTIVE: Final = 4096
 """Requests that are worked on at a time, held ones (streams, polls) included; each costs some 10 kB."""
-STORE_RETRY_S: Final = 2.0
 HELD: Final = frozenset({"POST /internal/v1/sync", "GET /v1/jobs/{id}/events"})
 """Their time says nothing of how fast we are."""
 _METHODS: Final = frozenset({"GET", "POST", "DELETE"})
-
-
-class Head(NamedTuple):
-    """What is looked at of a request's header."""
-
-    key: str | None
-    length: int | None
-    content_type: bytes
-    idempotency_key: str | None
-
-
-class Answer(NamedTuple):
-    """A whole response."""
-
-    status: int
-    body: bytes
-    headers: Sequence[tuple[bytes, bytes]] = ()
-    media_type: bytes = b"application/json"
 
 
 Endpoint: TypeAlias = Callable[[Principal, Head, bytes, Receive], Awaitable[Answer]]
@@ -105,32 +82,10 @@ class Front:
             await self._app(scope, receive, send)
             return
         status = 0
-
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         self.open += 1
         began = self._monotonic()
         try:
-            await self._serve(scope, receive, sending)
-        except ProblemError as problem:
-            await send_problem(problem, sending)
-        except ClientGone:
-            pass
-        except RecursionError:
-            await send_problem(too_deep(), sending)
-        except StoreUnavailable as error:
-            if status:
-                raise
-            await send_problem(store_problem(error), sending)
-        except Exception:
-            if status:
-                raise
-            log.exception("request failed", extra={"action": "request", "path": scope["path"]})
-            await send_problem(ProblemError("internal-error", "see the log of the service"), sending)
+            status = await answering(self._serve, scope, receive, send)
         finally:
             self.open -= 1
             route = _route(scope, self._hot)
@@ -172,7 +127,7 @@ class Front:
                     await send_answer(await hot.call(principal, head, body, receive), send)
                 else:
                     scope["user"] = principal
-                    await self._app(scope, _replaying(body, receive), Sending(send, self._answers, tenant))
+                    await self._app(scope, replaying(body, receive), Sending(send, self._answers, tenant))
             finally:
                 self.active -= 1
         finally:
@@ -187,60 +142,6 @@ class Front:
         return principal
 
 
-def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
-    """Pick what is looked at. Names are lower case, as ASGI has them."""
-    key: str | None = None
-    length: int | None = None
-    content_type = b""
-    idempotency: str | None = None
-    for name, value in headers:
-        if name == b"authorization":
-            if value[:7].lower() == b"bearer ":
-                key = value[7:].strip().decode("latin-1")
-        elif name == b"x-api-key":
-            if key is None:
-                key = value.decode("latin-1")
-        elif name == b"content-length":
-            length = int(value)  # the parser below has made sure that it is a number
-        elif name == b"content-type":
-            content_type = value
-        elif name == b"idempotency-key":
-            idempotency = value.decode("latin-1")
-    return Head(key, length, content_type, idempotency)
-
-
-def require_json(head: Head) -> None:
-    """Raise :class:`ProblemError` for a body that says it is something else."""
-    if head.content_type == b"application/json":
-        return
-    kind = head.content_type.partition(b";")[0].strip().lower()
-    if kind != b"application/json":
-        raise ProblemError("unsupported-media-type", "Content-Type: must be application/json", field="Content-Type")
-
-
-def store_problem(error: StoreError) -> ProblemError:
-    """The store failed: what the client is told. The text of the error stays in the log."""
-    log.warning("the store does not answer", extra={"action": "store", "why": str(error)})
-    return ProblemError("store-unavailable", "the store does not answer; try again", retry_after_s=STORE_RETRY_S)
-
-
-async def send_answer(answer: Answer, send: Send) -> None:
-    """Send a whole response."""
-    headers = [
-        (b"content-type", answer.media_type),
-        (b"content-length", b"%d" % len(answer.body)),
-        *answer.headers,
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
-
-
-async def send_problem(problem: ProblemError, send: Send) -> None:
-    """Send a problem."""
-    headers = [(name.encode(), value.encode()) for name, value in problem.headers().items()]
-    await send_answer(Answer(problem.status, problem.body(), headers, MEDIA_TYPE.encode()), send)
-
-
 def _route(scope: Any, hot: Mapping[tuple[str, str], Hot]) -> str:
     """A name for what was asked: a template, never a path, of which a client can make up any number."""
     method, path = scope["method"], scope["path"]
@@ -248,17 +149,3 @@ def _route(scope: Any, hot: Mapping[tuple[str, str], Hot]) -> str:
         return f"{method} {path}"
     template = scope.get("path_template")
     return f"{method} {template}" if template and method in _METHODS else "other"
-
-
-def _replaying(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that begins with a body that was read before."""
-    given = False
-
-    async def replay() -> Any:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay

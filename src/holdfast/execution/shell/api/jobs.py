@@ -15,16 +15,16 @@ from litestar.types import Receive
 from holdfast.execution.core.job import TERMINAL, NewJob, Status, Verdict
 from holdfast.execution.core.ports import Accepted, JobView
 from holdfast.execution.shell.api import bodies
-from holdfast.execution.shell.api.decoding import decode_json
-from holdfast.execution.shell.api.front import Answer, Head
 from holdfast.execution.shell.api.ids import is_job_id
 from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.requests import BatchBody, SubmissionBody, fingerprint
 from holdfast.execution.shell.api.service import Service, require
 from holdfast.execution.shell.api.submission import BATCH, idempotency_key
-from holdfast.execution.shell.api.watching import watching
 from holdfast.identity import Principal, Scope
 from holdfast.kernel import Duration
+from holdfast.web.decoding import decode_json
+from holdfast.web.exchange import Answer, Head
+from holdfast.web.watching import watching
 
 LONGEST_WAIT_S: Final = 60.0
 PAGE: Final = 200

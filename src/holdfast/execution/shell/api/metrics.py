@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from holdfast.execution.core.job import Verdict
 from holdfast.execution.core.ports import QueueState
+from holdfast.web.metrics import SECONDS, Counted
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _WAITS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _GROUPS = (1, 2, 5, 10, 20, 50, 100, 200)
-
-
-class _Counted(Collector):
-    """A counter that somebody else keeps."""
-
-    def __init__(self, name: str, text: str, counts: Callable[[], Mapping[str, int]], labels: tuple[str, ...]) -> None:
-        self._name = name
-        self._text = text
-        self._counts = counts
-        self._labels = labels
-
-    def collect(self) -> Iterable[Metric]:
-        """Its present values."""
-        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
-        for label, count in self._counts().items():
-            family.add_metric([label] if self._labels else [], count)
-        return [family]
 
 
 class Metrics:
@@ -67,7 +47,7 @@ class Metrics:
             "holdfast_execution_request_seconds",
             "From a request's head to the end of its answer; held ones (streams, polls) are left out.",
             ["route", "code"],
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self._groups = Histogram(
@@ -79,7 +59,7 @@ class Metrics:
         registry = self._registry
         Gauge("holdfast_execution_connections", "Open connections.", registry=registry).set_function(connections)
         text = "Connections that lost their place to a newcomer."
-        registry.register(_Counted("holdfast_execution_connections_evicted", text, lambda: {"": evicted()}, ()))
+        registry.register(Counted("holdfast_execution_connections_evicted", text, lambda: {"": evicted()}, ()))
 
     def follow_held(self, held: Callable[[], int]) -> None:
         """Show how many streams and long polls are open."""
@@ -89,7 +69,7 @@ class Metrics:
     def follow_callbacks(self, outcomes: Callable[[], Mapping[str, int]]) -> None:
         """Show what became of callbacks."""
         text = "Callbacks tried, by what came of it."
-        self._registry.register(_Counted("holdfast_execution_callbacks", text, outcomes, ("outcome",)))
+        self._registry.register(Counted("holdfast_execution_callbacks", text, outcomes, ("outcome",)))
 
     def state(self, state: QueueState, backlog_s: float, wanted: int) -> None:
         """Take the queue's figures."""

@@ -12,11 +12,12 @@ from holdfast.execution.core.ports import Refused
 from holdfast.execution.shell.api.bodies import CostBody, timestamp
 from holdfast.execution.shell.api.ids import is_job_id
 from holdfast.execution.shell.api.jobs import Asking, Cursor, Limit, Svc, job_cursor
-from holdfast.execution.shell.api.metrics import CONTENT_TYPE
-from holdfast.execution.shell.api.problems import Explanation, ProblemError, explanation
+from holdfast.execution.shell.api.problems import TYPES, ProblemError
 from holdfast.execution.shell.api.service import backlog_s, refusal, require
 from holdfast.identity import Scope
 from holdfast.store import StoreError
+from holdfast.web.metrics import CONTENT_TYPE
+from holdfast.web.problems import Explanation, explanation
 
 REPLAY_IDS: Final = 1000
 LONGEST_DAYS: Final = 400
@@ -347,7 +348,7 @@ def read_metrics(service: Svc) -> Response[bytes]:
 @get("/problems/{name:str}", sync_to_thread=False)
 def read_problem(name: FromPath[str]) -> Explanation:
     """What a problem type means."""
-    return explanation(name)
+    return explanation(name, TYPES)
 
 
 def _check_replay(data: ReplayBody) -> None:

@@ -1,50 +1,14 @@
-"""What can be wrong with a request: one type for each, as problem details (RFC 9457).
-
-``type`` is a relative reference; a GET of it explains the type (:func:`explanation`). A client
-decides by ``type``, never by the text of ``detail``, which is for people: it names the field,
-what is wrong with it and what to do.
-"""
+"""What can be wrong with a request to this API, beyond what can be with any (see :mod:`holdfast.web.problems`)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-import msgspec
+from holdfast.web import problems
+from holdfast.web.problems import COMMON, ProblemType, catalogue
 
-MEDIA_TYPE: Final = "application/problem+json"
-
-
-@dataclass(frozen=True, slots=True)
-class ProblemType:
-    """A kind of problem. ``about`` is for the reader of its page."""
-
-    name: str
-    status: int
-    title: str
-    about: str
-
-    @property
-    def uri(self) -> str:
-        """The ``type`` of its problems."""
-        return f"/problems/{self.name}"
-
-
-_ALL: Final = (
-    ProblemType("malformed-request", 400, "The request cannot be read", "The body is not JSON, or a header is wrong."),
-    ProblemType(
-        "unauthenticated",
-        401,
-        "No valid API key",
-        "Send 'Authorization: Bearer KEY' or 'X-API-Key: KEY'. The key may be mistyped, revoked or expired.",
-    ),
-    ProblemType("forbidden", 403, "The key may not do this", "The key is valid, but lacks the scope that is named."),
-    ProblemType(
-        "not-found", 404, "Not found", "There is no such thing, or it belongs to another tenant; which is not told."
-    ),
-    ProblemType("method-not-allowed", 405, "The method is not allowed here", "See /schema for what this path takes."),
+TYPES: Final = catalogue(
+    *COMMON.values(),
     ProblemType(
         "expired", 410, "It has expired", "It was there, and was removed after the time that the job's expires_at told."
     ),
@@ -55,18 +19,6 @@ _ALL: Final = (
         "The same Idempotency-Key came with another body. Use a new key for a new job.",
     ),
     ProblemType(
-        "payload-too-large", 413, "The request is too large", "The body or a part of it is over its limit; see detail."
-    ),
-    ProblemType(
-        "unsupported-media-type", 415, "The body has the wrong type", "Send Content-Type: application/json and JSON."
-    ),
-    ProblemType(
-        "invalid-request",
-        422,
-        "A field of the request is invalid",
-        "'field' is the path of the value that was refused; detail says why and what is accepted.",
-    ),
-    ProblemType(
         "unknown-language", 422, "There is no such language", "GET /v1/runtimes lists the languages that there are."
     ),
     ProblemType(
@@ -74,9 +26,6 @@ _ALL: Final = (
         422,
         "No worker can run this language",
         "The language is known, but the workers that are there do not offer it. GET /v1/runtimes says which do.",
-    ),
-    ProblemType(
-        "request-rate", 429, "Too many requests", "The tenant sends more requests per second than it may; slow down."
     ),
     ProblemType(
         "submit-rate", 429, "Too many submissions", "The tenant submits more jobs per second than it may; slow down."
@@ -90,13 +39,6 @@ _ALL: Final = (
     ),
     ProblemType("daily-quota", 429, "The tenant's quota of today is used up", "It starts anew at midnight UTC."),
     ProblemType(
-        "too-many-streams",
-        429,
-        "Too many requests are held open",
-        "The tenant has as many event streams and long polls open as it may. Close one.",
-    ),
-    ProblemType("internal-error", 500, "Internal error", "This is a fault of the service; its log says more."),
-    ProblemType(
         "total-backlog",
         503,
         "The queue is full",
@@ -109,84 +51,11 @@ _ALL: Final = (
         "The store does not answer",
         "Nothing is known of what became of a submission: repeat it with the same Idempotency-Key.",
     ),
-    ProblemType("overloaded", 503, "Too many requests at once", "The service works on as many as it may; try again."),
-    ProblemType("shutting-down", 503, "The service is shutting down", "Another process answers soon; try again."),
 )
-TYPES: Final[Mapping[str, ProblemType]] = {each.name: each for each in _ALL}
 """Every type by name; documentation and tests go by it."""
 
 
-class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """Problem details (RFC 9457) as they are sent."""
+class ProblemError(problems.ProblemError):
+    """A request ends with a problem of :data:`TYPES`."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    field: str | None = None
-    """Path of the offending value in the request, like ``files[2].path``."""
-    retry_after_s: float | None = None
-    """When it is worth trying again; also in the header ``Retry-After``, rounded up."""
-
-
-class ProblemError(Exception):
-    """A request ends with a problem. Raised by endpoints, answered in one place."""
-
-    def __init__(self, name: str, detail: str, *, field: str | None = None, retry_after_s: float | None = None) -> None:
-        """``name`` is one of :data:`TYPES`."""
-        super().__init__(detail)
-        self.kind = TYPES[name]
-        self.detail = detail
-        self.field = field
-        self.retry_after_s = retry_after_s
-
-    @property
-    def status(self) -> int:
-        """The status code of the answer."""
-        return self.kind.status
-
-    def body(self) -> bytes:
-        """The answer's body."""
-        return msgspec.json.encode(
-            Problem(
-                type=self.kind.uri,
-                title=self.kind.title,
-                status=self.kind.status,
-                detail=self.detail,
-                field=self.field,
-                retry_after_s=None if self._wait_s is None else round(self._wait_s, 3),
-            )
-        )
-
-    def headers(self) -> dict[str, str]:
-        """The answer's headers, but for type and length."""
-        headers: dict[str, str] = {}
-        if self._wait_s is not None:
-            headers["retry-after"] = str(max(1, math.ceil(self._wait_s)))
-        if self.status == 401:
-            headers["www-authenticate"] = 'Bearer realm="holdfast"'
-        return headers
-
-    @property
-    def _wait_s(self) -> float | None:
-        # A 429 or 503 without a time makes clients guess, and they guess "now".
-        return 1.0 if self.retry_after_s is None and self.status in {429, 503} else self.retry_after_s
-
-
-class Explanation(msgspec.Struct):
-    """What a problem type means."""
-
-    type: str
-    title: str
-    status: int
-    about: str
-
-
-def explanation(name: str) -> Explanation:
-    """The page behind a ``type``. Raises :class:`ProblemError` for a name that is none."""
-    kind = TYPES.get(name)
-    if kind is None:
-        raise ProblemError(
-            "not-found", f"there is no problem type {name[:100]!r}; see /schema for those that there are"
-        )
-    return Explanation(kind.uri, kind.title, kind.status, kind.about)
+    types = TYPES

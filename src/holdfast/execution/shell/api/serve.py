@@ -16,9 +16,6 @@ import msgspec
 
 from holdfast.execution.core.settings import ExecutionSettings
 from holdfast.execution.shell.api.bodies import job_body
-from holdfast.execution.shell.api.connections import Guard, places
-from holdfast.execution.shell.api.listening import listen, url
-from holdfast.execution.shell.api.patience import once_it_answers
 from holdfast.execution.shell.api.server import Server
 from holdfast.execution.shell.api.service import Service
 from holdfast.execution.shell.api.upkeep import Upkeep
@@ -27,6 +24,9 @@ from holdfast.execution.shell.languages import known_languages
 from holdfast.execution.shell.queue import CallbackOutbox, JobQueue
 from holdfast.identity import Identities, Principal, Scope
 from holdfast.store import StoreSettings, open_database
+from holdfast.web.connections import Guard, places
+from holdfast.web.listening import listen, url
+from holdfast.web.patience import once_it_answers
 
 log = logging.getLogger(__name__)
 

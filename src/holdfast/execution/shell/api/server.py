@@ -1,74 +1,29 @@
-"""A service on a listening socket, until it is told to stop."""
+"""The service on a listening socket, until it is told to stop."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, cast
-
-import uvicorn
 
 from holdfast.execution.shell.api.app import application
-from holdfast.execution.shell.api.connections import IDLE_S, Guard, GuardedProtocol
-from holdfast.execution.shell.api.listening import BACKLOG
 from holdfast.execution.shell.api.service import Service
+from holdfast.web import server
+from holdfast.web.connections import Guard
 
 
-class Server:
+class Server(server.Server):
     """Make it, :meth:`run` it in a task, :meth:`stop` it."""
 
     def __init__(self, service: Service, sock: socket.socket, *, guard: Guard) -> None:
         self._service = service
-        self._sock = sock
-        self._guard = guard
         service.metrics.follow_connections(lambda: guard.connections, lambda: guard.evicted)
         self.front = application(service)
-        self._server = _Uvicorn(
-            uvicorn.Config(
-                cast("Any", self.front),
-                http=cast("Any", functools.partial(GuardedProtocol, guard)),
-                lifespan="off",
-                ws="none",
-                access_log=False,
-                log_config=None,
-                log_level="error",  # what strangers send is not worth a line each
-                server_header=False,
-                headers=[("cache-control", "no-store"), ("x-content-type-options", "nosniff")],
-                proxy_headers=False,
-                backlog=BACKLOG,
-                timeout_keep_alive=IDLE_S,
-                timeout_graceful_shutdown=max(1, round(service.settings.drain_timeout)),
-            )
+        super().__init__(
+            self.front, sock, guard=guard, drain_timeout_s=service.settings.drain_timeout, stopping=service.stop
         )
 
     async def run(self) -> None:
         """Serve until :meth:`stop`, then let the requests under way finish."""
-        guarding = asyncio.create_task(self._guard.run(), name="connection deadlines")
-        serving = asyncio.create_task(self._server.serve(sockets=[self._sock]), name="uvicorn")
         try:
-            await asyncio.shield(serving)
-        except asyncio.CancelledError:
-            self.stop()
-            await serving
-            raise
+            await super().run()
         finally:
-            guarding.cancel()
-            await asyncio.gather(guarding, return_exceptions=True)
             await self._service.batcher.close()
-
-    def stop(self, *, now: bool = False) -> None:
-        """Begin to end; ``now`` does not wait for what is under way."""
-        self._service.stop()
-        self._guard.stop()
-        self._server.should_exit = True
-        self._server.force_exit = self._server.force_exit or now
-
-
-class _Uvicorn(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the service."""
-        yield

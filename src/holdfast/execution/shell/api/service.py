@@ -22,9 +22,9 @@ from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.rates import Rates
 from holdfast.execution.shell.api.requests import SubmissionBody
 from holdfast.execution.shell.api.submission import Intake
-from holdfast.execution.shell.api.watching import Held
 from holdfast.identity import Principal, Scope
 from holdfast.store import StoreError
+from holdfast.web.watching import Held
 
 log = logging.getLogger(__name__)
 

@@ -31,12 +31,12 @@ from holdfast.execution.core.protocol import (
     WireLimits,
     WireResult,
 )
-from holdfast.execution.shell.api.front import Answer, Head
 from holdfast.execution.shell.api.ids import is_job_id
 from holdfast.execution.shell.api.problems import ProblemError
-from holdfast.execution.shell.api.reading import ClientGone
 from holdfast.execution.shell.api.service import Service
 from holdfast.identity import Principal
+from holdfast.web.exchange import Answer, Head
+from holdfast.web.reading import ClientGone
 
 LONGEST_WAIT_S: Final = 30.0
 SYNC_BYTES: Final = 256 * 1024

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from litestar.types import Message, Send
 
-from holdfast.execution.shell.api.problems import MEDIA_TYPE, ProblemError
-from holdfast.execution.shell.api.reading import Memory
+from holdfast.web.problems import MEDIA_TYPE, ProblemError
+from holdfast.web.reading import Memory
 
 PIECE: Final = 64 * 1024
 """What a connection takes before it asks to wait (asyncio's high-water mark)."""

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast.execution.shell.api.problems import ProblemError
-from holdfast.execution.shell.api.reading import ClientGone, Memory, read_body
+from holdfast.web.problems import ProblemError
+from holdfast.web.reading import ClientGone, Memory, read_body
 
 if TYPE_CHECKING:
     from litestar.types import Receive

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from holdfast.execution.shell.api.problems import ProblemError
+from holdfast.web.problems import ProblemError
 
 T = TypeVar("T")
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)

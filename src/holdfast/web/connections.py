@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from holdfast.execution.shell.api.problems import MEDIA_TYPE, ProblemError
+from holdfast.web.problems import MEDIA_TYPE, ProblemError
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from litestar.types import Receive
 
-from holdfast.execution.shell.api.problems import ProblemError
+from holdfast.web.problems import ProblemError
 
 IN_ALL: Final = 256 * 2**20
 PER_TENANT: Final = IN_ALL // 4

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from holdfast.execution.shell.api.connections import places
+from holdfast.web.connections import places
 
 
 @pytest.mark.parametrize(

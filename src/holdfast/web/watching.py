@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Literal
 
-from holdfast.execution.shell.api.problems import ProblemError
+from holdfast.web.problems import ProblemError
 
 PER_TENANT: Final = 100
 """Streams and long polls of one tenant; pages of a small team and some scripts."""

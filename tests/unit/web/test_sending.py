@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from holdfast.execution.shell.api.reading import Memory
-from holdfast.execution.shell.api.sending import PIECE, Sending
+from holdfast.web.reading import Memory
+from holdfast.web.sending import PIECE, Sending
 
 LARGE = bytes(range(256)) * 1024
 START = {"type": "http.response.start", "status": 200, "headers": []}

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.execution.shell.api.problems import ProblemError
-from holdfast.execution.shell.api.watching import Held, watching
+from holdfast.web.problems import ProblemError
+from holdfast.web.watching import Held, watching
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

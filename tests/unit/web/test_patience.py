@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from holdfast.execution.shell.api.patience import once_it_answers
 from holdfast.store import StoreError, StoreUnavailable
+from holdfast.web.patience import once_it_answers
 
 pytestmark = pytest.mark.anyio
 
