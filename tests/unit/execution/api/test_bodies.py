@@ -4,7 +4,8 @@ import msgspec
 
 from holdfast.execution.core.job import Compiled, Priority, Result, Status, Verdict
 from holdfast.execution.core.ports import JobView
-from holdfast.execution.shell.api.bodies import Prices, job_body, output, timestamp
+from holdfast.execution.shell.api.bodies import Prices, job_body, output
+from holdfast.web.times import timestamp
 
 PRICES = Prices(per_cpu_hour=0.36, currency="EUR")
 RESULT = Result(

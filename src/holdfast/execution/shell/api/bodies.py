@@ -7,7 +7,6 @@ text with replacement at character boundaries, or base64 when that was asked for
 from __future__ import annotations
 
 import base64
-import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -16,6 +15,7 @@ import msgspec
 from holdfast.execution.core import text
 from holdfast.execution.core.job import Compiled, Program, Result, Status, Verdict
 from holdfast.execution.core.ports import Accepted, JobView
+from holdfast.web.times import timestamp
 
 Encoding = Literal["text", "base64"]
 NO_RESULT: Final = Result(verdict=Verdict.OK)
@@ -161,13 +161,6 @@ class Prices(msgspec.Struct, frozen=True):
     def cost(self, cpu_us: float) -> CostBody:
         """Rounded to a billionth of the currency: a job of 10 ms costs next to nothing, but not nothing."""
         return CostBody(round(cpu_us / 1e6, 6), round(cpu_us / 3.6e9 * self.per_cpu_hour, 9), self.currency)
-
-
-def timestamp(at: float | None) -> str | None:
-    """RFC 3339 in UTC; ``None`` stays."""
-    if at is None:
-        return None
-    return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def output(data: bytes, encoding: Encoding, *, truncated: bool) -> str:

@@ -8,13 +8,13 @@ import msgspec
 from litestar import get, post
 from litestar.params import JSONBody
 
-from holdfast.execution.shell.api.bodies import timestamp
 from holdfast.execution.shell.api.ids import is_job_id
 from holdfast.execution.shell.api.jobs import Asking, Cursor, Limit, Svc, job_cursor
 from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.service import require
 from holdfast.identity import Scope
 from holdfast.kernel import Duration
+from holdfast.web.times import timestamp
 
 REPLAY_JOBS: Final = 1000
 LONGEST_OVERLAP_S: Final = 30 * 86_400.0

@@ -25,12 +25,12 @@ from holdfast.execution.core.job import TERMINAL
 from holdfast.execution.core.ports import Event
 from holdfast.execution.core.text import Decoder
 from holdfast.execution.shell.api.bodies import Encoding as Enc
-from holdfast.execution.shell.api.bodies import timestamp
 from holdfast.execution.shell.api.jobs import Asking, Encoding, Svc, found
 from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.service import Service, require
 from holdfast.identity import Scope
 from holdfast.store import StoreError
+from holdfast.web.times import timestamp
 from holdfast.web.watching import watching
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from litestar import MediaType, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from holdfast.execution.core.ports import Refused
-from holdfast.execution.shell.api.bodies import CostBody, timestamp
+from holdfast.execution.shell.api.bodies import CostBody
 from holdfast.execution.shell.api.ids import is_job_id
 from holdfast.execution.shell.api.jobs import Asking, Cursor, Limit, Svc, job_cursor
 from holdfast.execution.shell.api.problems import TYPES, ProblemError
@@ -18,6 +18,7 @@ from holdfast.identity import Scope
 from holdfast.store import StoreError
 from holdfast.web.metrics import CONTENT_TYPE
 from holdfast.web.problems import Explanation, explanation
+from holdfast.web.times import timestamp
 
 REPLAY_IDS: Final = 1000
 LONGEST_DAYS: Final = 400
