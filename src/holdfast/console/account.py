@@ -47,7 +47,7 @@ async def sign_in(request: Asked, console: Shared) -> Response[Any]:
         if problem.status == 401:
             wrong = "The service does not know this key. It may be mistyped, revoked or expired."
         elif problem.status == 403:
-            wrong = "This key may not read jobs. Use one with the role viewer, developer or admin."
+            wrong = "This key may not read jobs. Use one with the role viewer, developer, editor, admin or owner."
         else:
             raise
         return _page(console, request, goes_to=goes_to, wrong=wrong, status=problem.status)

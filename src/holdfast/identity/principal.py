@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Scope(StrEnum):
@@ -14,16 +15,26 @@ class Scope(StrEnum):
     JOBS_WRITE = "jobs:write"
     AUDIT_READ = "audit:read"
     KEYS_WRITE = "keys:write"
+    NETPULSE_READ = "netpulse:read"
+    NETPULSE_WRITE = "netpulse:write"
+    """Acknowledge and resolve incidents; make monitors and silences."""
+    NETPULSE_ADMIN = "netpulse:admin"
+    """Channels, maintenance, export; remove monitors."""
     WORKER = "worker"
     """Take jobs of every tenant and report on them."""
     OPERATE = "operate"
     """See figures of every tenant (queue, scaling); no tenant's jobs."""
 
 
-ROLES: Mapping[str, frozenset[Scope]] = {
-    "viewer": frozenset({Scope.JOBS_READ}),
-    "developer": frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE}),
-    "admin": frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.AUDIT_READ, Scope.KEYS_WRITE}),
+_VIEWER: Final = frozenset({Scope.JOBS_READ, Scope.NETPULSE_READ})
+_EDITOR: Final = _VIEWER | {Scope.JOBS_WRITE, Scope.NETPULSE_WRITE}
+_ADMIN: Final = _EDITOR | {Scope.AUDIT_READ, Scope.NETPULSE_ADMIN}
+ROLES: Final[Mapping[str, frozenset[Scope]]] = {
+    "viewer": _VIEWER,
+    "developer": frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.NETPULSE_READ}),
+    "editor": _EDITOR,
+    "admin": _ADMIN,
+    "owner": _ADMIN | {Scope.KEYS_WRITE},
     "worker": frozenset({Scope.WORKER}),
     "operator": frozenset({Scope.OPERATE}),
 }

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
 KEYS = {
-    "ada": Principal(tenant="ada", key_id="k-ada", scopes=ROLES["admin"]),
-    "bob": Principal(tenant="bob", key_id="k-bob", scopes=ROLES["admin"]),
+    "ada": Principal(tenant="ada", key_id="k-ada", scopes=ROLES["owner"]),
+    "bob": Principal(tenant="bob", key_id="k-bob", scopes=ROLES["owner"]),
     "viewer": Principal(tenant="ada", key_id="k-viewer", scopes=ROLES["viewer"]),
     "worker": Principal(tenant="platform", key_id="k-worker", scopes=ROLES["worker"]),
     "operator": Principal(tenant="platform", key_id="k-operator", scopes=ROLES["operator"]),

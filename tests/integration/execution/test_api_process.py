@@ -64,7 +64,7 @@ async def api(directory: Path, key: str = "") -> AsyncIterator[Process]:
         database = await open_database(StoreSettings(url=store))
         identities = Identities(database)
         await identities.open()
-        _, key = await identities.create_key("ada", role="admin", now=time.time())
+        _, key = await identities.create_key("ada", role="owner", now=time.time())
         await identities.close()
         await database.close()
     process = await asyncio.create_subprocess_exec(
