@@ -8,7 +8,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.execution.core.callback import Target, is_public, judge_addresses, target
+from holdfast.execution.core.callback import Target, judge_addresses, target
+from holdfast.kernel.addresses import is_public
 
 CLOSED = st.sampled_from(
     [

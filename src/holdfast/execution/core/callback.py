@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
 
+from holdfast.kernel.addresses import Address, is_public
 from holdfast.resilience.backoff import full_jitter
 
 if TYPE_CHECKING:
@@ -36,53 +37,12 @@ PORTS: Final = frozenset({80, 443})
 RETRY_AFTER_LIMIT_S: Final = 86_400.0
 """Longest `Retry-After` that is honoured: a callback has to come to an end."""
 
-Address: TypeAlias = IPv4Address | IPv6Address
-
 _HOST: Final = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?"
 )
 _NUMBER: Final = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\.?")
 _REST: Final = re.compile(r"[!-~]*")
 _PRIVATE: Final = "the callback URL leads to an address that is not on the public internet"
-
-# What the IANA registers as not globally reachable, without trusting the Python at hand to have today's list:
-# https://www.iana.org/assignments/iana-ipv4-special-registry (2025-10), .../iana-ipv6-special-registry (2025-10).
-_CLOSED_4: Final = tuple(
-    map(
-        IPv4Network,
-        (
-            "0.0.0.0/8",
-            "10.0.0.0/8",
-            "100.64.0.0/10",  # shared between a carrier and its customers; a cloud's metadata at 100.100.100.200
-            "127.0.0.0/8",
-            "168.63.129.16/32",  # Azure's agent channel: a public number that ends at the host below
-            "169.254.0.0/16",  # link-local; most clouds' metadata
-            "172.16.0.0/12",
-            "192.0.0.0/24",
-            "192.0.2.0/24",
-            "192.88.99.0/24",  # relays of 6to4
-            "192.168.0.0/16",
-            "198.18.0.0/15",
-            "198.51.100.0/24",
-            "203.0.113.0/24",
-            "224.0.0.0/3",  # multicast, reserved, broadcast
-        ),
-    )
-)
-_OPEN_6: Final = IPv6Network("2000::/3")
-"""All that is given out for the internet; loopback, unique-local, link-local, multicast, mapped are outside of it."""
-_CLOSED_6: Final = tuple(
-    map(
-        IPv6Network,
-        (
-            "2001::/23",  # protocol assignments: Teredo, benchmarking, ORCHID
-            "2001:db8::/32",
-            "2002::/16",  # 6to4: an IPv4 address in disguise
-            "3fff::/20",
-        ),
-    )
-)
-_NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,17 +127,6 @@ def judge_addresses(addresses: list[str], *, allow_private: bool) -> str | None:
 def refusal(address: Address) -> str | None:
     """Why an address may not be called; ``None`` when it may."""
     return None if is_public(address) else _PRIVATE
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is reachable for everybody, so that calling it gives away nothing of our place."""
-    if isinstance(address, IPv4Address):
-        return not any(address in network for network in _CLOSED_4)
-    if address.scope_id is not None:
-        return False
-    if address in _NAT64:  # on a network without IPv4 this is how all of it looks
-        return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
-    return address in _OPEN_6 and not any(address in network for network in _CLOSED_6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,11 +16,11 @@ from holdfast.execution.core.callback import (
     Delivered,
     Target,
     consequence,
-    is_public,
     judge_addresses,
     target,
 )
 from holdfast.execution.core.settings import CallbackSettings
+from holdfast.kernel.addresses import is_public
 
 SETTINGS = CallbackSettings()
 
