@@ -1,0 +1,119 @@
+"""Incidents, from the first signal to the last message."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.netpulse.core.incident import Condition, State
+from holdfast.netpulse.errors import Conflict, NotFound
+from tests.unit.netpulse.core.incidents import START, Desk, watched
+
+
+def test_a_failure_of_something_that_stands_alone_is_told_at_once_and_its_end_once() -> None:
+    desk = Desk([watched("web")])
+    desk.fail("web")
+    assert desk.only().state is State.OPEN
+    assert desk.only().title == "web is down"
+    desk.wait(300)
+    desk.recover("web")
+    assert desk.only().state is State.RECOVERING
+    desk.wait(59)
+    assert desk.tell() == ["opened"]
+    desk.wait(1)
+    assert desk.tell() == ["opened", "resolved"]
+    assert desk.lengths("web", "down") == [(-5, 295)]
+
+
+def test_a_signal_that_is_known_changes_nothing() -> None:
+    desk = Desk([watched("web")])
+    signal = desk.signal("web", True)
+    assert desk.book.signals([signal], desk.now).to_store
+    assert not desk.book.signals([signal, signal], desk.now + 1).to_store
+
+
+def test_a_child_waits_until_its_parents_have_answered() -> None:
+    desk = Desk([watched("db"), watched("web", "db")])
+    desk.fail("web")
+    assert desk.wanted == ["t/db"]
+    assert desk.only().state is State.DETECTED
+    desk.now += 1
+    desk.answer("db")
+    assert desk.only().state is State.OPEN
+
+
+def test_a_child_whose_parents_say_nothing_waits_for_their_timeout_and_no_longer() -> None:
+    desk = Desk([watched("db"), watched("web", "db")])
+    desk.fail("web")
+    desk.wait(14)
+    assert desk.tell() == []
+    desk.wait(1)
+    assert desk.tell() == ["opened"]
+
+
+def test_a_child_whose_parent_goes_down_meanwhile_is_a_member_of_its_incident() -> None:
+    desk = Desk([watched("db"), watched("app", "db"), watched("web", "app")])
+    desk.fail("web")
+    desk.now += 3
+    desk.fail("db")
+    desk.wait(200)
+    (incident,) = desk.standing()
+    assert incident.title == "db is down, and 1 that depends on it"
+    assert (incident.cause.kind, incident.cause.value) == ("parent", "t/db")
+    assert desk.tell() == ["opened"]
+
+
+def test_a_parent_that_goes_down_after_its_children_paged_joins_them_and_nobody_is_paged_again() -> None:
+    desk = Desk([watched("db"), watched("a", "db"), watched("b", "db")])
+    desk.fail("a", "b")
+    desk.answer("db")
+    assert desk.tell() == ["opened", "opened"]
+    desk.now += 10
+    desk.fail("db")
+    desk.wait(200)
+    assert desk.tell() == ["opened", "opened", "resolved"]
+    (incident,) = desk.standing()
+    assert [member.monitor for member in incident.members] == ["t/a", "t/db", "t/b"]
+
+
+def test_fifty_monitors_of_one_host_are_one_incident_with_fifty_members() -> None:
+    names = [f"m{number:02}" for number in range(50)]
+    desk = Desk(watched(name, host="h1") for name in names)
+    for name in names:
+        desk.fail(name)
+        desk.wait(0.5)
+    (incident,) = desk.incidents.values()
+    assert (incident.cause.kind, incident.cause.value, len(incident.members)) == ("host", "h1", 50)
+    assert desk.tell() == ["opened"]
+    assert incident.title == "Host h1: 50 monitors are down"
+
+
+def test_acknowledging_what_is_over_or_unknown_is_refused() -> None:
+    desk = Desk([watched("web")])
+    with pytest.raises(NotFound):
+        desk.book.acknowledge("inc_0001", "ann", START)
+    desk.fail("web")
+    desk.keep(desk.book.resolve("inc_0001", "ann", desk.now))
+    with pytest.raises(Conflict):
+        desk.book.acknowledge("inc_0001", "ann", desk.now)
+
+
+def test_what_was_resolved_by_hand_and_goes_on_is_told_again_only_when_it_fails_anew() -> None:
+    desk = Desk([watched("web")])
+    desk.fail("web")
+    desk.keep(desk.book.resolve("inc_0001", "ann", desk.now))
+    desk.wait(3600)
+    assert desk.tell() == ["opened", "resolved"]
+    desk.recover("web")
+    desk.wait(60)
+    desk.fail("web")
+    assert desk.tell() == ["opened", "resolved", "opened"]
+
+
+def test_a_ticket_that_becomes_a_page_is_told_as_one() -> None:
+    desk = Desk([watched("web")])
+    desk.fail("web", condition=Condition.SLOW)
+    assert desk.only().severity == "ticket"
+    desk.wait(60)
+    desk.fail("web")
+    assert (desk.only().severity, desk.only().condition) == ("page", Condition.DOWN)
+    assert desk.tell() == ["opened", "opened"]
