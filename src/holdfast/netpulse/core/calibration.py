@@ -1,0 +1,143 @@
+"""From "so many false pages a year are acceptable" to thresholds, and from thresholds to what detection takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from holdfast.netpulse.core.detector import Detector, Policy
+from holdfast.netpulse.core.filter import BAD_FAILS, BAD_SHARE, DOWN_FAILS, GOOD_FAILS
+from holdfast.netpulse.core.result import Failure, Observation, Outcome
+from holdfast.netpulse.core.settings import MonitorSettings
+
+YEAR_S: Final = 365.25 * 86_400.0
+LEAST_PER_YEAR: Final = 0.01
+MOST_PER_YEAR: Final = 52.0
+"""Once a week: whoever accepts more wants a simple rule."""
+
+_PAIR: Final = (12.2, 16.0, 0.9)
+_LONE: Final = (8.0, 12.0, 0.9)
+
+
+def threshold(false_pages_per_year: float, *, interval_s: float, domains: Sequence[int]) -> float:
+    """Nats at which an alarm is raised; ``domains`` gives the number of regions in each failure domain.
+
+    Raises ``ValueError`` for a rate or a layout that no threshold can keep.
+    """
+    if not LEAST_PER_YEAR <= false_pages_per_year <= MOST_PER_YEAR:
+        raise ValueError(
+            f"false_pages_per_year is {false_pages_per_year:g}; it must be from {LEAST_PER_YEAR:g} (one in a century)"
+            f" to {MOST_PER_YEAR:g} (one a week)"
+        )
+    if not domains or min(domains) < 1:
+        raise ValueError("nobody watches: name at least one region")
+    if not (math.isfinite(interval_s) and interval_s > 0):
+        raise ValueError(f"interval is {interval_s:g} s; it must be a finite time above 0")
+    least, at_one, per_nat = _LONE if len(domains) == 1 else _PAIR
+    return max(least, at_one - per_nat * math.log(false_pages_per_year))
+
+
+def information(*, good_fails: float = GOOD_FAILS, bad_share: float = BAD_SHARE) -> float:
+    """Nats that one probe of a target that is down carries, were probes independent: 5.46 in the reference world."""
+    up = good_fails + (BAD_FAILS - good_fails) * bad_share
+    return DOWN_FAILS * math.log(DOWN_FAILS / up) + (1 - DOWN_FAILS) * math.log((1 - DOWN_FAILS) / (1 - up))
+
+
+def bound_s(false_pages_per_year: float, *, interval_s: float, regions: int) -> float:
+    """No rule with so few false alarms is quicker on average, in the worst case: ``ln(gamma) / I`` probes.
+
+    Lorden 1971; ``gamma`` is the mean number of probes between false alarms. Losses that come in spells make it optimistic.
+    """
+    probes = YEAR_S / interval_s * regions / false_pages_per_year
+    return max(math.log(probes), 0.0) / information() * interval_s / regions
+
+
+def expected_delay_s(
+    policy: Policy, *, timeout_s: float, domains: Mapping[str, str], confirmations: bool, phases: int = 8
+) -> float:
+    """Mean time from an outage to its alarm, when every probe fails by its timeout: by playing it.
+
+    The outage begins at ``phases`` moments, evenly spread between two probes.
+    """
+    regions = tuple(domains)
+    step = policy.interval_s / len(regions)
+    total = 0.0
+    for phase in range(phases):
+        began = (phase + 0.5) / phases * step
+        total += _delay(policy, timeout_s, domains, confirmations, began, step)
+    return total / phases
+
+
+def _delay(
+    policy: Policy, timeout_s: float, domains: Mapping[str, str], confirmations: bool, began: float, step: float
+) -> float:
+    detector = Detector("", policy, domains)
+    regions = tuple(domains)
+    for number, region in enumerate(regions):
+        detector.observe(_result(region, domains, number * step - policy.interval_s, 0.0, failed=False))
+    # The region that probed last before the outage is the last to see it.
+    pending = [
+        (number * step if number * step >= began else number * step + policy.interval_s, region, True)
+        for number, region in enumerate(regions)
+    ]
+    for _ in range(10_000):
+        pending.sort()
+        start, region, scheduled = pending.pop(0)
+        if scheduled:
+            pending.append((start + policy.interval_s, region, True))
+        if any(signal.active for signal in detector.observe(_result(region, domains, start, timeout_s, failed=True))):
+            return start + timeout_s - began
+        if confirmations:
+            pending += [(start + timeout_s, wanted, False) for wanted in detector.confirmations(start + timeout_s)]
+    return math.inf
+
+
+def _result(region: str, domains: Mapping[str, str], at: float, took_s: float, *, failed: bool) -> Observation:
+    return Observation(
+        monitor="",
+        region=region,
+        domain=domains[region],
+        agent=region,
+        at=at,
+        received=at + took_s,
+        outcome=Outcome.DOWN if failed else Outcome.UP,
+        failure=Failure.TIMEOUT if failed else Failure.NONE,
+        total_ms=took_s * 1e3,
+    )
+
+
+def policy_for(spec: MonitorSettings, *, default_rate: float, domains: Mapping[str, str]) -> Policy:
+    """What a monitor's detector decides by; ``domains`` gives the failure domain of each region that watches it."""
+    rate = spec.false_pages_per_year or default_rate
+    of: dict[str, int] = {}
+    for domain in domains.values():
+        of[domain] = of.get(domain, 0) + 1
+    kind, stated_s, cert_days, interval_s = _kind(spec)
+    needed = threshold(rate, interval_s=interval_s, domains=tuple(of.values()))
+    lone = threshold(rate, interval_s=interval_s, domains=(max(of.values()),))
+    return Policy(
+        threshold=needed,
+        cap=needed if len(of) == 1 else needed / 2,
+        lone_threshold=lone,
+        partial_threshold=needed,
+        slow_threshold=needed,
+        interval_s=interval_s,
+        rule=spec.rule,
+        slow_bound_ms=stated_s * 1e3 if stated_s else None,
+        cert_days=cert_days,
+        kind=kind,
+    )
+
+
+def _kind(spec: MonitorSettings) -> tuple[str, float, int, float]:
+    """Kind of check, stated bound on its time, days before a certificate's end, and seconds between results."""
+    interval_s = float(spec.interval)
+    if spec.http is not None:
+        return "http", float(spec.http.max_time), spec.http.cert_days, interval_s
+    if spec.tls is not None:
+        return "tls", 0.0, spec.tls.cert_days, interval_s
+    if spec.heartbeat is not None:
+        return "heartbeat", 0.0, 0, float(spec.heartbeat.period)
+    kinds = ("tcp", "dns", "icmp", "websocket", "grpc", "command")
+    return next((kind for kind in kinds if getattr(spec, kind) is not None), "http"), 0.0, 0, interval_s

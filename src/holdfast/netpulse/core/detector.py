@@ -1,0 +1,616 @@
+"""Whether the target is down, by all that was seen of it from everywhere.
+
+One :class:`Detector` per monitor. Evidence is the logarithm of a likelihood ratio, in nats: a failure that the path
+alone would have produced with chance ``p`` speaks for "down" with ``ln(0.99 / p)``, a success against it with
+``ln(0.01 / (1 - p))``; ``p`` is what the filter of that region's path predicts (:mod:`.filter`).
+
+    sums      Evidence is added up per failure domain. A sum is at most ``cap``, half of the threshold: one domain,
+              however bad, never makes an alarm.
+    dissent   While no sum is positive all are zero (a CUSUM forgets good times at once). From the first failure on,
+              a later success in another domain counts against: down to ``-dissent``. After ``DISSENT_S`` it no longer
+              does: that some place still sees the target does not make it up.
+    alarm     The sums together reach the threshold: DOWN.
+    lone      A region that is stuck, or has not been heard for a while, is not believed. With one believed domain
+              left, that one decides by itself, against the higher ``lone_threshold`` of monitors that have only one.
+    recovery  The same, mirrored: evidence for "up" per domain, each capped at half; two successes in two domains. When
+              one domain sees it up all the time for ``DISSENT_S``, this is enough.
+    learning  What paths do is learned from stretches that ended without an alarm (:meth:`.filter.Path.learn`).
+
+Late results, unknown outcomes, and results older than the last of their region change nothing.
+
+Invariants: DOWN excludes PARTIAL and SLOW; sums are within ``[-dissent, cap]``; signals alternate per condition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from holdfast.netpulse.core.conditions import Certificate, Latency, Shift, partial_evidence, slow_evidence
+from holdfast.netpulse.core.filter import DISBELIEF, DOWN_FAILS, Path
+from holdfast.netpulse.core.incident import Condition, Evidence
+from holdfast.netpulse.core.result import Observation, Outcome
+from holdfast.netpulse.core.rules import Streaks
+from holdfast.netpulse.core.settings import SimpleRule
+from holdfast.netpulse.core.signal import Signal
+
+DISSENT: Final = 4.0
+"""Most that successes in one domain count against failures in others: a little less than one success says."""
+DISSENT_S: Final = 300.0
+"""Spells of loss in two domains that overlap for so long come once in centuries."""
+UNHEARD_INTERVALS: Final = 3.0
+"""A region that was not heard for so many intervals (and a minute) has no voice."""
+RECOVERY_THRESHOLD: Final = 9.0
+"""Nats: two successes (4.6 each) that a target that is down would show once in ten thousand times."""
+CONFIRM_SPACING_S: Final = 5.0
+"""Between confirmations in one region: sooner, the same loss would be seen twice."""
+CONFIRM_ROUNDS: Final = 6
+"""Confirmations of one region for one suspicion."""
+SNAPSHOT: Final = 1
+"""Format of :meth:`Detector.snapshot`."""
+
+_UP_SAYS: Final = 1.0 - DOWN_FAILS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a detector decides by. Thresholds and caps in nats; see :func:`.calibration.policy_for`."""
+
+    threshold: float
+    cap: float
+    """Of one domain: half of the threshold; all of it when there is only one."""
+    lone_threshold: float
+    """While one domain alone can be believed."""
+    partial_threshold: float
+    slow_threshold: float
+    interval_s: float
+    rule: SimpleRule | None = None
+    """Decides instead of the evidence, when given."""
+    slow_bound_ms: float | None = None
+    """Stated; learned when ``None``."""
+    cert_days: int = 0
+    kind: str = "http"
+
+
+class _Domain:
+    __slots__ = ("cap", "name", "recovery", "sum", "up_since")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sum = 0.0
+        self.recovery = 0.0
+        self.up_since = math.inf
+
+
+class _Region:
+    __slots__ = ("asked", "domain", "fails", "latency", "llr", "name", "path", "rounds", "run_failed", "run_since")
+
+    def __init__(self, name: str, domain: _Domain, policy: Policy) -> None:
+        self.name = name
+        self.domain = domain
+        self.path = Path(policy.interval_s)
+        self.latency = Latency(policy.slow_bound_ms)
+        self.asked = -math.inf
+        self.rounds = 0
+        self.llr = 0.0
+        self.fails = 0.0
+        self.run_failed = False
+        self.run_since = 0.0
+
+
+class _RegionState(msgspec.Struct, array_like=True):
+    name: str
+    bad: float
+    stuck: float
+    last: float
+    probes: float
+    failures: float
+    spells: float
+    sum: float
+    partial: float
+    slow: float
+    answers: int
+    median_ms: float
+    high_ms: float
+    run_failed: bool
+    run_since: float
+    streak: int
+
+
+class _State(msgspec.Struct, array_like=True):
+    format: int
+    active: list[str]
+    since: float
+    began: float
+    simulated: bool
+    cert_days: float | None
+    regions: list[_RegionState]
+
+
+class Detector:
+    """All conditions of one monitor."""
+
+    __slots__ = (
+        "_calm",
+        "_certificate",
+        "_domains",
+        "_down",
+        "_partial",
+        "_policy",
+        "_regions",
+        "_simulated",
+        "_since",
+        "_slow",
+        "_streaks",
+        "monitor",
+    )
+
+    def __init__(self, monitor: str, policy: Policy, regions: Mapping[str, str]) -> None:
+        self.monitor = monitor
+        self._down = False
+        self._since = math.inf
+        """Start of the first failure of the suspicion; infinite without one."""
+        self._simulated = False
+        self._certificate = Certificate()
+        self._build(policy, regions)
+
+    def _build(self, policy: Policy, regions: Mapping[str, str]) -> None:
+        self._policy = policy
+        self._domains = {name: _Domain(name) for name in dict.fromkeys(regions.values())}
+        self._regions = {name: _Region(name, self._domains[domain], policy) for name, domain in regions.items()}
+        self._partial = Shift(policy.partial_threshold, self._domains)
+        self._slow = Shift(policy.slow_threshold, self._domains)
+        self._streaks = None if policy.rule is None else Streaks(policy.rule, regions)
+        self._calm = self._plain
+
+    @property
+    def _plain(self) -> bool:
+        """An unremarkable success would change nothing but counters."""
+        return (
+            not self._down
+            and self._since == math.inf
+            and self._streaks is None
+            and self._partial.quiet
+            and self._slow.quiet
+            and self._policy.kind != "heartbeat"
+        )
+
+    # -- observing ----------------------------------------------------------------------------------
+
+    def observe(self, seen: Observation) -> Sequence[Signal]:
+        """Take in one result; what it begins or ends."""
+        region = self._regions.get(seen.region)
+        outcome = seen.outcome
+        if region is None or outcome is Outcome.UNKNOWN or seen.late:
+            return ()
+        path = region.path
+        at = seen.at
+        if at <= path.last:
+            return ()
+        if self._calm and path.resting and outcome is Outcome.UP and seen.total_ms <= region.latency.bound_ms:
+            path.last = at
+            path.probes += 1.0
+            region.latency.learn(seen.total_ms)
+            if seen.cert_days is None or self._certificate_rests(seen.cert_days):
+                return ()
+        else:
+            signals = self._weigh(region, seen)
+            self._calm = self._plain
+            if seen.cert_days is None:
+                return signals
+            return [*signals, *self._handshake(seen)]
+        return self._handshake(seen)
+
+    def _certificate_rests(self, days: float) -> bool:
+        certificate = self._certificate
+        if certificate.active or certificate.seen or days <= self._policy.cert_days:
+            return False
+        certificate.days = days
+        return True
+
+    def _handshake(self, seen: Observation) -> list[Signal]:
+        if seen.cert_days is None or not self._certificate.add(seen.cert_days, self._policy.cert_days):
+            return []
+        begun = self._certificate.active
+        figures: Evidence = {"cert_days": round(seen.cert_days, 2), "bound_days": self._policy.cert_days}
+        rule = "certificate.expires" if begun else "certificate.renewed"
+        return [self._signal(Condition.CERTIFICATE, begun, seen, began=seen.at, rule=rule, evidence=figures)]
+
+    def _weigh(self, region: _Region, seen: Observation) -> list[Signal]:
+        failed = seen.outcome is Outcome.DOWN
+        at = seen.at
+        if failed != region.run_failed:
+            region.run_failed = failed
+            region.run_since = at
+        if self._policy.kind == "heartbeat":
+            region.path.last = at
+            return self._decide(failed, seen, "heartbeat.missing" if failed else "heartbeat.came")
+        if self._streaks is not None:
+            signals = self._by_rule(region, seen, failed, self._streaks)
+        elif self._down:
+            signals = self._towards_up(region, seen, failed)
+        else:
+            signals = self._towards_down(region, seen, failed)
+        if not failed and not self._down:
+            signals += self._latency(region, seen)
+        return signals
+
+    def _by_rule(self, region: _Region, seen: Observation, failed: bool, streaks: Streaks) -> list[Signal]:
+        region.path.last = seen.at
+        streaks.add(region.name, failed)
+        if streaks.down and not self._down:
+            return self._decide(True, seen, "rule.k_of_n")
+        if streaks.up and self._down:
+            return self._decide(False, seen, "rule.k_of_n")
+        return []
+
+    def _decide(self, down: bool, seen: Observation, rule: str) -> list[Signal]:
+        """DOWN begins or ends, and what follows from it."""
+        if down == self._down:
+            return []
+        evidence = self.evidence()
+        runs = [region.run_since for region in self._regions.values() if region.run_failed == down and region.run_since]
+        began = min(runs, default=seen.at) if down else seen.at
+        if not down:
+            # The first success of the run: nothing that an earlier run, from before the outage, has left.
+            began = min((run for run in runs if run >= self._since), default=seen.at)
+        self._simulated = self._simulated or seen.simulated
+        signals = [self._signal(Condition.DOWN, down, seen, began=began, rule=rule, evidence=evidence)]
+        self._down = down
+        for condition, shift in ((Condition.PARTIAL, self._partial), (Condition.SLOW, self._slow)):
+            if shift.active:
+                signals.append(
+                    self._signal(condition, False, seen, began=began, rule=f"{condition.value}.superseded", evidence={})
+                )
+            shift.reset()
+        for region in self._regions.values():
+            region.rounds = 0
+            region.path.forget_pending()
+            if not down and region.path.stuck < DISBELIEF:
+                region.path.settle()
+        for domain in self._domains.values():
+            domain.sum = domain.recovery = 0.0
+            domain.up_since = math.inf
+        self._since = began if down else math.inf
+        if not down:
+            self._simulated = False
+        return signals
+
+    # -- down ---------------------------------------------------------------------------------------
+
+    def _towards_down(self, region: _Region, seen: Observation, failed: bool) -> list[Signal]:
+        at = seen.at
+        path = region.path
+        region.fails = fails = path.fails(at)
+        path.update(fails, failed)
+        region.llr = llr = math.log(DOWN_FAILS / fails) if failed else math.log(_UP_SAYS / (1.0 - fails))
+        domain = region.domain
+        if path.stuck < DISBELIEF:
+            signals = self._partially(domain, seen, partial_evidence(fails, failed))
+        else:
+            signals = []
+            if all(other.path.stuck >= DISBELIEF for other in self._regions.values() if other.domain is domain):
+                domain.sum = 0.0
+                llr = 0.0
+        if failed:
+            if self._since == math.inf:
+                if path.stuck >= DISBELIEF:
+                    return signals
+                self._since = at
+            self._simulated = self._simulated or seen.simulated
+        elif self._since == math.inf:
+            path.learn()
+            return signals
+        lone = self._lone(at)
+        threshold = self._policy.lone_threshold if lone else self._policy.threshold
+        cap = threshold if lone else self._policy.cap
+        others = any(other.sum > 0.0 for other in self._domains.values() if other is not domain)
+        floor = -DISSENT if others and at > self._since else 0.0
+        domain.sum = min(max(domain.sum + llr, floor), cap)
+        if not others and domain.sum <= 0.0:
+            self._rest()
+        elif failed and self._total(at) >= threshold:
+            return signals + self._decide(True, seen, "detector.alarm.lone" if lone else "detector.alarm")
+        return signals
+
+    def _rest(self) -> None:
+        """The suspicion is over; the target was up all the time."""
+        self._since = math.inf
+        self._simulated = False
+        for domain in self._domains.values():
+            domain.sum = 0.0
+        for region in self._regions.values():
+            region.rounds = 0
+            if region.path.pending_probes:
+                region.path.learn()
+
+    def _total(self, at: float) -> float:
+        if at - self._since > max(DISSENT_S, 1.5 * self._policy.interval_s):
+            return sum(max(domain.sum, 0.0) for domain in self._domains.values())
+        return sum(domain.sum for domain in self._domains.values())
+
+    def _believed(self, region: _Region, at: float) -> bool:
+        unheard_s = UNHEARD_INTERVALS * self._policy.interval_s + 60.0
+        return region.path.stuck < DISBELIEF and at - region.path.last <= unheard_s
+
+    def _lone(self, at: float) -> bool:
+        """Whether one domain alone can be believed."""
+        if len(self._domains) == 1:
+            return True
+        return len({region.domain.name for region in self._regions.values() if self._believed(region, at)}) <= 1
+
+    # -- up again -----------------------------------------------------------------------------------
+
+    def _towards_up(self, region: _Region, seen: Observation, failed: bool) -> list[Signal]:
+        at = seen.at
+        path, domain = region.path, region.domain
+        if path.stuck >= DISBELIEF:
+            path.update(path.fails(at), failed)
+            if path.stuck >= DISBELIEF:
+                return []
+        path.last = at
+        usual = path.good_fails + path.bad_share
+        region.fails = usual
+        region.llr = math.log(DOWN_FAILS / usual) if failed else math.log(_UP_SAYS / (1.0 - usual))
+        lone = self._lone(at)
+        cap = RECOVERY_THRESHOLD if lone else RECOVERY_THRESHOLD / 2
+        domain.recovery = min(max(0.0, domain.recovery - region.llr), cap)
+        if failed:
+            domain.up_since = math.inf
+            return []
+        domain.up_since = min(domain.up_since, at)
+        together = sum(other.recovery for other in self._domains.values())
+        if together >= RECOVERY_THRESHOLD:
+            return self._decide(False, seen, "detector.recovered")
+        if at - domain.up_since > max(DISSENT_S, 1.5 * self._policy.interval_s):
+            return self._decide(False, seen, "detector.recovered.lone")
+        return []
+
+    # -- the other conditions -----------------------------------------------------------------------
+
+    def _partially(self, domain: _Domain, seen: Observation, evidence: float) -> list[Signal]:
+        shift = self._partial
+        began = shift.since
+        if not shift.add(domain.name, evidence, seen.at):
+            return []
+        figures: Evidence = {"threshold": shift.threshold, "domains": dict(shift.sums)}
+        if shift.active:
+            return [self._signal(Condition.PARTIAL, True, seen, began=began, rule="partial.alarm", evidence=figures)]
+        return [self._signal(Condition.PARTIAL, False, seen, began=seen.at, rule="partial.recovered", evidence=figures)]
+
+    def _latency(self, region: _Region, seen: Observation) -> list[Signal]:
+        latency, shift = region.latency, self._slow
+        over = seen.total_ms > latency.bound_ms
+        if not shift.active and not over:
+            latency.learn(seen.total_ms)
+        began = shift.since
+        if not shift.add(region.domain.name, slow_evidence(over), seen.at):
+            return []
+        figures: Evidence = {
+            "total_ms": seen.total_ms,
+            "bound_ms": latency.bound_ms,
+            "bound": "learned" if latency.stated_ms is None else "stated",
+            "threshold": shift.threshold,
+        }
+        rule = "slow.learned" if latency.stated_ms is None else "slow.bound"
+        if shift.active:
+            return [self._signal(Condition.SLOW, True, seen, began=began, rule=rule, evidence=figures)]
+        return [self._signal(Condition.SLOW, False, seen, began=seen.at, rule="slow.recovered", evidence=figures)]
+
+    def tick(self, now: float) -> Sequence[Signal]:
+        """What only time changes: at present nothing, for silence is no evidence (an agent's own condition is)."""
+        return ()
+
+    # -- asked by the engine ------------------------------------------------------------------------
+
+    @property
+    def active(self) -> frozenset[Condition]:
+        """What stands."""
+        flags = (
+            (Condition.DOWN, self._down),
+            (Condition.PARTIAL, self._partial.active),
+            (Condition.SLOW, self._slow.active),
+            (Condition.CERTIFICATE, self._certificate.active),
+        )
+        return frozenset(condition for condition, stands in flags if stands)
+
+    @property
+    def doubt(self) -> float:
+        """0 to 1: the evidence that it is down, as a part of what an alarm needs."""
+        if self._down:
+            return 1.0
+        if self._streaks is not None:
+            return self._streaks.doubt
+        if self._since == math.inf:
+            return 0.0
+        lone = self._lone(max(region.path.last for region in self._regions.values()))
+        threshold = self._policy.lone_threshold if lone else self._policy.threshold
+        return min(max(sum(domain.sum for domain in self._domains.values()) / threshold, 0.0), 1.0)
+
+    @property
+    def suspicious(self) -> bool:
+        """A failure was seen and there is no alarm yet: confirmations are worth it."""
+        return not self._down and self._since < math.inf and self._policy.kind != "heartbeat"
+
+    def confirmations(self, now: float) -> tuple[str, ...]:
+        """Regions that ought to probe at once; they count as asked.
+
+        One of each domain whose evidence is not exhausted, those first that were not heard since the suspicion began;
+        never twice within ``CONFIRM_SPACING_S``, at most ``CONFIRM_ROUNDS`` times in one suspicion.
+        """
+        if not self.suspicious:
+            return ()
+        cap = self._policy.lone_threshold if self._lone(now) else self._policy.cap
+        wanted: dict[str, _Region] = {}
+        for region in self._regions.values():
+            path = region.path
+            if region.rounds >= CONFIRM_ROUNDS or region.domain.sum >= cap or path.stuck >= DISBELIEF:
+                continue
+            since = path.last if path.last >= self._since else -math.inf
+            if now - max(since, region.asked) < CONFIRM_SPACING_S:
+                continue
+            chosen = wanted.get(region.domain.name)
+            if chosen is None or path.last < chosen.path.last:
+                wanted[region.domain.name] = region
+        for region in wanted.values():
+            region.asked = now
+            region.rounds += 1
+        return tuple(region.name for region in wanted.values())
+
+    def skip(self, region: str, successes: int, until: float) -> None:
+        """Many unremarkable successes of a region that rests at once; the last began at ``until``.
+
+        The same as observing each, but for the latency. For virtual time, where most of a year is unremarkable.
+        """
+        path = self._regions[region].path
+        path.last = until
+        if path.resting:
+            path.probes += successes
+
+    @property
+    def calm(self) -> bool:
+        """Nothing is suspected, nothing stands, and every path rests: :meth:`skip` is allowed."""
+        return self._calm and all(
+            region.path.resting or region.path.stuck >= DISBELIEF for region in self._regions.values()
+        )
+
+    def evidence(self) -> Evidence:
+        """The ledger: what the present judgement rests on. Nats unless a name says otherwise."""
+        lone = self._lone(max((region.path.last for region in self._regions.values()), default=0.0))
+        threshold = self._policy.lone_threshold if lone else self._policy.threshold
+        figures: dict[str, float | int | str | bool | list[Evidence] | Evidence | None] = {
+            "threshold": round(threshold, 2),
+            "cap": round(threshold if lone else self._policy.cap, 2),
+            "total": round(sum(domain.sum for domain in self._domains.values()), 2),
+            "lone": lone,
+            "domains": [
+                {"domain": domain.name, "sum": round(domain.sum, 2), "recovery": round(domain.recovery, 2)}
+                for domain in self._domains.values()
+            ],
+            "regions": [self._ledger(region) for region in self._regions.values()],
+        }
+        if self._streaks is not None:
+            figures["streaks"] = dict(self._streaks.streaks)
+        return figures
+
+    def _ledger(self, region: _Region) -> Evidence:
+        path = region.path
+        sane = 1.0 - path.stuck
+        return {
+            "region": region.name,
+            "domain": region.domain.name,
+            "last_at": path.last if path.last > -math.inf else None,
+            "failing": region.run_failed,
+            "predicted_fails": round(region.fails, 5),
+            "llr": round(region.llr, 3),
+            "good": round(sane * (1.0 - path.bad), 5),
+            "bad": round(sane * path.bad, 5),
+            "stuck": round(path.stuck, 5),
+            "believed": path.stuck < DISBELIEF,
+            "learned_fails": round(path.good_fails, 5),
+            "learned_bad_share": round(path.bad_share, 5),
+            "median_ms": round(region.latency.median_ms, 2),
+            "slow_ms": None if region.latency.bound_ms == math.inf else round(region.latency.bound_ms, 2),
+        }
+
+    def _signal(
+        self, condition: Condition, active: bool, seen: Observation, *, began: float, rule: str, evidence: Evidence
+    ) -> Signal:
+        return Signal(
+            monitor=self.monitor,
+            condition=condition,
+            active=active,
+            at=max(seen.received, seen.at),
+            began=began,
+            rule=rule,
+            evidence=evidence,
+            simulated=self._simulated or seen.simulated,
+        )
+
+    # -- keeping ------------------------------------------------------------------------------------
+
+    def reconfigure(self, policy: Policy, regions: Mapping[str, str]) -> None:
+        """Another policy or other regions; what is known of those that stay is kept."""
+        state = self._state()
+        self._build(policy, regions)
+        self._take(state)
+
+    def snapshot(self) -> bytes:
+        """Everything that a restart would lose; confirmations that were asked for are not."""
+        return msgspec.msgpack.encode(self._state())
+
+    def restore(self, data: bytes) -> None:
+        """Go on from a snapshot. One of another format, or no snapshot at all, is ignored: a start from nothing."""
+        try:
+            state = msgspec.msgpack.decode(data, type=_State)
+        except msgspec.DecodeError:
+            return
+        if state.format == SNAPSHOT:
+            self._take(state)
+
+    def _state(self) -> _State:
+        streaks = {} if self._streaks is None else self._streaks.streaks
+        return _State(
+            format=SNAPSHOT,
+            active=sorted(condition.value for condition in self.active),
+            since=self._since,
+            began=self._since,
+            simulated=self._simulated,
+            cert_days=self._certificate.days,
+            regions=[
+                _RegionState(
+                    name=region.name,
+                    bad=region.path.bad,
+                    stuck=region.path.stuck,
+                    last=region.path.last,
+                    probes=region.path.probes,
+                    failures=region.path.failures,
+                    spells=region.path.spells,
+                    sum=region.domain.sum,
+                    partial=self._partial.sums[region.domain.name],
+                    slow=self._slow.sums[region.domain.name],
+                    answers=region.latency.answers,
+                    median_ms=region.latency.median_ms,
+                    high_ms=region.latency.high_ms,
+                    run_failed=region.run_failed,
+                    run_since=region.run_since,
+                    streak=streaks.get(region.name, 0),
+                )
+                for region in self._regions.values()
+            ],
+        )
+
+    def _take(self, state: _State) -> None:
+        self._down = Condition.DOWN.value in state.active
+        self._partial.active = Condition.PARTIAL.value in state.active
+        self._slow.active = Condition.SLOW.value in state.active
+        self._certificate.active = Condition.CERTIFICATE.value in state.active
+        self._certificate.days = state.cert_days
+        self._since = state.since
+        self._simulated = state.simulated
+        for known in state.regions:
+            region = self._regions.get(known.name)
+            if region is None:
+                continue
+            path, latency = region.path, region.latency
+            path.probes, path.failures, path.spells = known.probes, known.failures, known.spells
+            path.reckon_for(self._policy.interval_s)
+            path.bad, path.stuck, path.last = known.bad, known.stuck, known.last
+            path.resting = path.stuck < 1e-3 and path.bad <= 1.5 * path.rest_bad + 1e-9
+            region.domain.sum = min(max(known.sum, -DISSENT), self._policy.cap)
+            self._partial.sums[region.domain.name] = known.partial
+            self._slow.sums[region.domain.name] = known.slow
+            latency.answers, latency.median_ms, latency.high_ms = known.answers, known.median_ms, known.high_ms
+            latency.state(self._policy.slow_bound_ms)
+            region.run_failed, region.run_since = known.run_failed, known.run_since
+            if self._streaks is not None:
+                self._streaks.streaks[known.name] = known.streak
+        for shift in (self._partial, self._slow):
+            shift.quiet = not shift.active and not any(shift.sums.values())
+        if not self._down and not any(domain.sum > 0.0 for domain in self._domains.values()):
+            self._since = math.inf
+        self._calm = self._plain
