@@ -43,6 +43,13 @@ class Tx(Protocol):
         """Execute once per row, in as few round trips as the driver can."""
         ...
 
+    def copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Add rows to a table, the way that the driver is quickest at (PostgreSQL: ``COPY``). Names are not quoted.
+
+        A row that breaks a rule of the table fails all of them: there is no ``ON CONFLICT`` here.
+        """
+        ...
+
     def notify(self, channel: str, payload: str) -> None:
         """Tell every listener, in this process and others, after the commit. At most 4000 bytes."""
         ...

@@ -183,6 +183,14 @@ class _Link:
         except psycopg.Error as error:
             raise self._failed(error) from error
 
+    def copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        try:
+            with self._cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except psycopg.Error as error:
+            raise self._failed(error) from error
+
     def notify(self, channel: str, payload: str) -> None:
         check_note(channel, payload)
         self.notes.append((channel, payload))

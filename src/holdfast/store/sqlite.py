@@ -155,6 +155,10 @@ class _Link:
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
+    def copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        marks = ", ".join("?" * len(columns))
+        self.many(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608 - our own names
+
     def notify(self, channel: str, payload: str) -> None:
         check_note(channel, payload)
         self.notes.append((channel, payload))

@@ -47,6 +47,30 @@ async def test_small_and_large_numbers_share_a_statement(items: Database) -> Non
     assert await items.write(work) == [("1",), ("70000",), (str(2**40),), ("-1",)]
 
 
+async def test_copied_values_come_back_as_they_went_in(items: Database) -> None:
+    rows = [("plain", 1, b"\x00\xff", 1.5, True), ("\t\\N größe\n", 2**63 - 1, b"", -0.1, False), (None,) * 5]
+    columns = ("name", "size", "data", "at", "good")
+    await items.write(lambda tx: tx.copy("items", columns, rows))
+    assert await items.read(lambda tx: tx.all("SELECT name, size, data, at, good FROM items ORDER BY id")) == rows
+
+
+async def test_a_copy_is_undone_with_its_transaction(items: Database) -> None:
+    await items.write(insert("b"))
+
+    def work(tx: Tx) -> None:
+        tx.run("INSERT INTO items (name) VALUES ('a')")
+        tx.copy("items", ("name",), [("c",), ("b",)])
+
+    with pytest.raises(StoreConflict):
+        await items.write(work)
+    assert await names(items) == ["b"]
+
+
+async def test_a_copy_of_no_rows_changes_nothing(items: Database) -> None:
+    await items.write(lambda tx: tx.copy("items", ("name",), []))
+    assert await names(items) == []
+
+
 async def test_a_sum_of_integers_is_an_integer(items: Database) -> None:
     await items.write(lambda tx: tx.many("INSERT INTO items (size) VALUES (?)", [(n,) for n in range(10)]))
     row = await items.read(lambda tx: tx.one("SELECT sum(size), count(*), max(size), avg(size) FROM items"))
