@@ -1,0 +1,78 @@
+"""Numbers for the names that every result would repeat: monitors, regions, agents, addresses.
+
+A name is known by the day on which it was last used, written once a day: so what nobody uses any more can be forgotten.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from holdfast.netpulse.shell.records import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from holdfast.store import Tx
+
+
+class Kind(IntEnum):
+    """Of a name."""
+
+    MONITOR = 1
+    REGION = 2
+    SOURCE = 3
+    """Region, failure domain and agent, as a JSON array."""
+    ADDRESS = 4
+
+
+class Names:
+    """What is known in this process of the names used today."""
+
+    def __init__(self) -> None:
+        self._day = 0
+        self._known: dict[Kind, dict[str, int]] = {}
+
+    def resolve(self, tx: Tx, day: int, wanted: Mapping[Kind, Iterable[str]]) -> dict[Kind, dict[str, int]]:
+        """The numbers of names that are used on a day. To be given to :meth:`learn` after the commit."""
+        known = self._known if day == self._day else {}
+        numbers: dict[Kind, dict[str, int]] = {}
+        for kind, names in wanted.items():
+            of = known.get(kind, {})
+            numbers[kind] = {name: of.get(name) or _number(tx, kind, name, day) for name in names}
+        return numbers
+
+    def learn(self, day: int, numbers: Mapping[Kind, Mapping[str, int]]) -> None:
+        """They are on disk."""
+        if day != self._day:
+            self._day, self._known = day, {}
+        for kind, of in numbers.items():
+            self._known.setdefault(kind, {}).update(of)
+
+    def forget(self) -> None:
+        """Some may have been removed."""
+        self._known = {}
+
+
+def _number(tx: Tx, kind: Kind, name: str, day: int) -> int:
+    row = tx.one(sql.NAME_USED, int(kind), name, day)
+    assert row is not None  # noqa: S101 - it returns what it wrote
+    return int(row[0])
+
+
+def source(region: str, domain: str, agent: str) -> str:
+    """The name of a source."""
+    return msgspec.json.encode((region, domain, agent)).decode()
+
+
+def parts(source: str) -> tuple[str, str, str]:
+    """Region, domain and agent of a source."""
+    return msgspec.json.decode(source, type=tuple[str, str, str])
+
+
+def look_up(tx: Tx, ids: Iterable[Any]) -> dict[int, str]:
+    """The names of numbers; those that were forgotten are missing."""
+    wanted = sql.several(tx.dialect, {int(id) for id in ids})
+    return dict(tx.all(sql.of(tx.dialect, sql.NAMES), wanted))
