@@ -79,7 +79,8 @@ class Taken:
     """What became of a batch."""
 
     fresh: Sequence[Observation]
-    """Those that had not been stored before, in order."""
+    """Those that had not been taken before, in order. Each is handed out once, also when it was stored by a call that
+    failed because its commit was not confirmed."""
     upto: int
 
 
@@ -127,9 +128,20 @@ class Records(Protocol):
 
     # -- results ------------------------------------------------------------------------------------
 
-    async def take(self, batch: Sequence[Observation], *, agent: str, spool: str, first: int, upto: int) -> Taken:
+    async def take(
+        self,
+        batch: Sequence[Observation],
+        *,
+        agent: str,
+        spool: str,
+        first: int,
+        upto: int,
+        numbers: Sequence[int] | None = None,
+    ) -> Taken:
         """Store what is new of a batch whose results have the numbers ``first`` to ``upto``.
 
+        ``numbers``: of each, rising, where the batch leaves some out (results of monitors that are gone). They do not
+        come any more. A batch that begins beyond the next number leaves a gap, which may be filled later.
         Answered after the commit; a repetition stores nothing twice.
         """
         ...
