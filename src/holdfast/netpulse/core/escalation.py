@@ -39,7 +39,7 @@ from holdfast.netpulse.core.incident import Incident, Notice, State, Transition
 from holdfast.netpulse.core.quiet import quiet_until
 
 if TYPE_CHECKING:
-    from holdfast.netpulse.core.settings import NetpulseSettings, RouteSettings
+    from holdfast.netpulse.core.settings import RouteSettings
 
 UPDATE_INTERVAL_S: Final = 300.0
 """Between a message about an incident and an update about new members: Alertmanager's default ``group_interval``."""
@@ -81,11 +81,6 @@ class Key:
             raise ValueError(f"not the key of a notice: {text!r}") from None
 
 
-def routes_of(settings: NetpulseSettings, tenant: str) -> Sequence[RouteSettings]:
-    """The routes for a tenant's incidents: those of the file are its tenant's, and the platform's own."""
-    return settings.routes if tenant in {"", settings.tenant} else ()
-
-
 def route_of(routes: Sequence[RouteSettings], incident: Incident, labels: Mapping[str, str]) -> RouteSettings | None:
     """The first that matches. ``severity`` and ``condition`` are the incident's, whatever the labels say."""
     labels = {**labels, "severity": incident.severity, "condition": incident.condition.value}
@@ -105,7 +100,7 @@ def notices(
     Args:
         incident: As it stands after them.
         transitions: In order; those that tell nothing are passed over.
-        routes: Of the incident's tenant (:func:`routes_of`).
+        routes: Of the incident's tenant: another tenant's channels must not even be known here.
         labels: Of the incident, for matching.
         told: Keys of the incident's notices so far, and when each was decided.
         now: Seconds since the epoch.

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import msgspec
-
-from holdfast.netpulse.core.delivery import Answer, Outcome, Refused, Request, Sent
+from holdfast.netpulse.core.delivery import Answer, Outcome, Request, Sent
 from holdfast.netpulse.core.message import Message
 from holdfast.netpulse.core.settings import ChannelSettings
-from holdfast.netpulse.shell.notify import webhook
+from holdfast.netpulse.core.validate import channel_kind
+from holdfast.netpulse.shell.notify import (
+    alertmanager,
+    discord,
+    email,
+    ntfy,
+    pagerduty,
+    slack,
+    teams,
+    telegram,
+    webhook,
+)
 from holdfast.netpulse.shell.notify.http import Network
 
 
@@ -22,32 +31,33 @@ class Http(NamedTuple):
     outcome: Callable[[Answer], Outcome]
 
 
+def _timeless(request: Callable[..., Request]) -> Callable[..., Request]:
+    """For kinds whose request is the same at any time."""
+    return lambda channel, message, *, now: request(channel, message)  # noqa: ARG005
+
+
 HTTP: Final[Mapping[str, Http]] = {
     "webhook": Http(webhook.request, webhook.outcome),
+    "slack": Http(_timeless(slack.request), slack.outcome),
+    "pagerduty": Http(_timeless(pagerduty.request), pagerduty.outcome),
+    "discord": Http(_timeless(discord.request), discord.outcome),
+    "telegram": Http(_timeless(telegram.request), telegram.outcome),
+    "teams": Http(_timeless(teams.request), teams.outcome),
+    "ntfy": Http(_timeless(ntfy.request), ntfy.outcome),
+    "alertmanager": Http(alertmanager.request, alertmanager.outcome),
 }
-
-
-def kind_of(channel: ChannelSettings) -> tuple[str, Any]:
-    """Name and settings of a channel's kind. Raises ``ValueError`` unless it has exactly one."""
-    kinds = [
-        (field, kind)
-        for field in channel.__struct_fields__
-        if isinstance(kind := getattr(channel, field), msgspec.Struct)
-    ]
-    if len(kinds) != 1:
-        raise ValueError("a channel is of exactly one kind")
-    return kinds[0]
 
 
 async def send(
     network: Network, channel: ChannelSettings, message: Message, *, now: float, timeout_s: float, last: bool
 ) -> Outcome:
-    """One attempt, within ``timeout_s``. ``last``: there will be no other."""
-    try:
-        kind, settings = kind_of(channel)
-        request = HTTP[kind].request(settings, message, now=now)
-    except ValueError as error:
-        return Refused(str(error))
+    """One attempt, within ``timeout_s``. ``now``: seconds since the epoch. ``last``: there will be no other."""
+    if channel.email is not None:
+        return await email.send(
+            network, channel.email, message, timeout_s=timeout_s, allow_private=channel.allow_private, last=last
+        )
+    kind = channel_kind(channel)
+    request = HTTP[kind].request(getattr(channel, kind), message, now=now)
     if request is None:
         return Sent("nothing to say")
     answer = await network.request(request, timeout_s=timeout_s, allow_private=channel.allow_private)

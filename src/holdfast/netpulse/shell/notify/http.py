@@ -19,7 +19,8 @@ from typing import Final, TypeAlias
 import aiohttp
 from yarl import URL
 
-from holdfast.netpulse.core.delivery import Again, Answer, Outcome, Refused, Request
+from holdfast.kernel.addresses import is_public
+from holdfast.netpulse.core.delivery import Again, Answer, Refused, Request
 
 BODY_LIMIT: Final = 64 * 2**10
 ADDRESSES: Final = 3
@@ -42,7 +43,7 @@ class Network:
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
-    async def addresses(self, host: str, port: int, *, allow_private: bool) -> Sequence[str] | Outcome:
+    async def addresses(self, host: str, port: int, *, allow_private: bool) -> list[str] | Again | Refused:
         """Where a name may be called, or why it is not."""
         try:
             found = list(dict.fromkeys(await self._resolve(host, port)))
@@ -83,8 +84,8 @@ class Network:
         if url.scheme not in {"http", "https"} or host is None or port is None or url.user is not None:
             return Refused("the channel's address is not http:// or https:// with a host and no credentials")
         found = await self.addresses(host, port, allow_private=allow_private)
-        if not isinstance(found, Sequence):
-            return found  # type: ignore[return-value]
+        if isinstance(found, Again | Refused):
+            return found
         failure = "no address takes a connection"
         for address in found:
             try:
@@ -150,7 +151,7 @@ def _resolve(host: str, port: int) -> list[str]:
 
 
 def _private(addresses: Sequence[str]) -> str | None:
-    return next((address for address in addresses if not ip_address(address).is_global), None)
+    return next((address for address in addresses if not is_public(ip_address(address))), None)
 
 
 def _retry_after(field: str | None) -> float | None:
