@@ -164,6 +164,11 @@ def due(
     return tuple(_notice(key, incident, now, now) for key in fresh), min(upcoming, default=None)
 
 
+def knows(channel: str, sent: Mapping[str, float]) -> bool:
+    """Whether an incident stands for a channel. ``sent``: as for :func:`obsolete`."""
+    return channel in _History(sent).standing()
+
+
 def obsolete(notice: Notice, incident: Incident | None, sent: Mapping[str, float]) -> str | None:
     """Why a notice that is due need not be sent any more; ``None`` when it has to be. Asked before each attempt.
 
@@ -179,7 +184,7 @@ def obsolete(notice: Notice, incident: Incident | None, sent: Mapping[str, float
         return None
     if notice.event in _BY_TIME and incident.state not in _CLIMBING:
         return f"the incident is {incident.state.value}"
-    if notice.event in {"acknowledged", "resolved", "joined"} and notice.channel not in _History(sent).standing():
+    if notice.event in {"acknowledged", "resolved", "joined"} and not knows(notice.channel, sent):
         return "the channel was not told of the incident"
     over = incident.state is State.RESOLVED
     if notice.event == "joined" and over:

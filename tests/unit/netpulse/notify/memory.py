@@ -74,7 +74,7 @@ class Row:
 class Outbox:
     """What is owed. It can be told to fail, and to die: then nothing is written any more."""
 
-    incidents: dict[str, Incident] = field(default_factory=dict)
+    book: dict[str, Incident] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     unreadable: int = 0
     unwritable: int = 0
@@ -84,7 +84,7 @@ class Outbox:
         for owed in notices:
             self.rows.setdefault(owed.key, Row(owed, owed.not_before))
             if owed.snapshot is not None:
-                self.incidents.setdefault(owed.incident, owed.snapshot)
+                self.book.setdefault(owed.incident, owed.snapshot)
 
     def states(self) -> dict[str, str]:
         return {key: row.state for key, row in self.rows.items()}
@@ -120,7 +120,18 @@ class Outbox:
             row.due = again_at
 
     async def incident(self, tenant: str, incident: str) -> Incident | None:
-        return self.incidents.get(incident)
+        return self.book.get(incident)
+
+    async def incidents(
+        self,
+        tenant: str,
+        *,
+        standing: bool | None = None,
+        monitor: str | None = None,
+        limit: int,
+        before: str | None = None,
+    ) -> Sequence[Incident]:
+        return [each for each in self.book.values() if each.tenant in {tenant, ""} and each.standing == standing]
 
     async def notices(self, incident: str) -> Sequence[tuple[Notice, str, str]]:
         return [(row.notice, row.state, row.error) for row in self.rows.values() if row.notice.incident == incident]

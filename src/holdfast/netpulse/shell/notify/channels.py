@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from holdfast.kernel.settings import Section
 from holdfast.netpulse.core.delivery import Answer, Outcome, Request, Sent
 from holdfast.netpulse.core.message import Message
 from holdfast.netpulse.core.settings import ChannelSettings
@@ -33,7 +34,11 @@ class Http(NamedTuple):
 
 def _timeless(request: Callable[..., Request]) -> Callable[..., Request]:
     """For kinds whose request is the same at any time."""
-    return lambda channel, message, *, now: request(channel, message)  # noqa: ARG005
+
+    def at_any_time(channel: Section, message: Message, *, now: float) -> Request:  # noqa: ARG001
+        return request(channel, message)
+
+    return at_any_time
 
 
 HTTP: Final[Mapping[str, Http]] = {

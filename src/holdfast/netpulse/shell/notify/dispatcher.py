@@ -26,12 +26,12 @@ from random import Random
 from typing import Final, Protocol, TypeAlias
 
 from holdfast.netpulse.core.delivery import Again, GivenUp, Later, Outcome, Sent, consequence
-from holdfast.netpulse.core.escalation import obsolete, sequence
+from holdfast.netpulse.core.escalation import TELLING, knows, obsolete, sequence
 from holdfast.netpulse.core.incident import Incident, Notice
 from holdfast.netpulse.core.message import Message, compose
 from holdfast.netpulse.core.ports import Delivery
 from holdfast.netpulse.core.settings import ChannelSettings, NetpulseSettings
-from holdfast.netpulse.shell.notify import channels
+from holdfast.netpulse.shell.notify import alertmanager, channels
 from holdfast.netpulse.shell.notify.http import Network
 from holdfast.store import StoreError
 
@@ -49,6 +49,8 @@ ROOM: Final = 96
 """Notices taken at a time."""
 TAKEN_PER_CHANNEL: Final = 16
 PUT_BACK_MOST_S: Final = 60.0
+REMINDED: Final = 200
+"""Standing incidents that an Alertmanager is told of again and again: a bound for a bad day."""
 OBSOLETE: Final = "obsolete: "
 """What the error of a notice begins with that time has overtaken."""
 
@@ -64,6 +66,15 @@ class Outbox(Protocol):
     async def delivered(self, delivery: Delivery, now: float, *, reference: str = "") -> None: ...  # noqa: D102
     async def undelivered(self, delivery: Delivery, *, error: str, again_at: float | None) -> None: ...  # noqa: D102
     async def incident(self, tenant: str, incident: str) -> Incident | None: ...  # noqa: D102
+    async def incidents(  # noqa: D102
+        self,
+        tenant: str,
+        *,
+        standing: bool | None = None,
+        monitor: str | None = None,
+        limit: int,
+        before: str | None = None,
+    ) -> Sequence[Incident]: ...
     async def notices(self, incident: str) -> Sequence[tuple[Notice, str, str]]: ...  # noqa: D102
 
 
@@ -138,6 +149,7 @@ class Notifier:
 
     async def run(self) -> None:
         """Deliver until :meth:`close`, or until cancelled: what is under way then is taken anew after its lease."""
+        reminding = asyncio.create_task(self._remind(), name="reminding")
         try:
             while not self._closing:
                 self._woken.clear()
@@ -156,7 +168,7 @@ class Notifier:
             if self._deliveries:
                 await asyncio.wait(self._deliveries, timeout=self._settings.drain_timeout)
         finally:
-            left = list(self._deliveries)
+            left = [reminding, *self._deliveries]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -299,6 +311,39 @@ class Notifier:
             else:
                 return
         await write()
+
+    async def _remind(self) -> None:
+        """Tell Alertmanagers again of what stands, or they take it for over."""
+        while True:
+            await asyncio.sleep(alertmanager.RESEND_S)
+            for name, channel in list(self._settings.channels.items()):
+                if channel.alertmanager is not None:
+                    try:
+                        await self._remind_of(name, channel)
+                    except StoreError as error:
+                        log.warning("incidents cannot be read", extra={"action": "remind", "why": str(error)})
+                    except Exception:
+                        log.exception("nobody was reminded", extra={"action": "remind", "channel": name})
+
+    async def _remind_of(self, name: str, channel: ChannelSettings) -> None:
+        tenant = self._settings.tenant
+        for standing in await self._records.incidents(tenant, standing=True, limit=REMINDED):
+            # In turn with the notices: a reminder that overtook the resolve would open the alert again.
+            async with self._in_order.turn((tenant, name, standing.id)):
+                others = await self._records.notices(standing.id)
+                incident = await self._records.incident(standing.tenant, standing.id)
+                last = [
+                    notice
+                    for notice, state, _ in others
+                    if notice.channel == name and state == "sent" and notice.event in TELLING
+                ]
+                if incident is None or not incident.standing or not last or not knows(name, _reached(others)):
+                    continue
+                message = self._compose(last[-1], incident)
+                outcome = await self._guarded(channel, message, self._clock(), channel.timeout, 1)
+            if not isinstance(outcome, Sent):
+                log.warning("reminder failed", extra={"action": "remind", "channel": name, "why": outcome.why})
+                return  # the others would wait for the same; Alertmanager keeps what it has for a few rounds
 
     async def _spread(self, delivery: Delivery, place: tuple[str, str]) -> None:
         """Put back what a channel has no room for, to when it may have some."""
