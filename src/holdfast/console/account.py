@@ -42,12 +42,12 @@ async def sign_in(request: Asked, console: Shared) -> Response[Any]:
             console, request, goes_to=goes_to, wrong="That is not an API key. One looks like hf_...", status=422
         )
     try:
-        await console.api().jobs(key, limit=1)
+        await _try(console, key)
     except ServiceProblem as problem:
         if problem.status == 401:
             wrong = "The service does not know this key. It may be mistyped, revoked or expired."
         elif problem.status == 403:
-            wrong = "This key may not read jobs. Use one with the role viewer, developer, editor, admin or owner."
+            wrong = "This key may not read what the pages show. Use one with the role viewer, editor or admin."
         else:
             raise
         return _page(console, request, goes_to=goes_to, wrong=wrong, status=problem.status)
@@ -71,6 +71,14 @@ async def choose_theme(request: Asked, console: Shared) -> Response[Any]:
     chosen = fields.get("theme", "")
     theme = chosen if chosen in THEMES else ""
     return see(local_path(fields.get("here", "/")), set_cookie=console.cookies.theme(theme))
+
+
+async def _try(console: Console, key: str) -> None:
+    """Use the key for something harmless. Raises :class:`ServiceProblem`."""
+    if console.netpulse is not None and console.execution is None:
+        await console.netpulse.summary(key)
+    else:
+        await console.api().jobs(key, limit=1)
 
 
 def name_of(key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -14,12 +15,13 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
-from holdfast.console import account, jobs, live, overview, run
+from holdfast.console import account, jobs, live, overview, pulse, pulse_incidents, pulse_monitor, run
 from holdfast.console.context import Console, see
 from holdfast.console.errors import Refused, ServiceProblem, SignInNeeded
 from holdfast.console.execution import ExecutionApi
 from holdfast.console.forms import FORM_BYTES, visitor_of
 from holdfast.console.gate import Cookies, Gate
+from holdfast.console.netpulse import NetpulseApi
 from holdfast.console.rendering import Assets, Renderer
 from holdfast.console.sessions import Session, Sessions
 from holdfast.console.settings import ConsoleSettings
@@ -45,6 +47,15 @@ HANDLERS: Final = (
     jobs.cancel,
     jobs.download,
     live.events,
+    pulse.pulse_page,
+    pulse.regions_page,
+    pulse.test_channel,
+    pulse.pulse_events,
+    pulse_monitor.monitor_page,
+    pulse_monitor.simulate,
+    pulse_incidents.incidents_page,
+    pulse_incidents.incident_page,
+    pulse_incidents.act,
 )
 
 
@@ -53,9 +64,10 @@ def console_app(
     http: aiohttp.ClientSession,
     *,
     clock: Callable[[], float],
+    wall: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> Gate:
-    """The application over an open client session. ``clock`` is monotonic seconds."""
+    """The application over an open client session. ``clock`` is monotonic seconds, ``wall`` seconds since the epoch."""
     assets = Assets()
     console = Console(
         settings=settings,
@@ -65,7 +77,9 @@ def console_app(
         renderer=Renderer(assets),
         http=http,
         execution=None if settings.execution is None else ExecutionApi(settings.execution, http),
+        netpulse=None if settings.netpulse is None else NetpulseApi(settings.netpulse, http),
         clock=clock,
+        wall=wall,
     )
     app = Litestar(
         route_handlers=HANDLERS,

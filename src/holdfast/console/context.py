@@ -15,6 +15,7 @@ from holdfast.console.errors import ServiceProblem, SignInNeeded
 from holdfast.console.execution import ExecutionApi
 from holdfast.console.forms import visitor_of
 from holdfast.console.gate import Cookies
+from holdfast.console.netpulse import NetpulseApi
 from holdfast.console.rendering import Assets, Renderer
 from holdfast.console.sessions import Session, Sessions
 from holdfast.console.settings import ConsoleSettings
@@ -31,8 +32,11 @@ class Console:
     renderer: Renderer
     http: aiohttp.ClientSession
     execution: ExecutionApi | None
+    netpulse: NetpulseApi | None
     clock: Callable[[], float]
     """Monotonic seconds."""
+    wall: Callable[[], float]
+    """Seconds since the epoch."""
     streams: set[object] = field(default_factory=set)
     """One for every event stream that is open."""
 
@@ -56,6 +60,7 @@ class Console:
             "session": visitor.session,
             "theme": visitor.theme,
             "has_execution": self.execution is not None,
+            "has_netpulse": self.netpulse is not None,
         }
         return self.renderer.page(template, {**frame, **values}, status=status, headers=headers)
 
@@ -66,6 +71,14 @@ class Console:
                 404, "No code execution here", "Set `execution:` in the section `console:` to the URL of the service."
             )
         return self.execution
+
+    def pulse(self) -> NetpulseApi:
+        """NetPulse's API. Raises :class:`ServiceProblem` when this console has none."""
+        if self.netpulse is None:
+            raise ServiceProblem(
+                404, "No NetPulse here", "Set `netpulse:` in the section `console:` to the URL of the service."
+            )
+        return self.netpulse
 
 
 Shared = NamedDependency[SkipValidation[Console]]

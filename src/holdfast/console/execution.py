@@ -1,4 +1,4 @@
-"""The execution API as the console uses it: typed answers, deadlines, bounded bodies.
+"""The execution API as the console uses it.
 
 Structs name only what a page shows; what else the API sends is passed over, and what it does not
 send has a default, so that console and API need not be of the same version.
@@ -9,48 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import aiohttp
 import msgspec
 
 from holdfast.console.errors import ServiceProblem
+from holdfast.console.service import ServiceApi
 
 ANSWER_BYTES: Final = 100 * 2**20
 """An answer with 16 MiB of output, the highest ceiling, is this long when every byte had to be escaped in JSON."""
-PROBLEM_BYTES: Final = 64 * 1024
-CONNECT_S: Final = 2.0
-ANSWER_S: Final = 10.0
-READY_S: Final = 1.0
-"""A service that takes longer to say that it is ready is not."""
-SILENCE_S: Final = 60.0
-"""An event stream that says nothing for this long is given up; the API sends a comment every 15 s."""
-POOL: Final = 256
-"""Connections to the API, those of event streams included."""
 
 _ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
-
-T = TypeVar("T")
-
-
-def http_session() -> aiohttp.ClientSession:
-    """Connections to services: bounded in number, without cookies; to be closed by whoever asked for it."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=POOL),
-        timeout=aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-    )
-
-
-async def is_ready(http: aiohttp.ClientSession, url: str) -> bool:
-    """Whether the service at ``url`` says that it takes work."""
-    timeout = aiohttp.ClientTimeout(total=READY_S)
-    try:
-        async with http.get(f"{url}/readyz", timeout=timeout, allow_redirects=False) as answer:
-            return answer.status == 200
-    except (aiohttp.ClientError, OSError):  # includes TimeoutError
-        return False
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,44 +165,35 @@ class _Runtimes(msgspec.Struct, frozen=True):
     runtimes: tuple[Runtime, ...] = ()
 
 
-class _Problem(msgspec.Struct, frozen=True, kw_only=True):
-    title: str = ""
-    detail: str = ""
-    field: str | None = None
-    retry_after_s: float | None = None
+class ExecutionApi(ServiceApi):
+    """A client over a session of :func:`.service.http_session`. Every method raises :class:`ServiceProblem`."""
 
-
-class ExecutionApi:
-    """A client over a session of :func:`http_session`. Every method raises :class:`ServiceProblem`."""
-
-    def __init__(self, url: str, http: aiohttp.ClientSession, *, answer_s: float | None = None) -> None:
-        self.url = url.rstrip("/")
-        self._http = http
-        self._answer_s = ANSWER_S if answer_s is None else answer_s
+    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+        super().__init__("The execution service", url, http, answer_bytes=ANSWER_BYTES)
 
     async def runtimes(self, key: str) -> tuple[Runtime, ...]:
         """Every language that the service knows of."""
-        return (await self._ask("GET", "/v1/runtimes", _Runtimes, key=key)).runtimes
+        return (await self.ask("GET", "/v1/runtimes", _Runtimes, key=key)).runtimes
 
     async def quotas(self, key: str) -> Quotas:
         """Limits of the tenant."""
-        return await self._ask("GET", "/v1/quotas", Quotas, key=key)
+        return await self.ask("GET", "/v1/quotas", Quotas, key=key)
 
     async def submit(self, key: str, submission: Submission, *, idempotency_key: str) -> Accepted:
         """Queue a program; the same key again gives the same job."""
-        return await self._ask(
+        return await self.ask(
             "POST", "/v1/jobs", Accepted, key=key, body=submission, headers={"Idempotency-Key": idempotency_key}
         )
 
     async def job(self, key: str, id: str, *, wait_s: int = 0) -> Job:
         """A job, at once, or when it has ended but at the latest after ``wait_s``."""
         params = {"wait": f"{wait_s}s"} if wait_s else {}
-        return await self._ask("GET", _job(id), Job, key=key, params=params, extra_s=wait_s)
+        return await self.ask("GET", _job(id), Job, key=key, params=params, extra_s=wait_s)
 
     async def program(self, key: str, id: str) -> Program | None:
         """What was submitted; ``None`` once it has expired."""
         try:
-            return await self._ask("GET", f"{_job(id)}/program", Program, key=key)
+            return await self.ask("GET", f"{_job(id)}/program", Program, key=key)
         except ServiceProblem as problem:
             if problem.status in {404, 405, 410}:
                 return None
@@ -242,67 +203,18 @@ class ExecutionApi:
         """A page of jobs."""
         params = {"limit": str(limit)}
         params.update({name: value for name, value in (("status", status), ("cursor", cursor)) if value})
-        return await self._ask("GET", "/v1/jobs", Page, key=key, params=params)
+        return await self.ask("GET", "/v1/jobs", Page, key=key, params=params)
 
     async def cancel(self, key: str, id: str) -> None:
         """Cancel a job in any state; one that has ended stays as it is."""
-        await self._ask("DELETE", _job(id), _Nothing, key=key)
+        await self.ask("DELETE", _job(id), _Nothing, key=key)
 
     @asynccontextmanager
     async def events(self, key: str, id: str, *, last_event_id: str | None) -> AsyncIterator[AsyncIterator[bytes]]:
         """The job's server-sent events, as bytes as they come."""
-        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_event_id} if last_event_id else {})}
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-        async with self._request("GET", f"{_job(id)}/events", key=key, headers=headers, timeout=timeout) as answer:
-            if answer.status != 200:
-                raise await _problem(answer)
-            if answer.content_type != "text/event-stream":
-                raise ServiceProblem(502, "The execution service does not speak as expected", "no event stream came")
-            yield answer.content.iter_any()
-
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        kind: type[T],
-        *,
-        key: str,
-        body: Submission | None = None,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        extra_s: float = 0.0,
-    ) -> T:
-        sent, data = dict(headers or {}), None
-        if body is not None:
-            data = msgspec.json.encode(body)
-            sent["Content-Type"] = "application/json"
-        timeout = aiohttp.ClientTimeout(total=self._answer_s + extra_s, sock_connect=CONNECT_S)
-        async with self._request(
-            method, path, key=key, headers=sent, params=params or {}, data=data, timeout=timeout
-        ) as answer:
-            if answer.status >= 300:
-                raise await _problem(answer)
-            received = await _read(answer, ANSWER_BYTES)
-        try:
-            return msgspec.json.decode(received, type=kind)
-        except msgspec.MsgspecError as error:
-            detail = f"{method} {path}: {error}"
-            raise ServiceProblem(502, "The execution service does not speak as expected", detail) from error
-
-    @asynccontextmanager
-    async def _request(
-        self, method: str, path: str, *, key: str, headers: Mapping[str, str], **options: Any
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        sent = {**headers, "Authorization": f"Bearer {key}"}
-        try:
-            async with self._http.request(
-                method, self.url + path, headers=sent, allow_redirects=False, **options
-            ) as answer:
-                yield answer
-        except TimeoutError as error:
-            raise ServiceProblem(504, "The execution service did not answer in time", self.url) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ServiceProblem(502, "The execution service cannot be reached", f"{self.url}: {error}") from error
+        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        async with self.stream(f"{_job(id)}/events", key=key, headers=headers) as pieces:
+            yield pieces
 
 
 def _job(id: str) -> str:
@@ -310,30 +222,3 @@ def _job(id: str) -> str:
     if not _ID.fullmatch(id):
         raise ServiceProblem(404, "Not found", "that is not the id of a job")
     return f"/v1/jobs/{id}"
-
-
-async def _read(answer: aiohttp.ClientResponse, most: int) -> bytes:
-    data = bytearray()
-    async for piece in answer.content.iter_any():
-        data += piece
-        if len(data) > most:
-            raise ServiceProblem(502, "The execution service's answer is too large", f"more than {most} bytes")
-    return bytes(data)
-
-
-async def _problem(answer: aiohttp.ClientResponse) -> ServiceProblem:
-    """What the service says is wrong; in its own words where it has any."""
-    try:
-        told = msgspec.json.decode(await _read(answer, PROBLEM_BYTES), type=_Problem)
-    except (msgspec.MsgspecError, ServiceProblem):
-        told = _Problem()
-    after = told.retry_after_s
-    if after is None and (text := answer.headers.get("Retry-After", "")).isascii() and text.isdigit():
-        after = float(text[:9])
-    return ServiceProblem(
-        answer.status,
-        told.title or f"The execution service answered {answer.status}",
-        told.detail,
-        field=told.field,
-        retry_after_s=after,
-    )

@@ -10,7 +10,7 @@ from litestar import MediaType, Request, Response, get
 from litestar.params import FromPath
 
 from holdfast.console.context import Console, Shared, signed_in
-from holdfast.console.execution import is_ready
+from holdfast.console.service import is_ready
 from holdfast.console.settings import ConsoleSettings
 
 
@@ -42,6 +42,11 @@ def known_services(settings: ConsoleSettings) -> list[Service]:
         about = "Runs programs in sandboxes, from a durable queue that no burst and no tenant can starve."
         links = (("Run code", "/code"), ("Jobs", "/jobs"))
         found.append(Service(name="Execution", about=about, url=url, links=links))
+    if settings.netpulse is not None:
+        url = settings.netpulse.rstrip("/")
+        about = "Watches from many regions, weighs their evidence, and pages once for each cause."
+        links = (("Monitors", "/monitors"), ("Incidents", "/incidents"))
+        found.append(Service(name="NetPulse", about=about, url=url, links=links))
     if settings.balancer is not None:
         url = settings.balancer.rstrip("/")
         about = "The front door: spreads requests over backends, and takes out those that fail or flap."

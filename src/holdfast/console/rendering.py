@@ -11,7 +11,7 @@ import jinja2
 from litestar import Response
 
 from holdfast import __version__
-from holdfast.console import wording
+from holdfast.console import pulse_wording, wording
 
 MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -60,6 +60,17 @@ class Renderer:
             seconds=wording.seconds,
             sentence=wording.sentence,
             size=wording.size,
+            budget=pulse_wording.budget,
+            condition=pulse_wording.condition,
+            doubt=pulse_wording.doubt,
+            incident_mark=pulse_wording.incident_mark,
+            monitor_mark=pulse_wording.monitor_mark,
+            notice_mark=pulse_wording.notice_mark,
+            outcome_mark=pulse_wording.outcome_mark,
+            region_mark=pulse_wording.region_mark,
+            share=pulse_wording.share,
+            span=pulse_wording.span,
+            state_mark=pulse_wording.state_mark,
         )
 
     def page(

@@ -24,7 +24,7 @@ async def serve(settings: ConsoleSettings, *, ready: Callable[[Mapping[str, str]
     """
     # The web framework is imported when it is needed: reading a configuration takes these settings only.
     from holdfast.console.app import console_app
-    from holdfast.console.execution import http_session
+    from holdfast.console.service import http_session
 
     loop = asyncio.get_running_loop()
     sock = await _listen(settings.listen)

@@ -13,12 +13,14 @@ LONGEST_SESSION_S = 30 * 86_400.0
 
 
 class ConsoleSettings(Section, frozen=True):
-    """The web UI. Whoever signs in needs an API key of the execution service."""
+    """The web UI. Whoever signs in needs an API key of the services that it shows."""
 
     listen: str = "127.0.0.1:8085"
     """``HOST:PORT``; plain HTTP, TLS is for the balancer in front."""
     execution: str | None = None
     """``http://HOST:PORT`` of the execution API; without it there are no run-code pages."""
+    netpulse: str | None = None
+    """``http://HOST:PORT`` of NetPulse's API; without it there are no pages about monitors and incidents."""
     balancer: str | None = None
     """``http://HOST:PORT`` of the balancer's admin plane, for its link on the overview."""
     session: Duration = Duration(12 * 3600.0)
@@ -62,7 +64,7 @@ def _session(lifetime: Duration) -> Iterator[Problem]:
 
 
 def _urls(settings: ConsoleSettings) -> Iterator[Problem]:
-    for name, url in (("execution", settings.execution), ("balancer", settings.balancer)):
+    for name, url in (("execution", settings.execution), ("netpulse", settings.netpulse), ("balancer", settings.balancer)):
         if url is not None and not _is_base_url(url):
             yield Problem(
                 path=(name,),
@@ -88,11 +90,11 @@ def _is_base_url(url: str) -> bool:
 
 
 def _demo(settings: ConsoleSettings) -> Iterator[Problem]:
-    if settings.demo_api_key is not None and settings.execution is None:
+    if settings.demo_api_key is not None and settings.execution is None and settings.netpulse is None:
         yield Problem(
             path=("demo_api_key",),
             value=None,
             message="a key, but no service that it is for",
-            remedy="set execution: to the URL of the execution API, or remove demo_api_key",
-            related=(("execution",),),
+            remedy="set execution: or netpulse: to the URL of a service, or remove demo_api_key",
+            related=(("execution",), ("netpulse",)),
         )

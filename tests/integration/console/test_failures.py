@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from holdfast.console import execution
+from holdfast.console import execution, service
 from tests.integration.console.fake_execution import KEY
 from tests.integration.console.visitor import console, platform, visitor
 from tests.machine import free_port
@@ -78,23 +78,23 @@ async def test_without_the_service_every_page_says_where_it_was_looked_for() -> 
     ],
 )
 async def test_an_answer_that_is_none_is_a_page_and_no_fault_of_ours(wire: bytes) -> None:
-    async with answering(wire) as service, console(execution=service, demo_api_key=KEY) as url, visitor(url) as who:
+    async with answering(wire) as address, console(execution=address, demo_api_key=KEY) as url, visitor(url) as who:
         page = await who.get("/jobs")
         assert page.status == 502
         assert "This page failed" not in page.words
 
 
 async def test_a_service_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "ANSWER_S", 0.1)
+    monkeypatch.setattr(service, "ANSWER_S", 0.1)
     wire = b"HTTP/1.1 200 OK\r\n"
-    async with answering(wire) as service, console(execution=service, demo_api_key=KEY) as url, visitor(url) as who:
+    async with answering(wire) as address, console(execution=address, demo_api_key=KEY) as url, visitor(url) as who:
         assert (await who.get("/jobs")).status == 504
 
 
 async def test_an_answer_beyond_the_bound_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "ANSWER_BYTES", 1000)
     wire = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b" " * 2000
-    async with answering(wire) as service, console(execution=service, demo_api_key=KEY) as url, visitor(url) as who:
+    async with answering(wire) as address, console(execution=address, demo_api_key=KEY) as url, visitor(url) as who:
         page = await who.get("/jobs")
         assert (page.status, "too large" in page.words) == (502, True)
 

@@ -68,7 +68,16 @@ def test_no_page_stands_where_the_front_door_leads_elsewhere() -> None:
 
 
 def test_there_are_forms_to_test() -> None:
-    assert FORMS == ["/code", "/jobs/J/cancel", "/sign-in", "/sign-out", "/theme"]
+    assert FORMS == [
+        "/channels/J/test",
+        "/code",
+        "/incidents/J/J",
+        "/jobs/J/cancel",
+        "/monitors/J/simulate",
+        "/sign-in",
+        "/sign-out",
+        "/theme",
+    ]
 
 
 @pytest.mark.parametrize(
