@@ -16,10 +16,12 @@ smaller ones down to a single result, which is then dropped and counted. Anythin
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from holdfast.kernel import Duration, Size
 from holdfast.netpulse.core.result import Result
 from holdfast.netpulse.core.settings import CanarySettings, MonitorSettings
 
@@ -125,6 +127,35 @@ class Receipt(Message, frozen=True):
     """What the engine adds to this agent's times."""
 
 
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+def _encode_unit(value: object) -> object:
+    """Msgspec refuses subclasses of numbers: what may look different in a file is a number on the wire."""
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int):
+        return int(value)
+    raise NotImplementedError(f"{type(value)} is not part of any message")
+
+
+def _decode_unit(kind: type, value: object) -> Any:
+    if kind is Duration and isinstance(value, (float, int)) and math.isfinite(value):
+        return Duration(value)
+    if kind is Size and isinstance(value, int):
+        return Size(value)
+    raise ValueError(f"{type(value).__name__} is no {kind.__name__}")
+
+
+encode: Final = msgspec.msgpack.Encoder(enc_hook=_encode_unit).encode
+"""A message, or anything made of what messages are made of, as MessagePack."""
+
+
+def decoder(kind: type[M]) -> msgspec.msgpack.Decoder[M]:
+    """Reads what :data:`encode` wrote. Its ``decode`` raises ``msgspec.MsgspecError`` for what is not of this kind."""
+    return msgspec.msgpack.Decoder(kind, dec_hook=_decode_unit)
+
+
 __all__ = [
     "BATCH_BYTES",
     "BATCH_RESULTS",
@@ -137,4 +168,6 @@ __all__ = [
     "Receipt",
     "Sight",
     "Target",
+    "decoder",
+    "encode",
 ]
