@@ -52,7 +52,9 @@ Key = Annotated[str, typer.Argument(metavar="ID", help="Id of a key, or the whol
 @app.command()
 def create(
     tenant: Annotated[str, typer.Option(help="Whose key it is.")],
-    role: Annotated[str, typer.Option(help="viewer, developer, editor, admin, owner, worker or operator.")] = "developer",
+    role: Annotated[
+        str, typer.Option(help="viewer, developer, editor, admin, owner, worker or operator.")
+    ] = "developer",
     scope: Annotated[
         list[str] | None, typer.Option(help="Only this one of the role's scopes; may be repeated.")
     ] = None,

@@ -126,7 +126,9 @@ def latency_chart(buckets: Sequence[Bucket], *, width: int = 720, height: int = 
         own = sorted((_seconds(b.at), b.p95_ms) for b in buckets if b.region == region and b.p95_ms is not None)
         pieces, before = [], None
         for at, value in own:
-            pieces.append(f"{'L' if before is not None and at - before < 1.5 * step else 'M'}{x(at):.0f} {y(value):.1f}")
+            pieces.append(
+                f"{'L' if before is not None and at - before < 1.5 * step else 'M'}{x(at):.0f} {y(value):.1f}"
+            )
             if before is None or at - before >= 1.5 * step:
                 pieces.append("h.1")  # so that a point between two gaps is seen
             before = at

@@ -279,9 +279,7 @@ class NetpulseApi(ServiceApi):
         """One monitor."""
         return await self.ask("GET", _at("monitors", id), Monitor, key=key)
 
-    async def series(
-        self, key: str, id: str, *, since: str, until: str, step_s: float
-    ) -> tuple[Bucket, ...]:
+    async def series(self, key: str, id: str, *, since: str, until: str, step_s: float) -> tuple[Bucket, ...]:
         """Its results by region and step, oldest first."""
         params = {"since": since, "until": until, "step": f"{step_s:g}s"}
         return (await self.ask("GET", f"{_at('monitors', id)}/metrics", _Series, key=key, params=params)).buckets

@@ -64,7 +64,11 @@ def _session(lifetime: Duration) -> Iterator[Problem]:
 
 
 def _urls(settings: ConsoleSettings) -> Iterator[Problem]:
-    for name, url in (("execution", settings.execution), ("netpulse", settings.netpulse), ("balancer", settings.balancer)):
+    for name, url in (
+        ("execution", settings.execution),
+        ("netpulse", settings.netpulse),
+        ("balancer", settings.balancer),
+    ):
         if url is not None and not _is_base_url(url):
             yield Problem(
                 path=(name,),

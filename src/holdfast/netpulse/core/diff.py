@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from holdfast.kernel.settings import Section
-from holdfast.netpulse.core.calibration import expected_delay_of
-from holdfast.netpulse.core.matching import fits
+from holdfast.netpulse.core.engine import expected_delay
+from holdfast.netpulse.core.matching import matches
 from holdfast.netpulse.core.settings import NetpulseSettings, RouteSettings
 from holdfast.netpulse.core.world import Entry, World, labels_of
 
@@ -90,7 +90,7 @@ def _routing(before: World, after: World) -> Iterator[Difference]:
 
 def _told(world: World, entry: Entry) -> str:
     labels = {**labels_of(entry), "condition": "down"}
-    route: RouteSettings | None = next((each for each in world.settings.routes if fits(each.match, labels)), None)
+    route: RouteSettings | None = next((each for each in world.settings.routes if matches(each.match, labels)), None)
     if route is None:
         return "nobody"
     return "; ".join(", ".join(step.channels) + (f" after {step.after}" if step.after else "") for step in route.steps)
@@ -101,9 +101,7 @@ def _regions(world: World, entry: Entry) -> str:
 
 
 def _delay(world: World, entry: Entry) -> str:
-    delay_s = expected_delay_of(
-        entry.spec, default_rate=world.settings.false_pages_per_year, domains=world.regions_of(entry)
-    )
+    delay_s = expected_delay(entry.spec, world.settings.false_pages_per_year, world.regions_of(entry))
     return f"{delay_s:.0f} s"
 
 

@@ -8,10 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from holdfast.netpulse.core.beats import STEPS, Beats
+from holdfast.netpulse.core.book import MonitorState
 from holdfast.netpulse.core.engine import Engine
-from holdfast.netpulse.core.incident import Condition, Incident, Notice, State, Transition
-from holdfast.netpulse.core.objectives import Objectives, Windows
+from holdfast.netpulse.core.incident import Condition, Incident, Notice, Transition
+from holdfast.netpulse.core.objectives import WINDOWS_S, Counts, Objective, budget_left, burn_rate
 from holdfast.netpulse.core.ports import Bucket, Records
 from holdfast.netpulse.core.result import Observation
 from holdfast.netpulse.core.signal import Signal
@@ -31,6 +34,7 @@ _FRESH_S: Final = 60.0
 _AT_ONCE: Final = 20
 """Monitors whose figures are read each second: a thousand take a minute."""
 _WORST: Final = (Condition.DOWN, Condition.PARTIAL, Condition.SLOW)
+_BURNS: Final = frozenset({Condition.BURN_FAST, Condition.BURN_SLOW})
 _FIRST: Final = "first"
 """Kind of the document that says when a monitor was checked first."""
 
@@ -46,27 +50,24 @@ class Board:
         self._last: dict[str, dict[str, Observation]] = {}
         self._beats: dict[str, Beats] = {}
         self._figures: dict[str, views.Figures] = {}
-        self._standing: dict[str, dict[str, Incident]] = {}
         self._since: dict[str, tuple[str, float]] = {}
         self._first: dict[str, float] = {}
         self._new_first: set[str] = set()
         self._opened: deque[tuple[str, float]] = deque(maxlen=10_000)
-        self._told_open: set[tuple[str, int]] = set()
-        self._objectives: dict[str, Objectives] = {}
+        self._objectives: dict[str, Objective] = {}
 
     def configure(self, world: World) -> None:
         """Follow a changed world."""
         self._world = world
-        for kept in (self._last, self._beats, self._figures, self._standing, self._since, self._objectives):
-            for key in kept.keys() - world.entries.keys():
-                del kept[key]  # type: ignore[attr-defined]
+        kept: tuple[dict[str, Any], ...] = (self._last, self._beats, self._figures, self._since, self._objectives)
+        for each in kept:
+            for key in each.keys() - world.entries.keys():
+                del each[key]
 
     async def fill(self, world: World, now: float) -> None:
         """Begin with what the records have."""
         for key, data in (await self._records.documents(_FIRST)).items():
             self._first[key] = float(data)
-        for incident in self._engine.book.standing():
-            self.changed(incident)
         for key, entry in world.entries.items():
             beats = self._beats[key] = Beats(entry.spec.interval)
             span_s = STEPS * beats.step_s
@@ -96,19 +97,12 @@ class Board:
     def changed(self, incident: Incident) -> None:
         """An incident is as it is now."""
         for member in incident.members:
-            standing = self._standing.setdefault(member.monitor, {})
-            if incident.standing and member.until is None:
-                standing[incident.id] = incident
-            else:
-                standing.pop(incident.id, None)
             if member.monitor in self._figures:
                 self._figures[member.monitor].fresh = 0.0
-        mark = (incident.id, incident.reopenings)
-        if incident.opened is not None and incident.standing and mark not in self._told_open:
-            self._told_open.add(mark)
-            self._opened.append((incident.tenant, self._clock()))
-            if len(self._told_open) > self._opened.maxlen:  # type: ignore[operator]
-                self._told_open.clear()
+
+    def opened(self, tenant: str, at: float) -> None:
+        """Somebody is being told of an incident."""
+        self._opened.append((tenant, at))
 
     def pages(self, tenant: str, since: float) -> int:
         """Incidents that were opened."""
@@ -122,38 +116,28 @@ class Board:
 
     def state(self, entry: Entry, now: float) -> str:
         """In one word."""
-        if entry.spec.paused:
-            return "paused"
-        state = self._judged(entry, now)
+        stands = self._engine.state_of(entry.key, now)
+        state = self._word(entry, stands)
         before = self._since.get(entry.key)
         if before is None or before[0] != state:
-            began = now
-            if state in {"down", "partial", "slow", "flapping"}:
-                began = min(incident.began for incident in self._standing[entry.key].values())
+            began = max((span.since for span in stands.spans if span.kind == state), default=now)
             self._since[entry.key] = (state, began)
         return state
 
-    def _judged(self, entry: Entry, now: float) -> str:
-        standing = self._standing.get(entry.key, {}).values()
-        if any(incident.state is State.FLAPPING for incident in standing):
-            return "flapping"
-        conditions = {
-            member.condition
-            for incident in standing
-            for member in incident.members
-            if member.monitor == entry.key and member.until is None
-        }
-        for condition in _WORST:
-            if condition in conditions:
-                return condition.value
-        if self._engine.book.in_maintenance(entry.key, now):
+    def _word(self, entry: Entry, stands: MonitorState) -> str:
+        kinds = {span.kind for span in stands.spans}
+        if entry.spec.paused:
+            return "paused"
+        if stands.maintenance:
             return "maintenance"
+        if stands.flapping:
+            return "flapping"
+        for condition in _WORST:
+            if condition in stands.conditions:
+                return condition.value
         if not self._last.get(entry.key):
             return "pending"
-        assert self._world is not None  # noqa: S101 - configured before anything is taken
-        if not self._engine.seen_by(entry.key):
-            return "unknown"
-        return "up"
+        return "unknown" if "unknown" in kinds else "up"
 
     def view(self, entry: Entry, simulation: Simulation | None, now: float) -> MonitorView:
         """All that is known of a monitor."""
@@ -164,7 +148,7 @@ class Board:
         state = self.state(entry, now)
         since = self._since.get(key)
         days = [seen.cert_days for seen in last if seen.cert_days is not None]
-        incident = next(iter(self._standing.get(key, {})), None)
+        incident = self._engine.state_of(key, now).incident
         beats = self._beats.get(key)
         regions = self._world.regions_of(entry) if self._world is not None else {}
         return MonitorView(
@@ -200,7 +184,7 @@ class Board:
         bars = beats.bars() if beats is not None else ()
         detector = self._engine.detector(key)
         return {
-            "beat": None if not bars else views.builtins(views.bar(bars[-1])),
+            "beat": None if not bars else msgspec.to_builtins(views.bar(bars[-1])),
             "doubt": 0.0 if detector is None else round(min(1.0, detector.doubt), 3),
         }
 
@@ -273,27 +257,31 @@ class Board:
 
     async def objectives(self, world: World, now: float) -> list[Signal]:
         """What the burning of error budgets calls for."""
-        promised = {key: entry for key, entry in world.entries.items() if entry.spec.objective is not None}
+        promised = {key: entry.spec.objective for key, entry in world.entries.items() if entry.spec.objective}
         for key in self._objectives.keys() - promised.keys():
             del self._objectives[key]
         if not promised:
             return []
-        windows: dict[str, Windows] = {key: {} for key in promised}
-        spans = {span_s for entry in promised.values() for span_s in Objectives.windows(entry.spec.objective)}
-        for span_s in sorted(spans):
+        windows: dict[str, dict[float, Counts]] = {key: {} for key in promised}
+        for span_s in sorted({*WINDOWS_S, *(float(objective.window) for objective in promised.values())}):
             counts = await self._records.counts(list(promised), since=now - span_s, until=now)
-            for key, count in counts.items():
-                windows[key][span_s] = count
+            for key in promised:
+                windows[key][span_s] = counts.get(key, (0, 0))
         signals: list[Signal] = []
-        for key, entry in promised.items():
-            objective = entry.spec.objective
-            if objective is None:
-                continue
+        for key, objective in promised.items():
             known = self._objectives.get(key)
-            if known is None or known.settings != objective:
-                known = self._objectives[key] = Objectives(key, objective)
-            signals += known.judge(windows[key], now)
-            self.figures(key).objective = known.figures(windows[key])
+            if known is None or known.target != objective.target:
+                known = self._objectives[key] = Objective(key, objective.target)
+                known.resume(frozenset(self._engine.state_of(key, now).conditions) & _BURNS)
+            counts_of = windows[key]
+            signals += known.judge(counts_of, now)
+            self.figures(key).objective = {
+                "target": objective.target,
+                "window_s": float(objective.window),
+                "budget_left": round(budget_left(counts_of[float(objective.window)], objective.target), 4),
+                "burn_1h": round(burn_rate(counts_of[3600.0], objective.target), 2),
+                "burn_6h": round(burn_rate(counts_of[21_600.0], objective.target), 2),
+            }
         return signals
 
 

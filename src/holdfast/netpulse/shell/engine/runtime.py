@@ -24,9 +24,9 @@ from typing import Final
 import msgspec
 
 from holdfast.netpulse.core.engine import Engine
+from holdfast.netpulse.core.escalation import test_notice
 from holdfast.netpulse.core.ids import new_id
-from holdfast.netpulse.core.incident import Condition, Decisions, Incident, Notice
-from holdfast.netpulse.core.monitors import kind_of
+from holdfast.netpulse.core.incident import Decisions, Incident
 from holdfast.netpulse.core.ports import (
     ForeignAlert,
     Records,
@@ -38,7 +38,6 @@ from holdfast.netpulse.core.presence import Presence
 from holdfast.netpulse.core.protocol import Ask, Batch, Orders, Receipt
 from holdfast.netpulse.core.result import Failure, Observation, Outcome, Result
 from holdfast.netpulse.core.settings import MaintenanceSettings, MonitorSettings, NetpulseSettings
-from holdfast.netpulse.core.signal import Signal
 from holdfast.netpulse.core.validate import circles, validate_maintenance, validate_monitor
 from holdfast.netpulse.core.views import (
     ExplainView,
@@ -130,9 +129,9 @@ class Runtime:
             stored_maintenance=tuple(await self._records.maintenances()),
         )
         self._heartbeats.restore(await self._records.documents("heartbeat"))
-        decisions = self._apply(now)
         restored = await self._records.restore(now, reopen_since=now - self._settings.incidents.reopen)
-        self.engine.restore(restored.states, restored.incidents, restored.told, now)
+        decisions = self.engine.start(self._world, now, restored=restored)
+        self._arrange(now)
         folded = 0
         async for seen in self._records.since_checkpoint():
             self.engine.fold(seen)
@@ -271,11 +270,11 @@ class Runtime:
                     del self._simulated[key]
                     self._publish_monitor(key)
             await self._missed(now)
-            due = self.engine.due()
+            due = self.engine.due(now)
             if (due is not None and due <= now) or loop.time() >= next_at:
                 next_at = loop.time() + _LONGEST_TICK_S
                 self._scribe.put(self.engine.tick(now))
-            moments = [moment for moment in (self.engine.due(), self.presence.due()) if moment is not None]
+            moments = [moment for moment in (self.engine.due(now), self.presence.due()) if moment is not None]
             wait_s = min([_LONGEST_TICK_S, *(max(0.01, moment - self._clock()) for moment in moments)])
             self._ticking.clear()
             try:
@@ -339,7 +338,10 @@ class Runtime:
             self._dispatch.want(decisions.wanted)
         if decisions.notices:
             self.owed()
+        tenants = {incident.id: incident.tenant for incident in decisions.incidents}
         for transition in decisions.transitions:
+            if transition.tell in {"opened", "reopened"}:
+                self.board.opened(tenants.get(transition.incident, ""), transition.at)
             log.info(
                 "incident %s: %s",
                 transition.incident,
@@ -372,19 +374,19 @@ class Runtime:
 
     def _change(self, world: World) -> None:
         self._world = world
-        self._scribe.put(self._apply(self._clock()))
+        now = self._clock()
+        self._arrange(now)
+        self._scribe.put(self.engine.configure(world, now))
 
-    def _apply(self, now: float) -> Decisions:
+    def _arrange(self, now: float) -> None:
         agents = self._settings.agents
         self.presence.configure(
             self._settings.regions, heartbeat_s=agents.heartbeat, tolerance_s=agents.clock_tolerance, now=now
         )
         self._heartbeats.configure(self._world, now)
-        decisions = self.engine.configure(self._world, now)
         self._dispatch.configure(self._world)
         self.board.configure(self._world)
         self._simulated = {key: value for key, value in self._simulated.items() if key in self._world.entries}
-        return decisions
 
     def _entry(self, tenant: str, monitor: str) -> Entry:
         entry = self._world.entries.get(f"{tenant}/{monitor}")
@@ -656,38 +658,14 @@ class Runtime:
         if tenant != self._settings.tenant or channel not in self._settings.channels:
             raise NotFound(f"no channel {channel}")
         now = self._clock()
-        key = f"test/{channel}/{new_id(now, self._rng, prefix='tst')}"
-        await self._records.owe(
-            Notice(
-                key=key,
-                incident="",
-                tenant=tenant,
-                channel=channel,
-                event="test",
-                at=now,
-                not_before=now,
-                snapshot=None,
-            )
-        )
+        notice = test_notice(tenant=tenant, channel=channel, id=new_id(now, self._rng, prefix="tst"), now=now)
+        await self._records.owe(notice)
         self.owed()
-        return key
+        return notice.key
 
     async def alerts(self, tenant: str, alerts: Sequence[ForeignAlert]) -> None:
         """What another system decided. Each is a monitor of its own, watched by that system."""
-        now = self._clock()
-        signals = [
-            Signal(
-                monitor=f"{tenant}/alert.{alert.fingerprint}",
-                condition=Condition.DOWN,
-                active=alert.active,
-                at=now,
-                began=min(now, alert.starts),
-                rule="alertmanager",
-                evidence={"title": alert.title, **{f"label.{key}": value for key, value in alert.labels.items()}},
-            )
-            for alert in alerts
-        ]
-        self._scribe.put(self.engine.signals(signals, now))
+        self._scribe.put(self.engine.alerts(tenant, alerts, self._clock()))
         await self._scribe.flushed()
 
 
@@ -723,6 +701,3 @@ class _Gate:
             async with self._condition:
                 self._shut = False
                 self._condition.notify_all()
-
-
-__all__ = ["Runtime", "kind_of"]
