@@ -1,0 +1,168 @@
+"""The engine's process: records, runtime, agents' listener, API, notifier and status page, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from holdfast.identity import Identities
+from holdfast.kernel import HoldfastError
+from holdfast.netpulse.core.settings import NetpulseSettings
+from holdfast.netpulse.core.validate import split_address
+from holdfast.netpulse.errors import NetpulseError
+from holdfast.netpulse.shell import certificates
+from holdfast.netpulse.shell.agents import AgentListener
+from holdfast.netpulse.shell.api import open_api
+from holdfast.netpulse.shell.engine import Runtime
+from holdfast.netpulse.shell.notify import Notifier
+from holdfast.netpulse.shell.records import NetpulseRecords
+from holdfast.store import StoreSettings, open_database
+from holdfast.web.listening import listen, url
+from holdfast.web.patience import once_it_answers
+
+log = logging.getLogger(__name__)
+
+Reload = Callable[[], NetpulseSettings]
+_TRIM_AUDIT_EVERY_S: Final = 3600.0
+
+
+async def serve(
+    settings: NetpulseSettings,
+    store: StoreSettings,
+    *,
+    reload: Reload,
+    ready: Callable[[Mapping[str, str]], None],
+) -> int:
+    """Run until SIGTERM or SIGINT; the exit code.
+
+    ``ready`` is called once requests are answered and agents are waited for, with both URLs. SIGHUP takes up what
+    ``reload`` gives. On a signal held requests end, others finish, decisions are stored and the detectors' state with
+    them, all within ``drain_timeout``; what is not sent by then is sent by whoever comes next.
+
+    Raises :class:`~holdfast.kernel.HoldfastError` when the store, a certificate or an address will not do.
+    """
+    async with AsyncExitStack() as stack:
+        sock = await listen(settings.listen, setting="netpulse.listen")
+        stack.callback(sock.close)
+        rng = Random()
+        _make_certificates(settings)
+        database = await once_it_answers(partial(open_database, store), rng=rng)
+        stack.push_async_callback(database.close)
+        identities = Identities(database)
+        await once_it_answers(identities.open, rng=rng)
+        stack.push_async_callback(identities.close)
+        records = NetpulseRecords(database, settings.retention, rng=Random())
+        runtime = Runtime(settings, records, rng=Random())
+        await once_it_answers(runtime.open, rng=rng)
+        stack.push_async_callback(records.close)
+        api = await open_api(runtime, records, identities, settings, sock)
+        notifier = Notifier(
+            records, settings, api.links, clock=time.time, rng=Random(), page=partial(_page, runtime)
+        )
+        runtime.owed = notifier.wake
+        agents = AgentListener(
+            runtime, listen=settings.agents.listen, certificates=Path(settings.agents.certificates)
+        )
+        await agents.start()
+        stack.push_async_callback(agents.stop)
+        stop = asyncio.Event()
+        _on_signals(stop, partial(_reload, reload, runtime, notifier, agents))
+        notifying = await stack.enter_async_context(_running(notifier.run(), "notifier"))
+        deciding = await stack.enter_async_context(_running(runtime.run(), "engine"))
+        await stack.enter_async_context(_running(_trim(identities, runtime), "audit"))
+        serving = await stack.enter_async_context(_running(api.run(), "api"))
+        if settings.status is not None:
+            await stack.enter_async_context(_publishing(runtime, records))
+        log.info("NetPulse is ready", extra={"action": "ready", "url": url(sock), "agents": agents.url})
+        ready({"netpulse": url(sock), "agents": agents.url})
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        stack.callback(stopping.cancel)
+        await asyncio.wait({stopping, deciding, serving}, return_when=asyncio.FIRST_COMPLETED)
+        runtime.stop()
+        api.stop()
+        if deciding.done():
+            deciding.result()
+        await agents.stop()
+        notifier.close()
+        await asyncio.wait({notifying}, timeout=settings.drain_timeout or 1.0)
+        try:
+            await runtime.close()
+        except (TimeoutError, HoldfastError) as error:
+            log.warning("ended before all was stored: %s", error, extra={"action": "ended_early"})
+        await asyncio.wait({serving}, timeout=settings.drain_timeout or 1.0)
+    log.info("NetPulse has ended", extra={"action": "ended"})
+    return 0
+
+
+def _make_certificates(settings: NetpulseSettings) -> None:
+    """The authority, the engine's certificate, and those of the agents that are started beside it."""
+    hosts = {"localhost", "127.0.0.1", split_address(settings.agents.listen)[0]}
+    if settings.agents.engine:
+        hosts.add(urlsplit(settings.agents.engine).hostname or "")
+    embedded = {region: region for region, place in settings.regions.items() if place.embedded}
+    certificates.ensure(Path(settings.agents.certificates), {host for host in hosts if _is_name(host)}, embedded)
+
+
+def _is_name(host: str) -> bool:
+    """Whether somebody can reach us by it: not ``0.0.0.0``."""
+    try:
+        return not ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return bool(host)
+
+
+def _page(runtime: Runtime, incident: str) -> str:
+    return runtime.page(incident)
+
+
+def _reload(reload: Reload, runtime: Runtime, notifier: Notifier, agents: AgentListener) -> None:
+    try:
+        settings = reload()
+        _make_certificates(settings)
+        agents.reload()
+    except HoldfastError as error:
+        log.error("the old configuration stays in force: %s", error, extra={"action": "reload_refused"})  # noqa: TRY400
+        return
+    runtime.reconfigure(settings)
+    notifier.reconfigure(settings)
+    log.info("reloaded", extra={"action": "reloaded", "monitors": len(settings.monitors)})
+
+
+def _on_signals(stop: asyncio.Event, reload: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+async def _trim(identities: Identities, runtime: Runtime) -> None:
+    while True:
+        try:
+            await identities.trim_audit(older_than=time.time() - runtime.settings.retention.audit)
+        except HoldfastError as error:
+            log.warning("audit is not trimmed: %s", error, extra={"action": "trim_audit"})
+        await asyncio.sleep(_TRIM_AUDIT_EVERY_S)
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, Any], name: str) -> AsyncIterator[asyncio.Task[Any]]:
+    """In the background until the block is left."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+__all__ = ["NetpulseError", "serve"]
