@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 YEAR_S: Final = 365.25 * 86_400.0
 DOWN_FAILS: Final = 0.99
+LOOK_S: Final = 1.0
+"""How often an engine asks a watcher that is suspicious for confirmations."""
 MIX_PER_S: Final = -math.log((0.75 - 0.002) / (1 - 0.002)) / 30.0
 """How fast good and bad mix: a spell goes on to the next probe, 30 s later, with 0.75."""
 
@@ -69,6 +71,11 @@ class Scenario:
 
 class Watcher(Protocol):
     """What decides by results: a detector, or a rule it is compared with."""
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether confirmations may be wanted without anything new."""
+        ...
 
     @property
     def calm(self) -> bool:
@@ -155,15 +162,22 @@ class World:
         # (time of completion, number, region, start, failed, confirmation)
         flight: list[tuple[float, int, str, float, bool, bool]] = []
         number = 0
+        looking = False
         due, interval = self._due, self._scenario.interval_s
         while True:
             region = min(due, key=due.__getitem__)
             start = due[region]
             if flight and flight[0][0] <= start:
                 ended, _, region, began, failed, confirm = heapq.heappop(flight)
-                signals = watcher.observe(self._result(region, began, ended, failed, confirm))
-                seen.signals.extend(signals)
+                if region:
+                    seen.signals.extend(watcher.observe(self._result(region, began, ended, failed, confirm)))
+                else:
+                    looking = False
                 if self._confirm and not watcher.calm:
+                    if not looking and watcher.suspicious:
+                        looking = True
+                        number += 1
+                        heapq.heappush(flight, (ended + LOOK_S, number, "", ended, False, False))
                     for wanted in watcher.confirmations(ended):
                         number += 1
                         seen.confirmations += 1

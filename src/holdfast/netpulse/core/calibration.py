@@ -47,7 +47,8 @@ def information(*, good_fails: float = GOOD_FAILS, bad_share: float = BAD_SHARE)
 def bound_s(false_pages_per_year: float, *, interval_s: float, regions: int) -> float:
     """No rule with so few false alarms is quicker on average, in the worst case: ``ln(gamma) / I`` probes.
 
-    Lorden 1971; ``gamma`` is the mean number of probes between false alarms. Losses that come in spells make it optimistic.
+    Lorden 1971; ``gamma`` is the mean number of probes between false alarms. Losses that come in spells make it
+    optimistic.
     """
     probes = YEAR_S / interval_s * regions / false_pages_per_year
     return max(math.log(probes), 0.0) / information() * interval_s / regions

@@ -29,12 +29,12 @@ CERTIFICATE_AGREE: Final = 2
 class Shift:
     """One CUSUM over failure domains: first for the shift, then, mirrored, for its end."""
 
-    __slots__ = ("_cap", "active", "counter", "quiet", "since", "sums", "threshold")
+    __slots__ = ("active", "cap", "counter", "quiet", "since", "sums", "threshold")
 
     def __init__(self, threshold: float, domains: Iterable[str]) -> None:
         self.sums = dict.fromkeys(domains, 0.0)
         self.threshold = threshold
-        self._cap = threshold if len(self.sums) <= 1 else threshold / 2
+        self.cap = threshold if len(self.sums) <= 1 else threshold / 2
         self.active = False
         self.counter = 0.0
         """Evidence that it is over."""
@@ -56,7 +56,7 @@ class Shift:
                 return False
             self.quiet = False
             self.since = at
-        self.sums[domain] = min(max(0.0, self.sums[domain] + evidence), self._cap)
+        self.sums[domain] = min(max(0.0, self.sums[domain] + evidence), self.cap)
         total = sum(self.sums.values())
         if total >= self.threshold:
             self.active = True
@@ -64,6 +64,24 @@ class Shift:
             return True
         self.quiet = total <= 0.0
         return False
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it stands, or more than one domain speaks for it."""
+        return self.active or sum(self.sums.values()) > 1.05 * self.cap
+
+    def supersede(self, *, resume: bool) -> None:
+        """A worse condition takes its place, or (``resume``) has gone.
+
+        Half of the evidence is kept: where failures come and go, the second time is the condition in between. All of
+        it would let one stray failure after an honest outage begin it.
+        """
+        self.active = False
+        self.counter = 0.0
+        if resume:
+            for domain in self.sums:
+                self.sums[domain] /= 2
+            self.quiet = not any(self.sums.values())
 
     def reset(self) -> None:
         """As if nothing had been seen."""

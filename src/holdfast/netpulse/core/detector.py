@@ -25,21 +25,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from holdfast.netpulse.core.conditions import Certificate, Latency, Shift, partial_evidence, slow_evidence
+from holdfast.netpulse.core.conditions import (
+    PARTIAL_FAILS,
+    Certificate,
+    Shift,
+    partial_evidence,
+    slow_evidence,
+)
 from holdfast.netpulse.core.filter import DISBELIEF, DOWN_FAILS, Path
 from holdfast.netpulse.core.incident import Condition, Evidence
+from holdfast.netpulse.core.region import DISSENT, SNAPSHOT, DetectorState, Domain, Policy, Region
 from holdfast.netpulse.core.result import Observation, Outcome
 from holdfast.netpulse.core.rules import Streaks
-from holdfast.netpulse.core.settings import SimpleRule
 from holdfast.netpulse.core.signal import Signal
 
-DISSENT: Final = 4.0
-"""Most that successes in one domain count against failures in others: a little less than one success says."""
+__all__ = ["Detector", "Policy"]
+
 DISSENT_S: Final = 300.0
 """Spells of loss in two domains that overlap for so long come once in centuries."""
 UNHEARD_INTERVALS: Final = 3.0
@@ -48,87 +53,11 @@ RECOVERY_THRESHOLD: Final = 9.0
 """Nats: two successes (4.6 each) that a target that is down would show once in ten thousand times."""
 CONFIRM_SPACING_S: Final = 5.0
 """Between confirmations in one region: sooner, the same loss would be seen twice."""
-CONFIRM_ROUNDS: Final = 6
-"""Confirmations of one region for one suspicion."""
-SNAPSHOT: Final = 1
-"""Format of :meth:`Detector.snapshot`."""
-
+CONFIRM_ROUNDS: Final = 60
+"""Confirmations of one region for one suspicion: five minutes."""
+CONFIRM_WORTH: Final = 2.0
+"""Nats, all domains together, below which nothing is left to confirm: others have seen it up."""
 _UP_SAYS: Final = 1.0 - DOWN_FAILS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What a detector decides by. Thresholds and caps in nats; see :func:`.calibration.policy_for`."""
-
-    threshold: float
-    cap: float
-    """Of one domain: half of the threshold; all of it when there is only one."""
-    lone_threshold: float
-    """While one domain alone can be believed."""
-    partial_threshold: float
-    slow_threshold: float
-    interval_s: float
-    rule: SimpleRule | None = None
-    """Decides instead of the evidence, when given."""
-    slow_bound_ms: float | None = None
-    """Stated; learned when ``None``."""
-    cert_days: int = 0
-    kind: str = "http"
-
-
-class _Domain:
-    __slots__ = ("cap", "name", "recovery", "sum", "up_since")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.sum = 0.0
-        self.recovery = 0.0
-        self.up_since = math.inf
-
-
-class _Region:
-    __slots__ = ("asked", "domain", "fails", "latency", "llr", "name", "path", "rounds", "run_failed", "run_since")
-
-    def __init__(self, name: str, domain: _Domain, policy: Policy) -> None:
-        self.name = name
-        self.domain = domain
-        self.path = Path(policy.interval_s)
-        self.latency = Latency(policy.slow_bound_ms)
-        self.asked = -math.inf
-        self.rounds = 0
-        self.llr = 0.0
-        self.fails = 0.0
-        self.run_failed = False
-        self.run_since = 0.0
-
-
-class _RegionState(msgspec.Struct, array_like=True):
-    name: str
-    bad: float
-    stuck: float
-    last: float
-    probes: float
-    failures: float
-    spells: float
-    sum: float
-    partial: float
-    slow: float
-    answers: int
-    median_ms: float
-    high_ms: float
-    run_failed: bool
-    run_since: float
-    streak: int
-
-
-class _State(msgspec.Struct, array_like=True):
-    format: int
-    active: list[str]
-    since: float
-    began: float
-    simulated: bool
-    cert_days: float | None
-    regions: list[_RegionState]
 
 
 class Detector:
@@ -160,8 +89,8 @@ class Detector:
 
     def _build(self, policy: Policy, regions: Mapping[str, str]) -> None:
         self._policy = policy
-        self._domains = {name: _Domain(name) for name in dict.fromkeys(regions.values())}
-        self._regions = {name: _Region(name, self._domains[domain], policy) for name, domain in regions.items()}
+        self._domains = {name: Domain(name) for name in dict.fromkeys(regions.values())}
+        self._regions = {name: Region(name, self._domains[domain], policy) for name, domain in regions.items()}
         self._partial = Shift(policy.partial_threshold, self._domains)
         self._slow = Shift(policy.slow_threshold, self._domains)
         self._streaks = None if policy.rule is None else Streaks(policy.rule, regions)
@@ -220,7 +149,7 @@ class Detector:
         rule = "certificate.expires" if begun else "certificate.renewed"
         return [self._signal(Condition.CERTIFICATE, begun, seen, began=seen.at, rule=rule, evidence=figures)]
 
-    def _weigh(self, region: _Region, seen: Observation) -> list[Signal]:
+    def _weigh(self, region: Region, seen: Observation) -> list[Signal]:
         failed = seen.outcome is Outcome.DOWN
         at = seen.at
         if failed != region.run_failed:
@@ -239,7 +168,7 @@ class Detector:
             signals += self._latency(region, seen)
         return signals
 
-    def _by_rule(self, region: _Region, seen: Observation, failed: bool, streaks: Streaks) -> list[Signal]:
+    def _by_rule(self, region: Region, seen: Observation, failed: bool, streaks: Streaks) -> list[Signal]:
         region.path.last = seen.at
         streaks.add(region.name, failed)
         if streaks.down and not self._down:
@@ -266,7 +195,7 @@ class Detector:
                 signals.append(
                     self._signal(condition, False, seen, began=began, rule=f"{condition.value}.superseded", evidence={})
                 )
-            shift.reset()
+            shift.supersede(resume=not down)
         for region in self._regions.values():
             region.rounds = 0
             region.path.forget_pending()
@@ -282,15 +211,20 @@ class Detector:
 
     # -- down ---------------------------------------------------------------------------------------
 
-    def _towards_down(self, region: _Region, seen: Observation, failed: bool) -> list[Signal]:
+    def _towards_down(self, region: Region, seen: Observation, failed: bool) -> list[Signal]:
         at = seen.at
         path = region.path
-        region.fails = fails = path.fails(at)
+        fails = path.fails(at)
         path.update(fails, failed)
+        partial = partial_evidence(fails, failed)
+        if self._partial.active:
+            # What has to be told from "down" now is not "up".
+            fails = max(fails, PARTIAL_FAILS)
+        region.fails = fails
         region.llr = llr = math.log(DOWN_FAILS / fails) if failed else math.log(_UP_SAYS / (1.0 - fails))
         domain = region.domain
         if path.stuck < DISBELIEF:
-            signals = self._partially(domain, seen, partial_evidence(fails, failed))
+            signals = self._partially(domain, seen, partial)
         else:
             signals = []
             if all(other.path.stuck >= DISBELIEF for other in self._regions.values() if other.domain is domain):
@@ -303,7 +237,7 @@ class Detector:
                 self._since = at
             self._simulated = self._simulated or seen.simulated
         elif self._since == math.inf:
-            path.learn()
+            self._learn(path)
             return signals
         lone = self._lone(at)
         threshold = self._policy.lone_threshold if lone else self._policy.threshold
@@ -326,14 +260,21 @@ class Detector:
         for region in self._regions.values():
             region.rounds = 0
             if region.path.pending_probes:
-                region.path.learn()
+                self._learn(region.path)
+
+    def _learn(self, path: Path) -> None:
+        """Unless the failures may have been the target's: more than one domain says so."""
+        if self._partial.doubtful:
+            path.forget_pending()
+        else:
+            path.learn()
 
     def _total(self, at: float) -> float:
         if at - self._since > max(DISSENT_S, 1.5 * self._policy.interval_s):
             return sum(max(domain.sum, 0.0) for domain in self._domains.values())
         return sum(domain.sum for domain in self._domains.values())
 
-    def _believed(self, region: _Region, at: float) -> bool:
+    def _believed(self, region: Region, at: float) -> bool:
         unheard_s = UNHEARD_INTERVALS * self._policy.interval_s + 60.0
         return region.path.stuck < DISBELIEF and at - region.path.last <= unheard_s
 
@@ -345,7 +286,7 @@ class Detector:
 
     # -- up again -----------------------------------------------------------------------------------
 
-    def _towards_up(self, region: _Region, seen: Observation, failed: bool) -> list[Signal]:
+    def _towards_up(self, region: Region, seen: Observation, failed: bool) -> list[Signal]:
         at = seen.at
         path, domain = region.path, region.domain
         if path.stuck >= DISBELIEF:
@@ -372,7 +313,7 @@ class Detector:
 
     # -- the other conditions -----------------------------------------------------------------------
 
-    def _partially(self, domain: _Domain, seen: Observation, evidence: float) -> list[Signal]:
+    def _partially(self, domain: Domain, seen: Observation, evidence: float) -> list[Signal]:
         shift = self._partial
         began = shift.since
         if not shift.add(domain.name, evidence, seen.at):
@@ -382,7 +323,7 @@ class Detector:
             return [self._signal(Condition.PARTIAL, True, seen, began=began, rule="partial.alarm", evidence=figures)]
         return [self._signal(Condition.PARTIAL, False, seen, began=seen.at, rule="partial.recovered", evidence=figures)]
 
-    def _latency(self, region: _Region, seen: Observation) -> list[Signal]:
+    def _latency(self, region: Region, seen: Observation) -> list[Signal]:
         latency, shift = region.latency, self._slow
         over = seen.total_ms > latency.bound_ms
         if not shift.active and not over:
@@ -437,15 +378,15 @@ class Detector:
         return not self._down and self._since < math.inf and self._policy.kind != "heartbeat"
 
     def confirmations(self, now: float) -> tuple[str, ...]:
-        """Regions that ought to probe at once; they count as asked.
+        """Regions that ought to probe at once; they count as asked. To be called every second or so while suspicious.
 
         One of each domain whose evidence is not exhausted, those first that were not heard since the suspicion began;
         never twice within ``CONFIRM_SPACING_S``, at most ``CONFIRM_ROUNDS`` times in one suspicion.
         """
-        if not self.suspicious:
+        if not self.suspicious or sum(domain.sum for domain in self._domains.values()) < CONFIRM_WORTH:
             return ()
         cap = self._policy.lone_threshold if self._lone(now) else self._policy.cap
-        wanted: dict[str, _Region] = {}
+        wanted: dict[str, Region] = {}
         for region in self._regions.values():
             path = region.path
             if region.rounds >= CONFIRM_ROUNDS or region.domain.sum >= cap or path.stuck >= DISBELIEF:
@@ -491,31 +432,11 @@ class Detector:
                 {"domain": domain.name, "sum": round(domain.sum, 2), "recovery": round(domain.recovery, 2)}
                 for domain in self._domains.values()
             ],
-            "regions": [self._ledger(region) for region in self._regions.values()],
+            "regions": [region.ledger() for region in self._regions.values()],
         }
         if self._streaks is not None:
             figures["streaks"] = dict(self._streaks.streaks)
         return figures
-
-    def _ledger(self, region: _Region) -> Evidence:
-        path = region.path
-        sane = 1.0 - path.stuck
-        return {
-            "region": region.name,
-            "domain": region.domain.name,
-            "last_at": path.last if path.last > -math.inf else None,
-            "failing": region.run_failed,
-            "predicted_fails": round(region.fails, 5),
-            "llr": round(region.llr, 3),
-            "good": round(sane * (1.0 - path.bad), 5),
-            "bad": round(sane * path.bad, 5),
-            "stuck": round(path.stuck, 5),
-            "believed": path.stuck < DISBELIEF,
-            "learned_fails": round(path.good_fails, 5),
-            "learned_bad_share": round(path.bad_share, 5),
-            "median_ms": round(region.latency.median_ms, 2),
-            "slow_ms": None if region.latency.bound_ms == math.inf else round(region.latency.bound_ms, 2),
-        }
 
     def _signal(
         self, condition: Condition, active: bool, seen: Observation, *, began: float, rule: str, evidence: Evidence
@@ -546,45 +467,31 @@ class Detector:
     def restore(self, data: bytes) -> None:
         """Go on from a snapshot. One of another format, or no snapshot at all, is ignored: a start from nothing."""
         try:
-            state = msgspec.msgpack.decode(data, type=_State)
+            state = msgspec.msgpack.decode(data, type=DetectorState)
         except msgspec.DecodeError:
             return
         if state.format == SNAPSHOT:
             self._take(state)
 
-    def _state(self) -> _State:
+    def _state(self) -> DetectorState:
         streaks = {} if self._streaks is None else self._streaks.streaks
-        return _State(
+        regions = []
+        for region in self._regions.values():
+            state = region.state()
+            state.partial = self._partial.sums[region.domain.name]
+            state.slow = self._slow.sums[region.domain.name]
+            state.streak = streaks.get(region.name, 0)
+            regions.append(state)
+        return DetectorState(
             format=SNAPSHOT,
             active=sorted(condition.value for condition in self.active),
             since=self._since,
-            began=self._since,
             simulated=self._simulated,
             cert_days=self._certificate.days,
-            regions=[
-                _RegionState(
-                    name=region.name,
-                    bad=region.path.bad,
-                    stuck=region.path.stuck,
-                    last=region.path.last,
-                    probes=region.path.probes,
-                    failures=region.path.failures,
-                    spells=region.path.spells,
-                    sum=region.domain.sum,
-                    partial=self._partial.sums[region.domain.name],
-                    slow=self._slow.sums[region.domain.name],
-                    answers=region.latency.answers,
-                    median_ms=region.latency.median_ms,
-                    high_ms=region.latency.high_ms,
-                    run_failed=region.run_failed,
-                    run_since=region.run_since,
-                    streak=streaks.get(region.name, 0),
-                )
-                for region in self._regions.values()
-            ],
+            regions=regions,
         )
 
-    def _take(self, state: _State) -> None:
+    def _take(self, state: DetectorState) -> None:
         self._down = Condition.DOWN.value in state.active
         self._partial.active = Condition.PARTIAL.value in state.active
         self._slow.active = Condition.SLOW.value in state.active
@@ -596,21 +503,13 @@ class Detector:
             region = self._regions.get(known.name)
             if region is None:
                 continue
-            path, latency = region.path, region.latency
-            path.probes, path.failures, path.spells = known.probes, known.failures, known.spells
-            path.reckon_for(self._policy.interval_s)
-            path.bad, path.stuck, path.last = known.bad, known.stuck, known.last
-            path.resting = path.stuck < 1e-3 and path.bad <= 1.5 * path.rest_bad + 1e-9
-            region.domain.sum = min(max(known.sum, -DISSENT), self._policy.cap)
-            self._partial.sums[region.domain.name] = known.partial
-            self._slow.sums[region.domain.name] = known.slow
-            latency.answers, latency.median_ms, latency.high_ms = known.answers, known.median_ms, known.high_ms
-            latency.state(self._policy.slow_bound_ms)
-            region.run_failed, region.run_since = known.run_failed, known.run_since
+            region.take(known, self._policy)
+            self._partial.sums[region.domain.name] = min(known.partial, self._partial.cap)
+            self._slow.sums[region.domain.name] = min(known.slow, self._slow.cap)
             if self._streaks is not None:
                 self._streaks.streaks[known.name] = known.streak
         for shift in (self._partial, self._slow):
             shift.quiet = not shift.active and not any(shift.sums.values())
         if not self._down and not any(domain.sum > 0.0 for domain in self._domains.values()):
-            self._since = math.inf
+            self._rest()
         self._calm = self._plain
