@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 YEAR_S: Final = 365.25 * 86_400.0
 DOWN_FAILS: Final = 0.99
-LOOK_S: Final = 1.0
-"""How often an engine asks a watcher that is suspicious for confirmations."""
+LOOK_S: Final = 5.0
+"""How often a watcher that is suspicious is asked for confirmations though nothing new came."""
 MIX_PER_S: Final = -math.log((0.75 - 0.002) / (1 - 0.002)) / 30.0
 """How fast good and bad mix: a spell goes on to the next probe, 30 s later, with 0.75."""
 

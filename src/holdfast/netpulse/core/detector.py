@@ -374,8 +374,14 @@ class Detector:
 
     @property
     def suspicious(self) -> bool:
-        """A failure was seen and there is no alarm yet: confirmations are worth it."""
-        return not self._down and self._since < math.inf and self._policy.kind != "heartbeat"
+        """A failure was seen, there is no alarm yet, and others have not seen it up: confirmations are worth it."""
+        return (
+            not self._down
+            and self._since < math.inf
+            and self._streaks is None
+            and sum(domain.sum for domain in self._domains.values()) >= CONFIRM_WORTH
+            and any(region.rounds < CONFIRM_ROUNDS for region in self._regions.values())
+        )
 
     def confirmations(self, now: float) -> tuple[str, ...]:
         """Regions that ought to probe at once; they count as asked. To be called every second or so while suspicious.
@@ -383,7 +389,7 @@ class Detector:
         One of each domain whose evidence is not exhausted, those first that were not heard since the suspicion began;
         never twice within ``CONFIRM_SPACING_S``, at most ``CONFIRM_ROUNDS`` times in one suspicion.
         """
-        if not self.suspicious or sum(domain.sum for domain in self._domains.values()) < CONFIRM_WORTH:
+        if not self.suspicious:
             return ()
         cap = self._policy.lone_threshold if self._lone(now) else self._policy.cap
         wanted: dict[str, Region] = {}
