@@ -97,6 +97,6 @@ def from_tls_error(error: ssl.SSLError) -> Failed:
         # The library's message repeats the name that was wanted, which is what the reader needs.
         return Failed(Failure.CERTIFICATE, f"the certificate is not valid: {error.verify_message}")
     if isinstance(error, ssl.SSLEOFError):
-        return Failed(Failure.TLS, "the target closed the connection during the TLS handshake")
+        return Failed(Failure.TLS, "the target closed the connection in the middle of TLS")
     reason = (error.reason or "").replace("_", " ").lower()
     return Failed(Failure.TLS, f"TLS could not be agreed on: {reason or 'the handshake broke'}")

@@ -23,6 +23,7 @@ from holdfast.netpulse.errors import Invalid
 from holdfast.netpulse.shell.probes import content
 from holdfast.netpulse.shell.probes.finding import Failed
 from holdfast.netpulse.shell.probes.place import Place, following, place
+from holdfast.netpulse.shell.probes.secure import dial_secure
 from holdfast.netpulse.shell.probes.trip import Trip
 from holdfast.netpulse.shell.probes.wire import Wire, dial
 
@@ -81,11 +82,13 @@ class Answer:
 
 async def ask(trip: Trip, check: HttpCheck, where: Place, request: bytes, *, to_head: bool) -> Answer:
     """One request and its answer on one connection. Raises :class:`Failed`."""
-    wire = await dial(trip, where.host, where.port)
+    if where.scheme == "https":
+        wire = await dial_secure(
+            trip, where.host, where.port, name=where.host, verify=check.verify, ca_file=check.ca_file
+        )
+    else:
+        wire = await dial(trip, where.host, where.port)
     try:
-        if where.scheme == "https":
-            context = await trip.trust.context(verify=check.verify, ca_file=check.ca_file)
-            trip.note_certificate(await wire.secure(trip, context, where.host))
         return await _exchange(trip, check, wire, request, to_head=to_head)
     finally:
         wire.close()

@@ -1,45 +1,53 @@
 """Names to addresses: the hosts file, then DNS as ``resolv.conf`` says.
 
 ``getaddrinfo`` is not used: it blocks a thread that nobody can call back, and a few names whose servers are silent
-would take all the threads there are and hold up everybody else's. A lookup here is cancelled with its probe. What
-that costs: name services other than these two (mDNS, LDAP) are not asked.
+would take all the threads there are and hold up everybody else's. A lookup here ends with its probe. What that costs:
+name services other than these two (mDNS, LDAP) are not asked.
 
-Nothing is remembered from one probe to the next: a name that stopped resolving is a failure to be seen.
+Nothing is remembered from one probe to the next: a name that has stopped resolving is to be seen.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
-import dns.asyncresolver
 import dns.exception
+import dns.message
+import dns.name
+import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
 from holdfast.netpulse.core.result import Failure
+from holdfast.netpulse.shell.probes import lookup
 from holdfast.netpulse.shell.probes.finding import Failed, quoted
 
 SECOND_FAMILY_S: Final = 0.5
-"""How long the answer for IPv6 is waited for when that for IPv4 is there, and the other way round."""
+"""How long the other family's addresses are waited for when there are some of one."""
+HOSTS: Final = Path("/etc/hosts")
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
-_HOSTS: Final = Path("/etc/hosts")
-_RESOLV_CONF: Final = Path("/etc/resolv.conf")
+_SOMEWHERE_6: Final = ("2001:500:2::c", 53)
+"""An address (of a root server) to which a machine with IPv6 has a route. Nothing is sent there."""
 
 
 class Names:
     """Looks names up. Its files are read again when they have changed."""
 
-    def __init__(self, *, hosts: Path = _HOSTS, resolv_conf: Path = _RESOLV_CONF) -> None:
+    def __init__(self, *, hosts: Path = HOSTS, resolv_conf: Path = RESOLV_CONF, port: int = 53) -> None:
+        """``port`` is that of the servers in ``resolv_conf``."""
         self._hosts = hosts
         self._resolv_conf = resolv_conf
-        self._hosts_mtime = self._resolver_mtime = -1.0
-        self._known: Mapping[str, Sequence[str]] = {}
-        self._resolver: dns.asyncresolver.Resolver | None = None
+        self._port = port
+        self._hosts_mtime = self._system_mtime = -1.0
+        self._listed: Mapping[str, Sequence[str]] = {}
+        self._system: dns.resolver.Resolver | None = None
 
     async def addresses(self, host: str) -> Sequence[str]:
         """Numbers of a host, IPv4 first: what most of its users are served by. Raises :class:`Failed`."""
@@ -48,75 +56,92 @@ class Names:
             if isinstance(number, IPv6Address) and number.scope_id is not None:
                 raise Failed(Failure.RESOLVE, "an address with a zone (%) is good on one machine only")
             return (str(number),)
-        known = self._listed().get(host.rstrip(".").lower())
-        return known or await self._ask(host)
+        plain = host.rstrip(".").lower()
+        known = self._known().get(plain)
+        if known is None and plain.rpartition(".")[2] == "localhost":
+            known = ("127.0.0.1", "::1")  # RFC 6761: not a question for name servers
+        return known or await self._look_up(host)
 
-    def resolver(self) -> dns.asyncresolver.Resolver:
-        """The system's. Raises :class:`Failed`."""
-        changed = _mtime(self._resolv_conf)
-        if self._resolver is None or changed != self._resolver_mtime:
-            try:
-                self._resolver = dns.asyncresolver.Resolver(str(self._resolv_conf))
-            except (dns.exception.DNSException, OSError, ValueError):
-                raise Failed(Failure.AGENT, f"the agent has no name server in {self._resolv_conf}") from None
-            self._resolver_mtime = changed
-        return self._resolver
+    def servers(self) -> Sequence[lookup.Server]:
+        """The system's name servers. Raises :class:`Failed`."""
+        return [(str(server), self._port) for server in self._configured().nameservers]
 
-    def _listed(self) -> Mapping[str, Sequence[str]]:
+    def _known(self) -> Mapping[str, Sequence[str]]:
         changed = _mtime(self._hosts)
         if changed != self._hosts_mtime:
             self._hosts_mtime = changed
             with suppress(OSError):
-                self._known = _hosts(self._hosts.read_text(errors="replace"))
-        return self._known
+                self._listed = _hosts(self._hosts.read_text(errors="replace"))
+        return self._listed
 
-    async def _ask(self, host: str) -> Sequence[str]:
-        resolver = self.resolver()
-        tasks = [asyncio.ensure_future(_records(resolver, host, kind)) for kind in ("A", "AAAA")]
+    def _configured(self) -> dns.resolver.Resolver:
+        changed = _mtime(self._resolv_conf)
+        if self._system is None or changed != self._system_mtime:
+            try:
+                self._system = dns.resolver.Resolver(str(self._resolv_conf))
+            except (dns.exception.DNSException, OSError, ValueError):
+                raise Failed(Failure.AGENT, f"the agent has no name server in {self._resolv_conf}") from None
+            self._system_mtime = changed
+        return self._system
+
+    async def _look_up(self, host: str) -> Sequence[str]:
+        """Ask for both families at once; without a route for IPv6 only when there is nothing else."""
+        if not _has_ipv6():
+            return await self._ask(host, "A") or await self._ask(host, "AAAA") or _nothing(host)
+        tasks = [asyncio.ensure_future(self._ask(host, kind)) for kind in ("A", "AAAA")]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if any(task.done() and task.exception() is None and task.result() for task in tasks):
-                await asyncio.wait(tasks, timeout=SECOND_FAMILY_S)
-            else:
-                await asyncio.wait(tasks)
-            found = [address for task in tasks if task.done() and task.exception() is None for address in task.result()]
-            if found:
-                return found
-            for task in tasks:
-                if task.done() and (error := task.exception()) is not None:
-                    raise error
-            raise Failed(Failure.RESOLVE, f"the name {quoted(host)} has no address")
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            enough = any(task.exception() is None and task.result() for task in done)
+            await asyncio.wait(tasks, timeout=SECOND_FAMILY_S if enough else None)
+            ended = [task for task in tasks if task.done()]
+            found = [address for task in ended if task.exception() is None for address in task.result()]
+            errors = [error for task in ended if (error := task.exception()) is not None]
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        if not found and errors:
+            raise errors[0]
+        return found or _nothing(host)
+
+    async def _ask(self, host: str, kind: str) -> Sequence[str]:
+        """Addresses of one family, following the search list. Raises :class:`Failed` for a name that is not there."""
+        loop = asyncio.get_running_loop()
+        servers = self.servers()
+        for name in self._candidates(host):
+            answer, _ = await lookup.ask(loop, servers, dns.message.make_query(name, kind))
+            if answer.rcode() != dns.rcode.NXDOMAIN:
+                wanted = dns.rdatatype.from_text(kind)
+                return [record.address for rrset in answer.answer if rrset.rdtype == wanted for record in rrset]
+        raise Failed(Failure.RESOLVE, f"the name {quoted(host)} does not exist")
+
+    def _candidates(self, host: str) -> Sequence[dns.name.Name]:
+        """What a short name may be short for (resolv.conf(5), ``search`` and ``ndots``)."""
+        try:
+            name = dns.name.from_text(host, origin=None)
+            whole = name if name.is_absolute() else name.concatenate(dns.name.root)
+            if name.is_absolute():
+                return (whole,)
+            system = self._configured()
+            longer = [name.concatenate(domain) for domain in system.search]
+        except dns.exception.DNSException:
+            raise Failed(Failure.RESOLVE, f"{quoted(host)} is no name that could be looked up") from None
+        enough_dots = len(name) > (1 if system.ndots is None else system.ndots)
+        return [whole, *longer] if enough_dots else [*longer, whole]
 
 
-async def _records(resolver: dns.asyncresolver.Resolver, host: str, kind: str) -> Sequence[str]:
+def _nothing(host: str) -> Sequence[str]:
+    raise Failed(Failure.RESOLVE, f"the name {quoted(host)} has no address")
+
+
+def _has_ipv6() -> bool:
+    """Whether this machine has a route to the IPv6 internet. Asked each time: it changes, and costs microseconds."""
     try:
-        # The probe's deadline ends this; a lifetime of the resolver's own would end good probes early.
-        answer = await resolver.resolve(host, kind, search=True, lifetime=3600.0, raise_on_no_answer=False)
-    except dns.exception.DNSException as error:
-        raise from_dns_error(error, host) from None
-    except OSError as error:
-        raise Failed(Failure.AGENT, f"the agent cannot ask its name server: {error.strerror or error}") from None
-    return [record.address for record in answer.rrset or ()]
-
-
-def from_dns_error(error: dns.exception.DNSException, name: str) -> Failed:
-    """The verdict in what a resolver could not do."""
-    if isinstance(error, dns.resolver.NXDOMAIN):
-        return Failed(Failure.RESOLVE, f"the name {quoted(name)} does not exist")
-    if isinstance(error, dns.resolver.NoAnswer):
-        return Failed(Failure.RESOLVE, f"the name {quoted(name)} has no such record")
-    if isinstance(error, dns.exception.Timeout):
-        return Failed(Failure.TIMEOUT, "no name server answered in time")
-    if isinstance(error, dns.resolver.NoNameservers):
-        causes = [each[3] for each in error.kwargs.get("errors", ())]
-        if causes and all(isinstance(cause, OSError) for cause in causes):
-            return Failed(Failure.AGENT, f"the agent reaches none of its name servers: {causes[0]}")
-        return Failed(Failure.RESOLVE, f"the name servers cannot say what {quoted(name)} is (SERVFAIL or the like)")
-    return Failed(Failure.RESOLVE, f"{quoted(name)} is no name that could be looked up")
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.connect(_SOMEWHERE_6)
+    except OSError:
+        return False
+    return True
 
 
 def _hosts(text: str) -> dict[str, list[str]]:

@@ -10,13 +10,19 @@ from collections.abc import Awaitable, Callable
 from holdfast.kernel import Duration
 from holdfast.netpulse.core.result import Failure, Outcome
 from holdfast.netpulse.core.settings import MonitorSettings
+from holdfast.netpulse.shell.probes.command import probe_command
+from holdfast.netpulse.shell.probes.dns import probe_dns
 from holdfast.netpulse.shell.probes.examiner import Examiner
 from holdfast.netpulse.shell.probes.finding import Failed, Finding, Leave, from_os_error, printable
+from holdfast.netpulse.shell.probes.grpc import probe_grpc
 from holdfast.netpulse.shell.probes.http import probe_http
+from holdfast.netpulse.shell.probes.icmp import probe_icmp
 from holdfast.netpulse.shell.probes.names import Names
 from holdfast.netpulse.shell.probes.tcp import probe_tcp
+from holdfast.netpulse.shell.probes.tls import probe_tls
 from holdfast.netpulse.shell.probes.trip import Trip
 from holdfast.netpulse.shell.probes.trust import Trust
+from holdfast.netpulse.shell.probes.websocket import probe_websocket
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +90,21 @@ class Prober:
             return probe_http(spec.http, trip)
         if spec.tcp is not None:
             return probe_tcp(spec.tcp, trip)
-        raise Failed(Failure.AGENT, "the monitor has nothing that this agent could probe")
+        if spec.tls is not None:
+            return probe_tls(spec.tls, trip)
+        if spec.dns is not None:
+            return probe_dns(spec.dns, trip)
+        if spec.icmp is not None:
+            return probe_icmp(spec.icmp, trip)
+        if spec.websocket is not None:
+            return probe_websocket(spec.websocket, trip)
+        if spec.grpc is not None:
+            return probe_grpc(spec.grpc, trip)
+        if spec.command is None:
+            raise Failed(Failure.AGENT, "the monitor has nothing that an agent could probe")
+        if not self._leave.allow_commands:
+            raise Failed(Failure.AGENT, "this agent runs no commands; set agents.allow_commands to let it")
+        return probe_command(spec.command, trip)
 
 
 def _outcome(failure: Failure) -> Outcome:

@@ -82,10 +82,10 @@ async def dial(trip: Trip, host: str, port: int) -> Wire:
         last = index == len(candidates) - 1
         try:
             if last:
-                wire = await _connect(trip, address, port)
+                wire = await connect(trip.loop, address, port)
             else:
                 async with asyncio.timeout(trip.left() / (len(candidates) - index)):
-                    wire = await _connect(trip, address, port)
+                    wire = await connect(trip.loop, address, port)
         except TimeoutError:
             # The share of this address is over. (The last one has no share: the probe's deadline is its own.)
             worst = Failed(Failure.TIMEOUT, f"{address} did not take the connection")
@@ -101,14 +101,15 @@ async def dial(trip: Trip, host: str, port: int) -> Wire:
     raise worst
 
 
-async def _connect(trip: Trip, address: str, port: int) -> Wire:
+async def connect(loop: asyncio.AbstractEventLoop, address: str, port: int) -> Wire:
+    """Connect to one address, which has been judged. Raises :class:`Failed`."""
     try:
         sock = socket.socket(
             socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
         )
     except OSError as error:
         raise from_os_error(error) from None
-    wire = Wire(sock, trip.loop)
+    wire = Wire(sock, loop)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -144,12 +145,7 @@ class Wire:
 
     async def readable(self) -> None:
         """Wait until a read would not block."""
-        future = self._loop.create_future()
-        self._loop.add_reader(self._fd, _wake, future)
-        try:
-            await future
-        finally:
-            self._loop.remove_reader(self._fd)
+        await readable(self._loop, self._fd)
 
     async def writable(self) -> None:
         """Wait until a write would not block."""
@@ -222,6 +218,16 @@ class Wire:
     def close(self) -> None:
         """Give the socket back. What was not read is answered with RST by the kernel, which ends endless senders."""
         self.sock.close()
+
+
+async def readable(loop: asyncio.AbstractEventLoop, fd: int) -> None:
+    """Wait until a descriptor can be read from."""
+    future = loop.create_future()
+    loop.add_reader(fd, _wake, future)
+    try:
+        await future
+    finally:
+        loop.remove_reader(fd)
 
 
 def _wake(future: asyncio.Future[None]) -> None:
