@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -102,7 +103,8 @@ class Link:
         limits: aiohttp.ClientTimeout,
         most: int,
     ) -> _A:
-        body = encode(message)
+        # (A large body as bytes would go out in one piece, and aiohttp warns of it; a file goes in chunks.)
+        body = io.BytesIO(encode(message))
         try:
             async with self._session.post(url, data=body, timeout=limits, allow_redirects=False) as answer:
                 if answer.status != 200:
