@@ -74,6 +74,7 @@ class Intake:
             if after == handed:
                 return Taken(fresh=(), upto=handed.upto)
             self._doubts.setdefault(key, self._last)
+            generation = self._names.generation
             stored = await self._database.write(
                 partial(
                     results.store,
@@ -90,7 +91,7 @@ class Intake:
             )
             self._handed[key] = after
             self._last = max(self._last, stored.last)
-            self._names.learn(stored.day, stored.names)
+            self._names.learn(stored.day, stored.names, generation)
             if after.upto >= stored.mark.upto:
                 del self._doubts[key]
             return Taken(fresh=[batch[at] for at in fresh], upto=after.upto)

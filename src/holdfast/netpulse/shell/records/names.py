@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Kind(IntEnum):
     """Of a name."""
 
+    DROPPED = 0
+    """A monitor that is no more; its name is its number, until everything of it was removed."""
     MONITOR = 1
     REGION = 2
     SOURCE = 3
@@ -32,6 +34,8 @@ class Names:
     """What is known in this process of the names used today."""
 
     def __init__(self) -> None:
+        self.generation = 0
+        """Counts the times that it forgot."""
         self._day = 0
         self._known: dict[Kind, dict[str, int]] = {}
 
@@ -44,8 +48,10 @@ class Names:
             numbers[kind] = {name: of.get(name) or _number(tx, kind, name, day) for name in names}
         return numbers
 
-    def learn(self, day: int, numbers: Mapping[Kind, Mapping[str, int]]) -> None:
-        """They are on disk."""
+    def learn(self, day: int, numbers: Mapping[Kind, Mapping[str, int]], generation: int) -> None:
+        """They are on disk, unless they were read before the last :meth:`forget` and may have been removed since."""
+        if generation != self.generation:
+            return
         if day != self._day:
             self._day, self._known = day, {}
         for kind, of in numbers.items():
@@ -53,6 +59,7 @@ class Names:
 
     def forget(self) -> None:
         """Some may have been removed."""
+        self.generation += 1
         self._known = {}
 
 

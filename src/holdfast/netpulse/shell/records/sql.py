@@ -98,3 +98,128 @@ TOLD = "SELECT incident, key, at FROM netpulse_notices WHERE incident {among} OR
 STORE_NOTICE = """
     INSERT INTO netpulse_notices (key, incident, channel, at, state, due, attempts, lease, error, reference, data)
     VALUES (?, ?, ?, ?, 'waiting', ?, 0, '', '', '', ?) ON CONFLICT (key) DO NOTHING"""
+
+# Two that wait in one line go one after the other; a test belongs to no incident and waits for nobody.
+OWED = """
+    SELECT n.key, n.attempts, n.data FROM netpulse_notices n
+    WHERE n.state = 'waiting' AND n.due <= ? AND (n.incident = '' OR NOT EXISTS (
+        SELECT 1 FROM netpulse_notices b
+        WHERE b.state = 'waiting' AND b.incident = n.incident AND b.channel = n.channel AND b.id < n.id))
+    ORDER BY n.due, n.id LIMIT ? {take}"""
+LEASE = "UPDATE netpulse_notices SET due = ?, attempts = ?, lease = ? WHERE key = ?"
+# Whoever says so: a message that was sent is sent, also when the lease was over before it was told.
+SENT = "UPDATE netpulse_notices SET state = 'sent', error = '', reference = ? WHERE key = ? AND state <> 'sent'"
+AGAIN = "UPDATE netpulse_notices SET error = ?, due = ? WHERE key = ? AND lease = ? AND state = 'waiting'"
+GIVEN_UP = "UPDATE netpulse_notices SET error = ?, state = 'failed' WHERE key = ? AND lease = ? AND state = 'waiting'"
+NOTICES = "SELECT data, state, error FROM netpulse_notices WHERE incident = ? ORDER BY id"
+OWED_FIGURES = "SELECT count(*), min(at) FROM netpulse_notices WHERE state = 'waiting'"
+
+# ---------------------------------------------------------------- rollups
+
+_TABLES = {60: "netpulse_minutes", 3600: "netpulse_hours", 86_400: "netpulse_days"}
+
+TO_ROLL = "SELECT at, monitor, source, total, what, figures FROM netpulse_results WHERE seq > ? AND seq <= ?"
+TAIL = f"{TO_ROLL} AND monitor {{among}}"
+
+ROLLUPS_AT = {
+    size: f"SELECT monitor, region, up, down, unknown, data FROM {table} WHERE at = ? AND monitor {{among}}"
+    for size, table in _TABLES.items()
+}
+STORE_ROLLUP = {
+    size: f"""
+    INSERT INTO {table} (monitor, at, region, up, down, unknown, data) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (monitor, at, region) DO UPDATE SET up = excluded.up, down = excluded.down,
+        unknown = excluded.unknown, data = excluded.data"""
+    for size, table in _TABLES.items()
+}
+SERIES = {
+    size: f"SELECT at, region, up, down, unknown, data FROM {table} WHERE monitor = ? AND at >= ? AND at < ?"
+    for size, table in _TABLES.items()
+}
+COUNTS = {
+    size: f"""
+    SELECT monitor, sum(up), sum(down) FROM {table} WHERE monitor {{among}} AND at >= ? AND at < ? GROUP BY monitor"""
+    for size, table in _TABLES.items()
+}
+KEPT = "SELECT size, since FROM netpulse_kept"
+STORE_KEPT = """
+    INSERT INTO netpulse_kept (size, since) VALUES (?, ?)
+    ON CONFLICT (size) DO UPDATE SET since = excluded.since WHERE netpulse_kept.since < excluded.since"""
+
+# ---------------------------------------------------------------- reading
+
+CHECKS = f"""
+    SELECT {RESULT} FROM netpulse_results r
+    WHERE r.monitor = ? AND r.at >= ? AND r.at <= ? AND (r.at, r.seq) < (?, ?) ORDER BY r.at DESC, r.seq DESC LIMIT ?"""
+SPANS = """
+    SELECT monitor, kind, since, until FROM netpulse_spans
+    WHERE monitor {among} AND since < ? AND (until IS NULL OR until > ?) ORDER BY since, monitor, kind"""
+
+# One range of an index for each tenant and state; together they are a page without sorting what is not on it.
+INCIDENTS = """
+    SELECT data FROM netpulse_incidents WHERE tenant = ? AND standing = ? AND id < ? ORDER BY id DESC LIMIT ?"""
+INCIDENTS_OF = """
+    SELECT i.data FROM netpulse_members m JOIN netpulse_incidents i ON i.id = m.incident
+    WHERE m.monitor = ? AND m.incident < ? AND i.tenant = ? AND i.standing = ? ORDER BY m.incident DESC LIMIT ?"""
+INCIDENT = "SELECT data FROM netpulse_incidents WHERE id = ? AND tenant IN (?, '')"
+
+# ---------------------------------------------------------------- what the API makes
+
+DEFINITIONS = "SELECT data FROM netpulse_definitions WHERE kind = ? ORDER BY tenant, id"
+DEFINITIONS_SINCE = "SELECT data FROM netpulse_definitions WHERE kind = ? AND ends > ? ORDER BY tenant, id"
+DEFINE = """
+    INSERT INTO netpulse_definitions (kind, tenant, id, ends, data) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (kind, tenant, id) DO UPDATE SET ends = excluded.ends, data = excluded.data"""
+UNDEFINE = "DELETE FROM netpulse_definitions WHERE kind = ? AND tenant = ? AND id = ?"
+
+DOCUMENT = "SELECT data FROM netpulse_documents WHERE kind = ? AND key = ?"
+DOCUMENTS = "SELECT key, data FROM netpulse_documents WHERE kind = ? ORDER BY key"
+STORE_DOCUMENT = """
+    INSERT INTO netpulse_documents (kind, key, data) VALUES (?, ?, ?)
+    ON CONFLICT (kind, key) DO UPDATE SET data = excluded.data"""
+DROP_DOCUMENT = "DELETE FROM netpulse_documents WHERE kind = ? AND key = ?"
+
+# ---------------------------------------------------------------- forgetting, in bounded steps
+
+# The oldest are looked at, and those of them that are over their time go.
+FORGET_RESULTS = """
+    DELETE FROM netpulse_results
+    WHERE at < ? AND seq IN (SELECT seq FROM netpulse_results WHERE seq <= ? ORDER BY seq LIMIT ?)"""
+FORGET_ROLLUPS = {
+    size: f"""
+    DELETE FROM {table} WHERE (monitor, at, region) IN (
+        SELECT monitor, at, region FROM {table} WHERE monitor = ? AND at < ? ORDER BY at LIMIT ?)"""
+    for size, table in _TABLES.items()
+}
+FORGET_RESULTS_OF = """
+    DELETE FROM netpulse_results WHERE monitor = ? AND seq IN (
+        SELECT seq FROM netpulse_results WHERE monitor = ? AND seq <= ? LIMIT ?)"""
+ANY_RESULT_OF = "SELECT 1 FROM netpulse_results WHERE monitor = ? LIMIT 1"
+MONITORS_AFTER = "SELECT id FROM netpulse_names WHERE kind = 1 AND id > ? ORDER BY id LIMIT ?"
+
+INCIDENTS_OVER = """
+    SELECT id FROM netpulse_incidents WHERE resolved IS NOT NULL AND resolved < ? ORDER BY resolved LIMIT ?"""
+FORGET_OF_INCIDENT = tuple(
+    f"DELETE FROM {table} WHERE {column} {{among}}"
+    for table, column in (
+        ("netpulse_transitions", "incident"),
+        ("netpulse_members", "incident"),
+        ("netpulse_notices", "incident"),
+        ("netpulse_incidents", "id"),
+    )
+)
+FORGET_TESTS = "DELETE FROM netpulse_notices WHERE incident = '' AND at < ?"
+FORGET_SPANS = """
+    DELETE FROM netpulse_spans WHERE (monitor, since, kind) IN (
+        SELECT monitor, since, kind FROM netpulse_spans WHERE until IS NOT NULL AND until < ? LIMIT ?)"""
+FORGET_DEFINITIONS = "DELETE FROM netpulse_definitions WHERE ends IS NOT NULL AND ends < ?"
+FORGET_SPOOLS = "DELETE FROM netpulse_spools WHERE seen < ?"
+FORGET_NAMES = """
+    DELETE FROM netpulse_names WHERE id IN (
+        SELECT id FROM netpulse_names WHERE kind = ? AND seen < ? LIMIT ?)"""
+DROP_NAME = "UPDATE netpulse_names SET kind = 0, name = CAST(id AS TEXT) WHERE kind = 1 AND name = ?"
+DROP_NAMES = "UPDATE netpulse_names SET kind = 0, name = CAST(id AS TEXT) WHERE kind = 1 AND seen < ?"
+DROPPED = "SELECT id FROM netpulse_names WHERE kind = 0 ORDER BY id LIMIT 1"
+FORGET_NUMBER = "DELETE FROM netpulse_names WHERE id = ?"
+FORGET_STATE = "DELETE FROM netpulse_states WHERE monitor = ?"
+FORGET_SPANS_OF = "DELETE FROM netpulse_spans WHERE monitor = ?"
