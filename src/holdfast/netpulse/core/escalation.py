@@ -153,7 +153,7 @@ def due(
     if route.repeat > 0:
         began = base + max(0.0, route.steps[last].after)
         # Rounded up a little, so that a look at the very time of a repetition finds it in spite of binary fractions.
-        number = math.floor((now - began) / route.repeat + 1e-9)
+        number = math.floor((now - began) / route.repeat + 1e-6)
         if number >= 1:
             keys.extend(_by_time(incident, "repeated", route.steps[last].channels, last, number))
         upcoming.append(began + (max(number, 0) + 1) * route.repeat)
