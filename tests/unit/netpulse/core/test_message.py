@@ -89,7 +89,7 @@ def test_a_late_opening_of_what_is_over_says_so() -> None:
 
 
 def test_evidence_is_told_in_words_with_its_units() -> None:
-    evidence = {
+    evidence: dict[str, Any] = {
         "score_nats": 13.24567,
         "threshold_nats": 13.0,
         "delay_s": 14,

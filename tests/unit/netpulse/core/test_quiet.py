@@ -80,8 +80,14 @@ def test_quiet_for_ever_comes_to_an_end_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"start": "25:00"}, {"end": "7:00"}, {"timezone": "Mars/Olympus"}, {"timezone": "../x"}]
+    "wrong",
+    [
+        QuietSettings(start="25:00", end="07:00"),
+        QuietSettings(start="22:00", end="7:00"),
+        QuietSettings(start="22:00", end="07:00", timezone="Mars/Olympus"),
+        QuietSettings(start="22:00", end="07:00", timezone="../x"),
+    ],
 )
-def test_what_cannot_be_read_is_said(wrong: dict[str, str]) -> None:
+def test_what_cannot_be_read_is_said(wrong: QuietSettings) -> None:
     with pytest.raises(ValueError, match=r"not a time|hour must be"):
-        quiet_until(QuietSettings(**{"start": "22:00", "end": "07:00", **wrong}), 0.0)
+        quiet_until(wrong, 0.0)
