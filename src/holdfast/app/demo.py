@@ -97,6 +97,7 @@ execution:
 netpulse:
   listen: "{host}:{netpulse}"
   public_url: "http://{host}:{front}/pulse/api"
+  console_url: "http://{host}:{front}"
   tenant: demo
   regions:                                        # three, with a provider each; here they are processes
     eu: {{domain: provider-a, embedded: true}}
@@ -327,7 +328,7 @@ def _sink(port: int, environ: Mapping[str, str]) -> Service:
 
 
 async def _beat(ports: Ports, token: str, on_beat: Callable[[str], None] | None) -> None:
-    """Send requests at a steady rate whatever the answers take; every second, look at the states; now and then, push."""
+    """Send requests at a steady rate whatever the answers take; look at the states every second; push now and then."""
     loop = asyncio.get_running_loop()
     heartbeat = Heartbeat()
     in_flight: set[asyncio.Task[None]] = set()

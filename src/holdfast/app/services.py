@@ -165,7 +165,7 @@ def run_status(file: str | Path) -> int:
     status = _section(file, "netpulse.status", settings.status)
     from holdfast.netpulse import serve_status
 
-    return run(serve_status(status, ready=announce))
+    return run(serve_status(status, subscribe_url=settings.public_url, ready=announce))
 
 
 def run_balancer(file: str | Path) -> int:

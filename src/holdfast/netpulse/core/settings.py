@@ -437,7 +437,9 @@ class NetpulseSettings(Section, frozen=True):
     listen: str = "127.0.0.1:8084"
     """API and pages' data."""
     public_url: str = ""
-    """Where people reach this service; links in messages start there."""
+    """Where people reach this service; links to acknowledge start there."""
+    console_url: str = ""
+    """Where people reach the console; links to incidents start there."""
     tenant: str = "default"
     """Whose monitors those of this file are."""
     demo_readonly: bool = False

@@ -207,7 +207,9 @@ class StatusView:
     def recent(self) -> tuple[PublicIncident, ...]:
         """Resolved in the last days."""
         since = self.generated - RECENT_DAYS * DAY_S
-        return tuple(incident for incident in self.incidents if incident.resolved is not None and incident.began > since)
+        return tuple(
+            incident for incident in self.incidents if incident.resolved is not None and incident.began > since
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,7 +388,11 @@ def drafts(told: IncidentView, members: Sequence[MemberView], names: Sequence[st
     found = [
         (told.opened, UpdateStatus.INVESTIGATING, f"{what}{since}{_where(members)}.{again} We are looking into it."),
         (told.acknowledged, UpdateStatus.IDENTIFIED, "Somebody has taken it on and works on it."),
-        (told.recovering, UpdateStatus.MONITORING, f"{_named(names)} {'answers' if one else 'answer'} again. We keep watching."),
+        (
+            told.recovering,
+            UpdateStatus.MONITORING,
+            f"{_named(names)} {'answers' if one else 'answer'} again. We keep watching.",
+        ),
         (told.resolved, UpdateStatus.RESOLVED, f"{_named(names)} {'is' if one else 'are'} well again.{length}"),
     ]
     return [

@@ -162,8 +162,9 @@ def _listeners(settings: NetpulseSettings) -> Iterator[Problem]:
     yield from address(("agents", "listen"), settings.agents.listen, zero=True)
     if settings.agents.engine:
         yield from url(("agents", "engine"), settings.agents.engine, ("https",))
-    if settings.public_url:
-        yield from url(("public_url",), settings.public_url, ("http", "https"))
+    for name in ("public_url", "console_url"):
+        if getattr(settings, name):
+            yield from url((name,), getattr(settings, name), ("http", "https"))
     for name in ("certificates", "spool"):
         if not getattr(settings.agents, name):
             yield problem(("agents", name), "", "no directory", "write the path of a directory")

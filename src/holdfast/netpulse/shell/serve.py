@@ -19,11 +19,11 @@ from holdfast.identity import Identities
 from holdfast.kernel import HoldfastError
 from holdfast.netpulse.core.settings import NetpulseSettings
 from holdfast.netpulse.core.validate import split_address
-from holdfast.netpulse.errors import NetpulseError
 from holdfast.netpulse.shell import certificates
 from holdfast.netpulse.shell.agents import AgentListener
-from holdfast.netpulse.shell.api import open_api
+from holdfast.netpulse.shell.api import open_links, serve_api
 from holdfast.netpulse.shell.engine import Runtime
+from holdfast.netpulse.shell.engine.publishing import Publishing
 from holdfast.netpulse.shell.notify import Notifier
 from holdfast.netpulse.shell.records import NetpulseRecords
 from holdfast.store import StoreSettings, open_database
@@ -65,14 +65,18 @@ async def serve(
         runtime = Runtime(settings, records, rng=Random())
         await once_it_answers(runtime.open, rng=rng)
         stack.push_async_callback(records.close)
-        api = await open_api(runtime, records, identities, settings, sock)
+        links = await open_links(records, lambda: runtime.settings.public_url, clock=time.time)
+        api = await serve_api(runtime, records, identities, settings, sock)
         notifier = Notifier(
-            records, settings, api.links, clock=time.time, rng=Random(), page=partial(_page, runtime)
+            records,
+            settings,
+            lambda incident, channel: links.acknowledge(runtime.settings.tenant, incident, channel),
+            clock=time.time,
+            rng=Random(),
+            page=runtime.page,
         )
         runtime.owed = notifier.wake
-        agents = AgentListener(
-            runtime, listen=settings.agents.listen, certificates=Path(settings.agents.certificates)
-        )
+        agents = AgentListener(runtime, listen=settings.agents.listen, certificates=Path(settings.agents.certificates))
         await agents.start()
         stack.push_async_callback(agents.stop)
         stop = asyncio.Event()
@@ -82,7 +86,7 @@ async def serve(
         await stack.enter_async_context(_running(_trim(identities, runtime), "audit"))
         serving = await stack.enter_async_context(_running(api.run(), "api"))
         if settings.status is not None:
-            await stack.enter_async_context(_publishing(runtime, records))
+            await stack.enter_async_context(_running(Publishing(runtime, records).run(), "status page"))
         log.info("NetPulse is ready", extra={"action": "ready", "url": url(sock), "agents": agents.url})
         ready({"netpulse": url(sock), "agents": agents.url})
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -119,10 +123,6 @@ def _is_name(host: str) -> bool:
         return not ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return bool(host)
-
-
-def _page(runtime: Runtime, incident: str) -> str:
-    return runtime.page(incident)
 
 
 def _reload(reload: Reload, runtime: Runtime, notifier: Notifier, agents: AgentListener) -> None:
@@ -163,6 +163,3 @@ async def _running(work: Coroutine[Any, Any, Any], name: str) -> AsyncIterator[a
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-__all__ = ["NetpulseError", "serve"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from holdfast.netpulse.core.settings import NetpulseSettings, StatusSettings
-from holdfast.netpulse.core.validate import split_address
 from holdfast.store import StoreSettings
 
 Ready = Callable[[Mapping[str, str]], None]
@@ -24,16 +24,21 @@ async def serve_engine(
 async def serve_agent(settings: NetpulseSettings, *, region: str, name: str | None, ready: Ready) -> int:
     """Run an agent until SIGTERM; the exit code."""
     from holdfast.netpulse.shell.agent import serve_agent as serve
+    from holdfast.netpulse.shell.probes import Leave, Prober
 
-    return await serve(settings, region=region, name=name, ready=ready)
+    agents = settings.agents
+    prober = Prober(Leave(allow_private=agents.allow_private, allow_commands=agents.allow_commands))
+    try:
+        return await serve(settings, region=region, name=name, ready=ready, prober=prober)
+    finally:
+        await prober.close()
 
 
-async def serve_status(settings: StatusSettings, *, ready: Ready) -> int:
+async def serve_status(settings: StatusSettings, *, subscribe_url: str, ready: Ready) -> int:
     """Serve the files of the status page until SIGTERM; the exit code."""
     from holdfast.netpulse.shell.status import serve_status as serve
 
-    host, port = split_address(settings.listen)
-    return await serve(settings.directory, host, port, ready=ready)
+    return await serve(Path(settings.directory), settings.listen, subscribe_url=subscribe_url, ready=ready)
 
 
 async def serve_sink(host: str, port: int, secret: str, ready: Callable[[int], None]) -> None:

@@ -108,6 +108,10 @@ class Board:
         """Incidents that were opened."""
         return sum(at >= since and whose in {"", tenant} for whose, at in self._opened)
 
+    def first(self, key: str) -> float | None:
+        """When a monitor was checked first."""
+        return self._first.get(key)
+
     # -- views --------------------------------------------------------------------------------------
 
     def figures(self, key: str) -> views.Figures:

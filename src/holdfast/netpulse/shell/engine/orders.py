@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
 
 from holdfast.netpulse.core import schedule
 from holdfast.netpulse.core.incident import Wanted
 from holdfast.netpulse.core.presence import HELD, Presence
-from holdfast.netpulse.core.protocol import Ask, Confirm, Orders, Target
+from holdfast.netpulse.core.protocol import Ask, Confirm, Orders, Target, encode
 from holdfast.netpulse.core.world import World
 
 CONFIRMS: Final = 1000
@@ -138,5 +137,5 @@ class Dispatch:
         agents = self._live.get(region) or [agent]
         whose = schedule.assigned(targets, sorted({*agents, agent}))
         chosen = tuple(target for key, target in targets.items() if whose[key] == agent)
-        digest = hashlib.sha256(msgspec.msgpack.encode((chosen, self._world.settings.agents.canaries))).hexdigest()
+        digest = hashlib.sha256(encode((chosen, self._world.settings.agents.canaries))).hexdigest()
         return _Schedule(digest[:16], chosen, frozenset(target.monitor for target in chosen))

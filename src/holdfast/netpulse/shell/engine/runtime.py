@@ -113,6 +113,10 @@ class Runtime:
         """In force."""
         return self._settings
 
+    def now(self) -> float:
+        """Seconds since the epoch, by the engine's clock."""
+        return self._clock()
+
     @property
     def world(self) -> World:
         """Everything that is watched."""
@@ -415,8 +419,13 @@ class Runtime:
         """As it was written, secrets included."""
         return self._entry(tenant, monitor).spec
 
+    def page(self, incident: str) -> str:
+        """Where people see an incident; empty when nobody said where they reach us."""
+        url = self._settings.console_url
+        return f"{url}/pulse/incidents/{incident}" if url else ""
+
     def _incident_view(self, incident: Incident, now: float) -> IncidentView:
-        return views.incident_view(incident, self._world, now=now, url=self._settings.public_url)
+        return views.incident_view(incident, self._world, now=now, url=self.page(incident.id))
 
     async def incidents(
         self, tenant: str, *, standing: bool | None, monitor: str | None, limit: int, before: str | None

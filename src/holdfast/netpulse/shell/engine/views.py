@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -101,7 +101,7 @@ def incident_view(incident: Incident, world: World, *, now: float, url: str) -> 
         suppressed_by=incident.suppressed_by,
         simulated=incident.simulated,
         duration_s=round((incident.resolved or now) - incident.began, 1),
-        url=f"{url}/v1/incidents/{incident.id}",
+        url=url,
     )
 
 
@@ -175,8 +175,3 @@ class Figures:
     objective: dict[str, float] | None = None
     fresh: float = 0.0
     """When they were read, seconds since the epoch."""
-
-
-def pages_since(transitions: Sequence[Transition], since: float) -> int:
-    """Messages of kind ``opened``."""
-    return sum(transition.tell == "opened" and transition.at >= since for transition in transitions)

@@ -20,9 +20,7 @@ def rss(view: StatusView) -> bytes:
     _add(channel, "link", _page(view))
     _add(channel, "description", f"Updates about incidents: {view.title}")
     if view.url:
-        SubElement(
-            channel, "atom:link", {"href": f"{view.url}/feed.rss", "rel": "self", "type": "application/rss+xml"}
-        )
+        SubElement(channel, "atom:link", {"href": f"{view.url}/feed.rss", "rel": "self", "type": "application/rss+xml"})
     for incident, update in _entries(view):
         item = SubElement(channel, "item")
         _add(item, "title", f"{incident.name}: {update.status}")

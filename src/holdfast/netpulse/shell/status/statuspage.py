@@ -12,7 +12,14 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.netpulse.core.status import Component, ComponentState, Group, PublicIncident, PublicMaintenance, StatusView
+from holdfast.netpulse.core.status import (
+    Component,
+    ComponentState,
+    Group,
+    PublicIncident,
+    PublicMaintenance,
+    StatusView,
+)
 from holdfast.netpulse.core.status import component_id as opaque
 from holdfast.netpulse.shell.status.times import iso
 

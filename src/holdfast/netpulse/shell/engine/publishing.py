@@ -1,0 +1,132 @@
+"""What the public status page shows, gathered from what the engine knows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from holdfast.netpulse.core.maintenance import Window as Recurrence
+from holdfast.netpulse.core.matching import matches
+from holdfast.netpulse.core.ports import Records
+from holdfast.netpulse.core.status import DAYS, StatusSource, Update, Window, status_view
+from holdfast.netpulse.core.world import World, labels_of
+from holdfast.netpulse.shell.engine.runtime import Runtime
+from holdfast.netpulse.shell.status import StatusPublisher
+from holdfast.store import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+UPDATES: Final = "status-updates"
+"""Kind of the documents that hold what people wrote about an incident: a JSON array of :class:`Update`."""
+_LOOK_S: Final = 5.0
+_INCIDENTS: Final = 200
+"""Most that the page tells of."""
+
+
+class Publishing:
+    """Runs beside the engine."""
+
+    def __init__(self, runtime: Runtime, records: Records) -> None:
+        loop = asyncio.get_running_loop()
+        self._runtime = runtime
+        self._records = records
+        self._clock = loop.time
+        self._publisher: StatusPublisher | None = None
+        self._directory = ""
+
+    async def run(self) -> None:
+        """Until cancelled: soon after something happened, and now and then."""
+        listener = self._runtime.subscribe(self._runtime.settings.tenant)
+        changed = asyncio.Event()
+
+        async def listen() -> None:
+            async for kind, _ in listener:
+                if kind in {"incident", "monitor", "reset"}:
+                    changed.set()
+
+        listening = asyncio.create_task(listen(), name="status page listens")
+        try:
+            while True:
+                changed.clear()
+                await self._publish()
+                try:
+                    async with asyncio.timeout(_LOOK_S):
+                        await changed.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            listener.close()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _publish(self) -> None:
+        settings = self._runtime.settings
+        if settings.status is None:
+            return
+        if self._publisher is None or self._directory != settings.status.directory:
+            self._directory = settings.status.directory
+            self._publisher = StatusPublisher(Path(self._directory), clock=self._clock)
+        try:
+            source = await self._source()
+        except StoreUnavailable as error:
+            log.warning("the status page is old: %s", error, extra={"action": "status_page"})
+            return
+        await self._publisher.publish(status_view(source, now=self._runtime.now()))
+
+    async def _source(self) -> StatusSource:
+        runtime, settings, now = self._runtime, self._runtime.settings, self._runtime.now()
+        assert settings.status is not None  # noqa: S101 - looked at by the caller
+        tenant = settings.tenant
+        monitors = [view for view in await runtime.monitors(tenant) if view.public]
+        keys = [f"{tenant}/{view.id}" for view in monitors]
+        incidents = await runtime.incidents(tenant, standing=None, monitor=None, limit=_INCIDENTS, before=None)
+        return StatusSource(
+            settings=settings.status,
+            monitors=monitors,
+            incidents=incidents,
+            spans=await self._records.spans(keys, since=now - DAYS * 86_400.0, until=now) if keys else (),
+            watched_since={key: runtime.board.first(key) or now for key in keys},
+            updates=await self._updates(),
+            windows=_windows(runtime.world, tenant, now),
+            subscribe_url=settings.public_url,
+        )
+
+    async def _updates(self) -> Mapping[str, Sequence[Update]]:
+        found: dict[str, Sequence[Update]] = {}
+        for incident, data in (await self._records.documents(UPDATES)).items():
+            try:
+                found[incident] = msgspec.json.decode(data, type=list[Update])
+            except msgspec.DecodeError:
+                log.warning("updates cannot be read", extra={"action": "status_page", "incident": incident})
+        return found
+
+
+def _windows(world: World, tenant: str, now: float) -> list[Window]:
+    """Public maintenances that run, and the next of those that come."""
+    found = []
+    for name, settings in world.maintenance.get(tenant, {}).items():
+        if not settings.public:
+            continue
+        recurrence = Recurrence(settings)
+        monitors = tuple(
+            entry.id
+            for entry in world.entries.values()
+            if entry.tenant == tenant and matches(settings.match, labels_of(entry))
+        )
+        for occurrence in (recurrence.at(now), recurrence.coming(now)):
+            if occurrence is not None:
+                found.append(
+                    Window(
+                        id=name,
+                        title=settings.title or "Maintenance",
+                        starts=occurrence.since,
+                        ends=occurrence.until,
+                        monitors=monitors,
+                    )
+                )
+    return found
