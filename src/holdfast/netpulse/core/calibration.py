@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -16,8 +17,18 @@ LEAST_PER_YEAR: Final = 0.01
 MOST_PER_YEAR: Final = 52.0
 """Once a week: whoever accepts more wants a simple rule."""
 
-_PAIR: Final = (12.2, 16.0, 0.9)
-_LONE: Final = (8.0, 12.0, 0.9)
+_INTERVALS_S: Final = (5.0, 30.0, 300.0, 3_600.0)
+_PAIR: Final = (3.6, 0.65, -0.7, -2.6)
+"""Two domains: logarithm of the false pages of a year at a threshold of 12.2 nats, for each of ``_INTERVALS_S``."""
+_PAIR_AT: Final = 12.2
+"""Also the least: two lone failures of the best of paths are 12.1 nats."""
+_PAIR_PER_NAT: Final = 0.8
+_LONE: Final = (5.95, 4.01, 2.78, 0.32)
+"""One domain: the same at 10 nats."""
+_LONE_AT: Final = 10.0
+_LONE_LEAST: Final = 6.5
+"""A single failure is at most 6.1 nats."""
+_LONE_PER_NAT: Final = 0.95
 
 
 def threshold(false_pages_per_year: float, *, interval_s: float, domains: Sequence[int]) -> float:
@@ -34,8 +45,18 @@ def threshold(false_pages_per_year: float, *, interval_s: float, domains: Sequen
         raise ValueError("nobody watches: name at least one region")
     if not (math.isfinite(interval_s) and interval_s > 0):
         raise ValueError(f"interval is {interval_s:g} s; it must be a finite time above 0")
-    least, at_one, per_nat = _LONE if len(domains) == 1 else _PAIR
-    return max(least, at_one - per_nat * math.log(false_pages_per_year))
+    wanted = math.log(false_pages_per_year)
+    if len(domains) == 1:
+        return max(_LONE_LEAST, _LONE_AT + (_between(_LONE, interval_s) - wanted) / _LONE_PER_NAT)
+    return max(_PAIR_AT, _PAIR_AT + (_between(_PAIR, interval_s) - wanted) / _PAIR_PER_NAT)
+
+
+def _between(figures: Sequence[float], interval_s: float) -> float:
+    """Of the nearest two intervals, in proportion to the logarithm; beyond the ends by the slope of the last two."""
+    index = min(max(bisect(_INTERVALS_S, interval_s) - 1, 0), len(_INTERVALS_S) - 2)
+    low, high = math.log(_INTERVALS_S[index]), math.log(_INTERVALS_S[index + 1])
+    part = (math.log(interval_s) - low) / (high - low)
+    return figures[index] + part * (figures[index + 1] - figures[index])
 
 
 def information(*, good_fails: float = GOOD_FAILS, bad_share: float = BAD_SHARE) -> float:

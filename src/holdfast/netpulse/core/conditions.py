@@ -20,6 +20,8 @@ _SLOW_UNDER: Final = math.log((1.0 - SLOW_EXCEEDS) / (1.0 - SLOW_USUAL))
 CALM: Final = 8.0
 """Evidence, in nats, that ends such a condition: at 30 % failures 22 successes in a row, which chance brings about
 once in three thousand times."""
+SETBACK: Final = 4.0
+"""What a failure takes of that evidence: as much as a lone failure says for the condition."""
 
 CERTIFICATE_SLACK_DAYS: Final = 1.0
 CERTIFICATE_AGREE: Final = 2
@@ -42,11 +44,11 @@ class Shift:
         """No evidence at all: what is unremarkable changes nothing."""
         self.since = 0.0
 
-    def add(self, domain: str, evidence: float, at: float) -> bool:
-        """Nats for the shift, from one probe. Returns whether it has begun or ended by it."""
+    def add(self, domain: str, evidence: float, at: float, *, well: bool) -> bool:
+        """Nats for the shift, from one probe that was ``well`` or not. Returns whether it has begun or ended by it."""
         if self.active:
-            # Its end is not for one domain to decide or to hold up; a failure anywhere is a failure.
-            self.counter = max(0.0, self.counter - max(evidence, -1.0))
+            # What is not well never speaks for the end, not even where a bad path would explain it.
+            self.counter = self.counter + min(-evidence, 1.0) if well else max(0.0, self.counter - SETBACK)
             if self.counter < CALM:
                 return False
             self.reset()

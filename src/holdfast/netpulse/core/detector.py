@@ -316,7 +316,7 @@ class Detector:
     def _partially(self, domain: Domain, seen: Observation, evidence: float) -> list[Signal]:
         shift = self._partial
         began = shift.since
-        if not shift.add(domain.name, evidence, seen.at):
+        if not shift.add(domain.name, evidence, seen.at, well=seen.outcome is Outcome.UP):
             return []
         figures: Evidence = {"threshold": shift.threshold, "domains": dict(shift.sums)}
         if shift.active:
@@ -329,7 +329,7 @@ class Detector:
         if not shift.active and not over:
             latency.learn(seen.total_ms)
         began = shift.since
-        if not shift.add(region.domain.name, slow_evidence(over), seen.at):
+        if not shift.add(region.domain.name, slow_evidence(over), seen.at, well=not over):
             return []
         figures: Evidence = {
             "total_ms": seen.total_ms,
