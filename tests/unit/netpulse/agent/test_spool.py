@@ -155,7 +155,9 @@ def test_a_full_spool_drops_the_oldest_and_counts_them(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_disk_that_takes_nothing_delays_results_and_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_takes_nothing_delays_results_and_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spool_module, "AGAIN_S", 0.01)
 
     async def scenario() -> None:

@@ -7,12 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pytest
+
 from holdfast.netpulse.core.result import Failure, Outcome, Result
+from holdfast.netpulse.core.settings import MonitorSettings
+from holdfast.netpulse.shell.agent import watch as watch_module
 from holdfast.netpulse.shell.agent.clock import Clock
 from holdfast.netpulse.shell.agent.lag import Lag
 from holdfast.netpulse.shell.agent.watch import Watch
 from holdfast.testing import eventually
-from tests.unit.netpulse.agent.scripted import ScriptedProber, target
+from tests.unit.netpulse.agent.scripted import Found, ScriptedProber, target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -172,17 +176,19 @@ def test_a_change_is_urgent_and_what_stays_as_it_was_is_not() -> None:
     asyncio.run(scenario())
 
 
-def test_a_prober_that_breaks_or_never_ends_says_nothing_about_its_target() -> None:
+def test_a_prober_that_breaks_or_never_ends_says_nothing_about_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "OVERRUN_S", 0.05)
+
     class Endless(ScriptedProber):
-        async def probe(self, spec):  # type: ignore[no-untyped-def]
-            if "endless" in spec.tcp.address:
+        async def probe(self, spec: MonitorSettings) -> Found:
+            if spec.tcp is not None and "endless" in spec.tcp.address:
                 await asyncio.Event().wait()
             return await super().probe(spec)
 
     async def scenario() -> None:
         async with watching() as seen:
             seen.watch._prober = Endless()
-            seen.watch.replace([target("a", "raises"), target("b", "endless", timeout_s=-4.9)])
+            seen.watch.replace([target("a", "raises"), target("b", "endless", timeout_s=0.05)])
             await eventually(lambda: seen.of("a") and seen.of("b"))
             assert (seen.of("a")[0].outcome, seen.of("a")[0].failure) == (Outcome.UNKNOWN, Failure.AGENT)
             assert seen.of("a")[0].detail == "the probe failed: RuntimeError"

@@ -35,12 +35,11 @@ import msgspec
 
 from holdfast.netpulse.core.protocol import BATCH_RESULTS
 from holdfast.netpulse.core.result import Result
+from holdfast.netpulse.shell.agent.clock import STEP_S, Clock
 from holdfast.netpulse.shell.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from holdfast.netpulse.shell.agent.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -344,6 +343,8 @@ class Spool:
             found: list[Result] = []
             for group in groups:
                 shift = 0.0 if group.anchor is None else self._clock.anchor - group.anchor
+                if abs(shift) < STEP_S:
+                    shift = 0.0  # (nobody set the clock: the anchor was measured anew)
                 found.extend(
                     msgspec.structs.replace(result, at=result.at + shift) if shift else result
                     for result in group.results
