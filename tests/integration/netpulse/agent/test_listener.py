@@ -244,12 +244,12 @@ def test_results_are_stored_although_their_agent_went_away(tmp_path: Path) -> No
             begun, go_on = asyncio.Event(), asyncio.Event()
             take = it.engine.take
 
-            async def slowly(message: Batch) -> Receipt:
+            async def slowly(batch: Batch) -> Receipt:
                 begun.set()
                 await go_on.wait()
-                return await take(message)
+                return await take(batch)
 
-            it.engine.take = slowly  # type: ignore[method-assign]
+            it.engine.take = slowly  # type: ignore[method-assign,assignment]
             async with link(it) as agent:
                 sending = asyncio.create_task(agent.results(batch(1)))
                 await begun.wait()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from holdfast.netpulse.core.result import Failure, Outcome, Result
+from holdfast.netpulse.core.result import Outcome, Result
 from holdfast.netpulse.shell.agent import spool as spool_module
 from holdfast.netpulse.shell.agent.clock import Clock
 from holdfast.netpulse.shell.agent.errors import AgentError

@@ -9,6 +9,7 @@ written by, so that it can be told by the clock of today.
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +20,7 @@ STEP_S: Final = 0.25
 """A clock that differs by more was set; NTP's slewing moves both clocks alike."""
 
 
-def _since_boot() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+_since_boot: Final = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 class Clock:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+TOGETHER_S: Final = 0.005
+"""Slots so close to each other share a wake-up. (Also, uvloop's timers are whole milliseconds, and may be early.)"""
 OVERRUN_S: Final = 5.0
 """A probe that is not done so long after its timeout is ended: it is broken, not its target."""
 SAY_EVERY_S: Final = 60.0
@@ -177,7 +179,7 @@ class Watch:
         at = self._timetable.next_at()
         if at is None or self._stopped:
             return
-        when = self._loop.time() + max(0.0, at - self._clock.engine_now())
+        when = self._loop.time() + max(0.0, at - self._clock.engine_now()) + TOGETHER_S
         if self._timer is not None:
             if self._timer_at <= when and not self._timer.cancelled():
                 return  # it is woken earlier anyway, and looks again then
