@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg import errors
-from psycopg.types.numeric import Int8BinaryDumper, NumericBinaryLoader
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper, NumericBinaryLoader
 
 from holdfast.resilience.backoff import equal_jitter
 from holdfast.store.errors import StoreConflict, StoreError, StoreUnavailable
@@ -270,6 +270,7 @@ class _Link:
             self.disconnect()
             raise StoreError(f"{self._server.name} is PostgreSQL {version}; {OLDEST} or newer is needed")
         connection.prepared_max = 500
+        connection.adapters.register_dumper(int, Int8Dumper)  # in lists, which take the type of the first otherwise
         connection.adapters.register_dumper(int, Int8BinaryDumper)  # one type, one plan; and literals fit everywhere
         connection.adapters.register_loader("numeric", _IntegralLoader)
         self._cursor = psycopg.RawCursor(connection)

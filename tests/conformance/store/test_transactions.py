@@ -71,6 +71,20 @@ async def test_a_copy_of_no_rows_changes_nothing(items: Database) -> None:
     assert await names(items) == []
 
 
+async def test_lists_of_small_and_large_numbers_share_a_statement(items: Database) -> None:
+    def work(tx: Tx) -> list[int]:
+        sizes = (1, 70_000, 2**40)
+        tx.many("INSERT INTO items (size) VALUES (?)", [(size,) for size in sizes])
+        if tx.dialect == "sqlite":
+            return [
+                tx.run("UPDATE items SET at = 1 WHERE size IN (SELECT value FROM json_each(?))", f"[{size}]")
+                for size in sizes
+            ]
+        return [tx.run("UPDATE items SET at = 1 WHERE size = ANY(?)", [size]) for size in sizes]
+
+    assert await items.write(work) == [1, 1, 1]
+
+
 async def test_a_sum_of_integers_is_an_integer(items: Database) -> None:
     await items.write(lambda tx: tx.many("INSERT INTO items (size) VALUES (?)", [(n,) for n in range(10)]))
     row = await items.read(lambda tx: tx.one("SELECT sum(size), count(*), max(size), avg(size) FROM items"))
