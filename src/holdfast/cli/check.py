@@ -9,6 +9,7 @@ from pathlib import Path
 from holdfast.app.config import load
 from holdfast.app.diagnostics import ConfigError
 from holdfast.app.effective import effective, render
+from holdfast.netpulse import NetpulseSettings, expectations
 
 
 def check(file: Path, *, as_json: bool, ports: bool) -> int:
@@ -22,7 +23,23 @@ def check(file: Path, *, as_json: bool, ports: bool) -> int:
         print(json.dumps({"ok": False, "problems": problems}, indent=2, ensure_ascii=False))
         return error.exit_code
     if as_json:
-        print(json.dumps({"ok": True, "file": loaded.file, "config": effective(loaded)}, indent=2, ensure_ascii=False))
+        found = {"ok": True, "file": loaded.file, "config": effective(loaded)}
+        if loaded.config.netpulse is not None:
+            found["detection"] = [each.record() for each in expectations(loaded.config.netpulse)]
+        print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         sys.stdout.write(render(loaded))
+        if loaded.config.netpulse is not None:
+            sys.stdout.write(_detection(loaded.config.netpulse))
     return 0
+
+
+def _detection(settings: NetpulseSettings) -> str:
+    """What to expect of the monitors: comments, so that the output stays a configuration."""
+    found = expectations(settings)
+    if not found:
+        return ""
+    width = max(len(each.monitor) for each in found)
+    lines = ["", "# Expected of the monitors, by playing an outage in which every probe fails at its timeout:"]
+    lines += [f"#   {each.monitor:<{width}}  {each.sentence()}" for each in found]
+    return "\n".join(lines) + "\n"

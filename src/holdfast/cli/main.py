@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from holdfast import __version__
-from holdfast.cli import drills, execute, keys
+from holdfast.cli import drills, execute, keys, netpulse
 from holdfast.kernel import HoldfastError
 
 DEBUG = "HOLDFAST_DEBUG"
@@ -33,6 +33,8 @@ app.add_typer(run_app, name="run")
 app.add_typer(drills.app, name="drill")
 app.add_typer(keys.app, name="key")
 app.add_typer(execute.app, name="exec")
+app.add_typer(netpulse.app, name="netpulse")
+app.add_typer(netpulse.replay_app, name="replay")
 
 File = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]
 OptionalFile = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]

@@ -1,7 +1,34 @@
 """NetPulse: many regions watch, one page goes out."""
 
+from holdfast.netpulse.core.expectations import Expectation, expectations
 from holdfast.netpulse.core.settings import NetpulseSettings
 from holdfast.netpulse.core.validate import validate
-from holdfast.netpulse.shell.services import serve_agent, serve_engine, serve_sink, serve_status
+from holdfast.netpulse.shell.services import (
+    check_url,
+    differences,
+    issued_certificates,
+    make_agent,
+    replay,
+    revoke_agent,
+    serve_agent,
+    serve_engine,
+    serve_sink,
+    serve_status,
+)
 
-__all__ = ["NetpulseSettings", "serve_agent", "serve_engine", "serve_sink", "serve_status", "validate"]
+__all__ = [
+    "Expectation",
+    "NetpulseSettings",
+    "check_url",
+    "differences",
+    "expectations",
+    "issued_certificates",
+    "make_agent",
+    "replay",
+    "revoke_agent",
+    "serve_agent",
+    "serve_engine",
+    "serve_sink",
+    "serve_status",
+    "validate",
+]

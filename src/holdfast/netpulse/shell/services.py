@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from holdfast.kernel import Duration
 from holdfast.netpulse.core.settings import NetpulseSettings, StatusSettings
 from holdfast.store import StoreSettings
+
+if TYPE_CHECKING:
+    from holdfast.netpulse.core.diff import Difference
+    from holdfast.netpulse.shell.certificates import Bundle, Issued
+    from holdfast.netpulse.shell.probes import Finding
+    from holdfast.netpulse.shell.replay import Replay
 
 Ready = Callable[[Mapping[str, str]], None]
 """Called once, with addresses by what they are."""
@@ -39,6 +47,50 @@ async def serve_status(settings: StatusSettings, *, subscribe_url: str, ready: R
     from holdfast.netpulse.shell.status import serve_status as serve
 
     return await serve(Path(settings.directory), settings.listen, subscribe_url=subscribe_url, ready=ready)
+
+
+async def check_url(url: str, *, timeout_s: float, allow_private: bool, verify: bool) -> Finding:
+    """Probe once, as an agent would. Raises :class:`~holdfast.netpulse.errors.Invalid` for what is no URL."""
+    from holdfast.netpulse.shell.check import check_once, spec_of
+    from holdfast.netpulse.shell.probes import Leave
+
+    spec = spec_of(url, timeout=Duration(timeout_s), allow_private=allow_private, verify=verify)
+    return await check_once(spec, Leave(allow_private=allow_private, allow_commands=False))
+
+
+def make_agent(directory: Path, region: str, name: str | None) -> Bundle:
+    """Sign a certificate for an agent; what to copy to its machine."""
+    from holdfast.netpulse.shell.certificates import make_agent as make
+
+    return make(directory, region, name)
+
+
+def revoke_agent(directory: Path, name: str) -> tuple[str, ...]:
+    """Turn an agent away; the serials of its certificates."""
+    from holdfast.netpulse.shell.certificates import revoke
+
+    return revoke(directory, name)
+
+
+def issued_certificates(directory: Path) -> list[Issued]:
+    """Of agents."""
+    from holdfast.netpulse.shell.certificates import issued
+
+    return issued(directory)
+
+
+def differences(old: NetpulseSettings, new: NetpulseSettings) -> list[Difference]:
+    """What a change would do."""
+    from holdfast.netpulse.core.diff import differences as found
+
+    return found(old, new)
+
+
+async def replay(settings: NetpulseSettings, history: StoreSettings, *, days: float) -> Replay:
+    """The last days of a store through a configuration."""
+    from holdfast.netpulse.shell.replay import replay as run
+
+    return await run(settings, history, days=days)
 
 
 async def serve_sink(host: str, port: int, secret: str, ready: Callable[[int], None]) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-
 from holdfast.netpulse.core import schedule
 from holdfast.netpulse.core.incident import Wanted
 from holdfast.netpulse.core.presence import HELD, Presence
