@@ -1,8 +1,7 @@
-"""``holdfast netpulse`` and ``holdfast replay``: certificates, one check, what a change would do, what would have been."""
+"""``holdfast netpulse`` and ``holdfast replay``: certificates, one check, what a change would do or would have done."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from datetime import UTC, datetime
@@ -96,6 +95,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Probe once, as an agent would, and print the time of each phase. Exit code 0: up, 1: down or unknown."""
+    import asyncio
+
     from holdfast.netpulse import check_url
 
     found = asyncio.run(check_url(url, timeout_s=timeout, allow_private=private, verify=verify))
@@ -167,6 +168,8 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Play recorded results through a configuration: pages then and now, and what differs."""
+    import asyncio
+
     from holdfast.app.config import load
     from holdfast.netpulse import replay as run
     from holdfast.store import StoreSettings
@@ -195,8 +198,9 @@ def replay(
             json.dumps({"results": played.results, "then": found.then, "now": found.now, "incidents": rows}, indent=2)
         )
         return
-    hours = (played.until - played.since) / 3600
-    print(f"{played.results} results of {hours:.1f} hours; pages then {found.then}, now {found.now}")
+    span_s = played.until - played.since
+    span = f"{span_s / 3600:.1f} hours" if span_s >= 3600 else f"{span_s / 60:.1f} minutes"
+    print(f"{played.results} results of {span}; pages then {found.then}, now {found.now}")
     for row in rows:
         told = f"then {row['then_pages']}, now {row['now_pages']}"
         print(f"{row['began']}  {row['title']}: {told}; {row['why']}")

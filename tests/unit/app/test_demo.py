@@ -26,7 +26,7 @@ def test_an_answer_that_waits_for_a_job_is_neither_cut_off_nor_held_against_its_
     ports = demo.Ports.from_base(18080)
     file = tmp_path / "holdfast.yaml"
     file.write_text(demo.configuration(ports, (1001, 1002, 1003), directory=str(tmp_path), workers=1))
-    balancer = load(file, environ={demo.DEMO_KEY: "hf_"}, ports=False).config.balancer
+    balancer = load(file, environ={name: "hf_" + "x" * 20 for name in (demo.DEMO_KEY, *demo.DEMO_SECRETS)}, ports=False).config.balancer
     assert balancer is not None
     for name, longest_s in (("execution", api.LONGEST_WAIT_S), ("console", pages.LONGEST_WAIT_S)):
         pool = balancer.pools[name]

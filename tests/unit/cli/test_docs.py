@@ -18,6 +18,7 @@ from holdfast.balancer.core.validate import RANGES
 from holdfast.cli.main import app
 from holdfast.execution.core import validate as execution
 from holdfast.kernel import Duration, Size
+from holdfast.netpulse.core.forms import RANGES as NETPULSE_RANGES
 from holdfast.store import StoreSettings
 from holdfast.store.validate import RANGES as STORE_RANGES
 
@@ -73,6 +74,7 @@ def row(section: type[msgspec.Struct], item: inspect.Field) -> Row:
     ranges: dict[Any, dict[str, tuple[float, float]]] = {
         **RANGES,
         **execution.RANGES,
+        **NETPULSE_RANGES,
         SupervisorSettings: SUPERVISOR_RANGES,
         StoreSettings: STORE_RANGES,
     }
