@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sqlite3
 import time
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.kernel import Duration
-from holdfast.netpulse.core.protocol import Batch, Receipt
+from holdfast.netpulse.core.protocol import Batch, Receipt, Target
 from holdfast.netpulse.core.result import Failure, Outcome
-from holdfast.netpulse.core.settings import CanarySettings
+from holdfast.netpulse.core.settings import CanarySettings, MonitorSettings, TcpCheck
 from holdfast.netpulse.errors import Invalid
 from holdfast.netpulse.shell.agent import AgentError, serve_agent
 from holdfast.netpulse.shell.agent import serve as serve_module
@@ -97,12 +98,10 @@ def test_an_agent_that_is_killed_again_and_again_loses_nothing_it_had_committed(
         async with world(tmp_path, targets=WATCHED) as it:
             for _ in range(3):
                 async with agent(it) as process:
-                    count = len(it.engine.stored)
-                    await eventually(lambda count=count: len(it.engine.stored) > count + 10, within_s=20)
+                    await ten_more(it)
                     await kill(process)
             async with agent(it):
-                count = len(it.engine.stored)
-                await eventually(lambda: len(it.engine.stored) > count + 10, within_s=20)
+                await ten_more(it)
             assert_nothing_is_missing([seq for _, _, seq in it.engine.stored])
 
     asyncio.run(scenario())
@@ -285,6 +284,11 @@ def test_a_result_that_is_never_taken_is_dropped_alone(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+async def ten_more(it: World) -> None:
+    count = len(it.engine.stored)
+    await eventually(lambda: len(it.engine.stored) > count + 10, within_s=20)
+
+
 def spooled_upto(path: Path) -> int:
     with contextlib.closing(sqlite3.connect(path)) as spool:
         return int(spool.execute("SELECT next FROM spool").fetchone()[0]) - 1
@@ -295,3 +299,23 @@ async def grows(path: Path) -> bool:
     before = spooled_upto(path)
     await asyncio.sleep(0.5)  # there is no event for what does not happen
     return spooled_upto(path) != before
+
+
+def test_without_another_prober_targets_are_really_asked(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        there = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        spec = MonitorSettings(
+            interval=Duration(0.1),
+            allow_private=True,
+            tcp=TcpCheck(address="{}:{}".format(*there.sockets[0].getsockname())),
+        )
+        async with there, world(tmp_path, targets=(Target(monitor="t/a", spec=spec, offset=0.0),)) as it:
+            settings = it.settings(allow_private=True)
+            serving = asyncio.create_task(serve_agent(settings, region="eu", name="eu", ready=lambda _: None))
+            await eventually(lambda: it.engine.results("a"), within_s=20)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await serving == 0
+        found = it.engine.results("a")[0]
+        assert (found.outcome, found.address) == (Outcome.UP, "127.0.0.1")
+
+    asyncio.run(scenario())

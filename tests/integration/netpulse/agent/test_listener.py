@@ -249,7 +249,7 @@ def test_results_are_stored_although_their_agent_went_away(tmp_path: Path) -> No
                 await go_on.wait()
                 return await take(batch)
 
-            it.engine.take = slowly  # type: ignore[method-assign,assignment]
+            it.engine.take = slowly  # type: ignore[method-assign]
             async with link(it) as agent:
                 sending = asyncio.create_task(agent.results(batch(1)))
                 await begun.wait()

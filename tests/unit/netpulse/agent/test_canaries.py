@@ -140,7 +140,7 @@ def test_a_name_that_does_not_resolve_any_more_is_asked_at_its_last_address(monk
             def fails(*_: object, **__: object) -> None:
                 raise socket.gaierror(socket.EAI_AGAIN, "no resolver")
 
-            monkeypatch.setattr(canaries_module.socket, "getaddrinfo", fails)
+            monkeypatch.setattr(socket, "getaddrinfo", fails)
             assert await eye.doubt(Clock().steady(), known=False) == ""
             await eventually(lambda: len(visits) == 2)
             eye.replace([CanarySettings(tcp="other.invalid:1")])

@@ -106,7 +106,10 @@ class Agent:
         self._stopping.set()
 
     async def run(self) -> int:
-        """Watch until :meth:`stop`; then probes may finish for the drain timeout, and what they saw is sent or kept."""
+        """Watch until :meth:`stop`; then probes may finish for the drain timeout, and what they saw is sent or kept.
+
+        The spool is the caller's to close, which commits what waits.
+        """
         if (kept := schedule_file.load(self._file, agent=self._name, region=self._region)) is not None:
             self._apply(kept)
         writing = asyncio.create_task(self._spool.run(), name="agent: spool")
@@ -130,7 +133,6 @@ class Agent:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._watch.stop(0.0)
             await self._canaries.close()
-            await self._spool.close()
 
     async def _drain(self, sending: asyncio.Task[None]) -> None:
         log.info("draining", extra={"action": "agent_draining", "probing": self._watch.probing})
@@ -157,12 +159,8 @@ class Agent:
     def _sight(self, blind: bool) -> None:
         """The canaries have changed their mind."""
         self._sight_changed.set()
-        if blind and (
-            count := self._spool.amend(
-                lambda result: _blinded(result) if result.outcome is Outcome.DOWN else None,
-                since=self._clock.now() - MARGIN_S,
-            )
-        ):
+        since = self._clock.now() - MARGIN_S
+        if blind and (count := self._spool.amend(lambda result: _doubted(result, since))):
             log.warning("failures are not believed any more", extra={"action": "agent_doubts", "count": count})
 
     def _received(self, receipt: Receipt) -> None:
@@ -281,7 +279,10 @@ class Agent:
             self._watch.replace(())
 
 
-def _blinded(result: Result) -> Result:
+def _doubted(result: Result, since: float) -> Result | None:
+    """What becomes of a failure that ended after ``since``, when the agent turns out to be blind."""
+    if result.outcome is not Outcome.DOWN or result.at + result.total_ms / 1000.0 < since:
+        return None
     return msgspec.structs.replace(
         result, outcome=Outcome.UNKNOWN, failure=Failure.BLIND, detail="the agent was found blind just after this"
     )

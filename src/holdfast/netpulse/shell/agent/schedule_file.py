@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from holdfast.netpulse.core.protocol import ORDERS_BYTES, Target, decoder, encode
 from holdfast.netpulse.core.settings import CanarySettings
+from holdfast.netpulse.shell.files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +41,9 @@ def load(path: Path, *, agent: str, region: str) -> Schedule | None:
 def save(path: Path, schedule: Schedule) -> None:
     """Replace the file, for its owner only: schedules hold passwords. A disk that does not take it is said."""
     try:
-        _write(path, encode(schedule))
+        replace_file(path, encode(schedule))
     except OSError as error:
         _said("the schedule could not be kept", path, error)
-
-
-def _write(path: Path, data: bytes) -> None:
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")  # 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(draft).unlink()
-        raise
 
 
 def _said(text: str, path: Path, error: Exception) -> None:

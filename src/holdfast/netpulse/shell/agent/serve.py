@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import signal
@@ -18,6 +19,8 @@ from holdfast.netpulse.shell.agent.errors import AgentError
 from holdfast.netpulse.shell.agent.link import Link
 from holdfast.netpulse.shell.agent.spool import Spool, SpoolBusy
 from holdfast.netpulse.shell.certificates import Bundle, Identity, find_bundle, identity
+from holdfast.netpulse.shell.probes import Leave
+from holdfast.netpulse.shell.probes import Prober as RealProber
 
 if TYPE_CHECKING:
     from holdfast.netpulse.core.settings import AgentSettings, NetpulseSettings
@@ -38,7 +41,7 @@ async def serve_agent(
     region: str,
     name: str | None,
     ready: Callable[[Mapping[str, str]], None],
-    prober: Prober,
+    prober: Prober | None = None,
     clock: Clock | None = None,
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit code, 0.
@@ -46,7 +49,7 @@ async def serve_agent(
     Without a ``name`` it is that of the certificate, or the first of ``REGION``, ``REGION-2`` ... that has a
     certificate and is not running on this machine. ``ready`` is called once the agent watches, whether or not the
     engine answers. On a signal no more probes begin, running ones may finish for ``agents.drain_timeout``, and what
-    was seen is sent or stays in the spool; a second signal ends the waiting.
+    was seen is sent or stays in the spool; a second signal ends the waiting. ``prober`` and ``clock`` are for tests.
 
     Raises :class:`AgentError` where there is no certificate or no spool, and
     :class:`~holdfast.netpulse.shell.certificates.CertificateError` for a certificate that cannot be used.
@@ -54,10 +57,15 @@ async def serve_agent(
     wanted = settings.agents
     clock = clock or Clock()
     who, bundle, spool = await _open(wanted, region, name, clock)
-    link: Link | None = None
     loop = asyncio.get_running_loop()
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(spool.close)
         link = Link(wanted.engine or f"https://{wanted.listen}", bundle)
+        stack.push_async_callback(link.close)
+        if prober is None:
+            leave = Leave(allow_private=wanted.allow_private, allow_commands=wanted.allow_commands)
+            prober = real = RealProber(leave)
+            stack.push_async_callback(real.close)
         agent = Agent(
             link,
             spool,
@@ -75,21 +83,15 @@ async def serve_agent(
             rng=Random(),
             renew=link.renew,
         )
-    except BaseException:
-        await spool.close()
-        if link is not None:
-            await link.close()
-        raise
-    try:
-        for number in _STOPS:
-            loop.add_signal_handler(number, agent.stop)
-        log.info("agent is ready", extra={"action": "agent_ready", "agent": who.agent, "region": who.region})
-        ready({})
-        return await agent.run()
-    finally:
-        for number in _STOPS:
-            loop.remove_signal_handler(number)
-        await link.close()
+        try:
+            for number in _STOPS:
+                loop.add_signal_handler(number, agent.stop)
+            log.info("agent is ready", extra={"action": "agent_ready", "agent": who.agent, "region": who.region})
+            ready({})
+            return await agent.run()
+        finally:
+            for number in _STOPS:
+                loop.remove_signal_handler(number)
 
 
 async def _open(wanted: AgentSettings, region: str, name: str | None, clock: Clock) -> tuple[Identity, Bundle, Spool]:

@@ -110,10 +110,8 @@ class _File:
                 if row[1] != boot or not boot:
                     link.execute("UPDATE groups SET anchor = NULL")
                     link.execute("UPDATE spool SET boot = ?", (boot,))
-            row = link.execute("SELECT COALESCE(SUM(last - first + 1), 0), COALESCE(SUM(LENGTH(data)), 0) FROM groups")
-            self.results: int
-            self.bytes: int
-            self.results, self.bytes = row.fetchone()
+            first, self.bytes = link.execute("SELECT MIN(first), COALESCE(SUM(LENGTH(data)), 0) FROM groups").fetchone()
+            self.first: int = self.next if first is None else first
         except BaseException:
             link.close()
             raise
@@ -121,12 +119,12 @@ class _File:
     def commit(self, change: _Change) -> tuple[int, int]:
         """Store and forget. How many results were dropped for want of room, and the highest number among them."""
         run = self._link.execute
-        results, size, dropped, upto = self.results, self.bytes, 0, 0
+        size, dropped, upto = self.bytes, 0, 0
         with self._transaction():
-            for gone, freed in run(
-                "DELETE FROM groups WHERE last <= ? RETURNING last - first + 1, LENGTH(data)", (change.taken,)
+            for (freed,) in run(
+                "DELETE FROM groups WHERE last <= ? RETURNING LENGTH(data)", (change.taken,)
             ).fetchall():
-                results, size = results - gone, size - freed
+                size -= freed
             for group in change.rewritten:
                 data = self._encode(group.results)
                 if (
@@ -137,15 +135,15 @@ class _File:
             for group in change.groups:
                 data = self._encode(group.results)
                 run("INSERT INTO groups VALUES (?, ?, ?, ?)", (group.first, group.last, group.anchor, data))
-                results, size = results + group.last - group.first + 1, size + len(data)
+                size += len(data)
             while size > self._size:
                 gone, freed, upto = run(
                     "DELETE FROM groups WHERE first = (SELECT MIN(first) FROM groups) "
                     "RETURNING last - first + 1, LENGTH(data), last"
                 ).fetchall()[0]
-                results, size, dropped = results - gone, size - freed, dropped + gone
+                size, dropped = size - freed, dropped + gone
             run("UPDATE spool SET next = ?, dropped = ?", (change.next, change.dropped + dropped))
-        self.results, self.bytes = results, size
+        self.bytes = size
         return dropped, upto
 
     def read(self, after: int, before: int, most: int) -> list[Group]:
@@ -193,17 +191,14 @@ class Spool:
         self._hurry = asyncio.Event()
         self._added = asyncio.Event()
         self._committed = asyncio.Event()
-        if file.results:
-            self._committed.set()
         self._recent: deque[Group] = deque()  # the newest groups of the file
         self._recent_results = 0
         self._memory_from = file.next  # groups with lower numbers are only in the file
         self._under_way: list[Group] = []
         self._rewritten: dict[int, Group] = {}
         self._flushing: asyncio.Task[None] | None = None
-        self._taken = 0
-        self._sent = 0
-        self._kept = file.results
+        self._taken = self._sent = file.first - 1
+        self._upto = file.next - 1  # the highest number that is committed
 
     @classmethod
     def open(cls, path: Path, *, size_bytes: int, clock: Clock, boot: str) -> Spool:
@@ -233,12 +228,13 @@ class Spool:
     @property
     def spooled(self) -> int:
         """Results without a receipt."""
-        return self._kept + len(self._waiting)
+        under_way = sum(len(group.results) for group in self._under_way)
+        return max(0, self._upto - self._taken) + under_way + len(self._waiting)
 
     @property
     def committed(self) -> bool:
         """Whether there is something to send."""
-        return self._kept > 0 and (bool(self._recent) or self._memory_from > self._taken + 1)
+        return self._upto > self._taken
 
     def add(self, result: Result, *, hurry: bool) -> None:
         """Take up a result; its number is given here. ``hurry``: commit and send it at once."""
@@ -251,11 +247,11 @@ class Spool:
             self._hurry.set()
         self._added.set()
 
-    def amend(self, change: Callable[[Result], Result | None], *, since: float) -> int:
-        """Correct what was seen since then and not sent: ``change`` gives another result, or ``None``. How many."""
-        count = _amended(self._waiting, change, since)
+    def amend(self, change: Callable[[Result], Result | None]) -> int:
+        """Correct what was not sent: ``change`` gives another result, or ``None``. How many were corrected."""
+        count = _amended(self._waiting, change)
         for group in (*self._recent, *self._under_way):
-            if group.first > self._sent and (changed := _amended(group.results, change, since)):
+            if group.first > self._sent and (changed := _amended(group.results, change)):
                 self._rewritten[group.first] = group
                 self._added.set()
                 count += changed
@@ -317,7 +313,6 @@ class Spool:
             raise
         finally:
             self._under_way = []
-        self._kept = self._file.results
         if dropped:
             self.dropped += dropped
             self._taken = max(self._taken, upto)
@@ -329,6 +324,7 @@ class Spool:
         while self._recent_results > MEMORY:
             self._pop()
         if groups:
+            self._upto = groups[-1].last
             self._committed.set()
 
     # ---------------------------------------------------------------- sending
@@ -338,7 +334,7 @@ class Spool:
         while True:
             self._committed.clear()
             groups: Sequence[Group] = self._recent
-            if self._memory_from > self._taken + 1 and self._kept > self._recent_results:
+            if self._memory_from > self._taken + 1:
                 groups = await self._in_thread(self._file.read, self._taken, self._memory_from, most) or self._recent
             found: list[Result] = []
             for group in groups:
@@ -359,10 +355,9 @@ class Spool:
             await self._committed.wait()
 
     def taken(self, upto: int) -> None:
-        """The engine has everything up to this number; the file forgets it with the next commit."""
+        """The engine has everything up to this number; the file forgets it with the next commit, which saves one."""
         self._taken = max(self._taken, upto)
         self._forget()
-        self._added.set()
 
     def drop(self, seq: int) -> None:
         """The engine will never take this one."""
@@ -395,10 +390,10 @@ class Spool:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *values)
 
 
-def _amended(results: list[Result], change: Callable[[Result], Result | None], since: float) -> int:
+def _amended(results: list[Result], change: Callable[[Result], Result | None]) -> int:
     count = 0
     for at, result in enumerate(results):
-        if result.at >= since and (other := change(result)) is not None:
+        if (other := change(result)) is not None:
             results[at] = other
             count += 1
     return count
