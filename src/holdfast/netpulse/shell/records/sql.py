@@ -125,11 +125,20 @@ ROLLUPS_AT = {
     size: f"SELECT monitor, region, up, down, unknown, data FROM {table} WHERE at = ? AND monitor {{among}}"
     for size, table in _TABLES.items()
 }
-STORE_ROLLUP = {
-    size: f"""
-    INSERT INTO {table} (monitor, at, region, up, down, unknown, data) VALUES (?, ?, ?, ?, ?, ?, ?)
+_REPLACE = """
     ON CONFLICT (monitor, at, region) DO UPDATE SET up = excluded.up, down = excluded.down,
         unknown = excluded.unknown, data = excluded.data"""
+STORE_ROLLUP = {
+    size: f"""
+    INSERT INTO {table} (monitor, at, region, up, down, unknown, data) VALUES (?, ?, ?, ?, ?, ?, ?) {_REPLACE}"""
+    for size, table in _TABLES.items()
+}
+# Of PostgreSQL: a list for each column.
+STORE_ROLLUPS = {
+    size: f"""
+    INSERT INTO {table} (monitor, at, region, up, down, unknown, data)
+    SELECT * FROM unnest(CAST(? AS bigint[]), CAST(? AS bigint[]), CAST(? AS bigint[]), CAST(? AS bigint[]),
+        CAST(? AS bigint[]), CAST(? AS bigint[]), CAST(? AS bytea[])) {_REPLACE}"""
     for size, table in _TABLES.items()
 }
 SERIES = {
