@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from litestar.types import Message, Receive, Send
@@ -71,12 +71,17 @@ async def answering(
     except Exception:
         if status:
             raise
-        log.exception("request failed", extra={"action": "request", "path": scope["path"]})
+        log.exception("request failed", extra={"action": "request", "path": shown_path(scope)})
         await send_problem(ProblemError("internal-error", "see the log of the service"), sending)
     return status
 
 
-def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
+def shown_path(scope: Any) -> str:
+    """The path as logs and messages may have it: a front masks one that is its own credential."""
+    return str(scope.get("masked_path") or scope["path"])
+
+
+def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
     """Pick what is looked at. Names are lower case, as ASGI has them."""
     key: str | None = None
     length: int | None = None

@@ -28,6 +28,11 @@ def uptime(spans: Iterable[Span], *, since: float, until: float, first: float | 
     return max(0.0, min(1.0, 1 - lost / watched))
 
 
+def downtime(spans: Iterable[Span], *, since: float, until: float) -> float:
+    """Seconds that it was down, maintenance included."""
+    return _length(_union(_clip((span for span in spans if span.kind == "down"), since, until)))
+
+
 def downtime_by_day(spans: Iterable[Span], *, days: int, now: float) -> list[tuple[float, float]]:
     """Seconds of downtime of each day (UTC), oldest first, today last: the day's beginning, and how long."""
     spans = [span for span in spans if span.kind == "down"]

@@ -1,0 +1,104 @@
+"""The application: the web framework's routes, and the front before them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Final, cast
+
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp
+
+from holdfast import __version__
+from holdfast.netpulse.errors import NetpulseError
+from holdfast.netpulse.shell.api import ack, events, heartbeats, history, incidents, monitors, operations, quiet
+from holdfast.netpulse.shell.api.document import document
+from holdfast.netpulse.shell.api.front import Front
+from holdfast.netpulse.shell.api.problems import refusal
+from holdfast.netpulse.shell.api.service import Service
+from holdfast.web.handlers import HANDLERS, problem_response
+from holdfast.web.problems import Problem
+
+_DESCRIPTION: Final = """Many regions watch, one page goes out, and it can be asked why.
+
+Errors are problem details (RFC 9457); a GET of `type` explains it. Times are RFC 3339 in UTC, durations in the body of
+a request are text with a unit, quantities in answers carry theirs in the name."""
+
+
+def application(service: Service) -> Front:
+    """The ASGI application over a service."""
+    app = Litestar(
+        route_handlers=[
+            monitors.list_monitors,
+            monitors.create_monitor,
+            monitors.read_monitor,
+            monitors.put_monitor,
+            monitors.delete_monitor,
+            history.read_checks,
+            history.read_metrics,
+            history.read_sla,
+            history.read_days,
+            incidents.list_incidents,
+            incidents.read_incident,
+            incidents.read_timeline,
+            incidents.explain_incident,
+            incidents.acknowledge_incident,
+            incidents.resolve_incident,
+            incidents.note_incident,
+            quiet.list_silences,
+            quiet.create_silence,
+            quiet.end_silence,
+            quiet.list_maintenance,
+            quiet.create_maintenance,
+            quiet.put_maintenance,
+            quiet.delete_maintenance,
+            operations.read_summary,
+            operations.list_regions,
+            operations.list_channels,
+            operations.try_channel,
+            operations.read_test,
+            operations.simulate,
+            operations.take_alerts,
+            operations.healthz,
+            operations.readyz,
+            operations.read_metrics,
+            operations.read_problem,
+            events.stream_events,
+            heartbeats.beat,
+            heartbeats.beat_failed,
+            ack.show_acknowledgement,
+            ack.acknowledge_by_link,
+        ],
+        dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
+        exception_handlers={**HANDLERS, NetpulseError: _refused},
+        openapi_config=OpenAPIConfig(
+            title="Holdfast NetPulse",
+            version=__version__,
+            description=_DESCRIPTION,
+            use_handler_docstrings=True,
+            render_plugins=[JsonRenderPlugin(path="/")],  # one is required; the front answers before it is asked
+            security=[{"bearer": []}, {"header": []}],
+            components=Components(
+                security_schemes={
+                    "bearer": SecurityScheme(type="http", scheme="bearer", description="An API key: `hf_...`."),
+                    "header": SecurityScheme(type="apiKey", security_scheme_in="header", name="X-API-Key"),
+                }
+            ),
+        ),
+        request_max_body_size=None,  # the front has read it, and counted
+        logging_config=None,
+    )
+
+    @functools.cache
+    def schema() -> bytes:
+        return msgspec.json.encode(document(app.openapi_schema.to_schema()))
+
+    return Front(service, cast("ASGIApp", app), schema)
+
+
+def _refused(_: Request[Any, Any, Any], error: NetpulseError) -> Response[Problem]:
+    return problem_response(refusal(error))

@@ -1,0 +1,105 @@
+"""The OpenAPI document: what the framework derives from the routes, and what it cannot know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.kernel import Duration, Size
+from holdfast.netpulse.core.settings import MaintenanceSettings, MonitorSettings
+from holdfast.netpulse.shell.api.alertmanager import Webhook
+from holdfast.netpulse.shell.api.bodies import NewMaintenance, NewMonitor, NoteBody, SilenceBody, SimulationBody
+from holdfast.netpulse.shell.api.problems import TYPES
+from holdfast.web.openapi import problem_responses, problem_schema
+
+_EVERYWHERE: Final = ("malformed-request", "unauthenticated", "forbidden", "request-rate", "store-unavailable")
+_ALWAYS: Final = ("overloaded", "internal-error", "method-not-allowed")
+_BODY: Final = ("payload-too-large", "unsupported-media-type", "invalid-request")
+_ACT: Final = (*_BODY, "not-found", "conflict", "not-leading")
+_CHANGE: Final = (*_ACT, "read-only")
+_OWN: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("get", "/v1/monitors"): ("invalid-request",),
+    ("post", "/v1/monitors"): _CHANGE,
+    ("put", "/v1/monitors/{id}"): _CHANGE,
+    ("delete", "/v1/monitors/{id}"): ("not-found", "read-only", "conflict", "not-leading"),
+    ("get", "/v1/incidents"): ("invalid-request", "not-found"),
+    ("post", "/v1/incidents/{id}/ack"): _ACT,
+    ("post", "/v1/incidents/{id}/resolve"): _ACT,
+    ("post", "/v1/incidents/{id}/notes"): _ACT,
+    ("post", "/v1/silences"): _ACT,
+    ("delete", "/v1/silences/{id}"): ("not-found", "not-leading"),
+    ("post", "/v1/maintenance"): _CHANGE,
+    ("put", "/v1/maintenance/{id}"): _CHANGE,
+    ("delete", "/v1/maintenance/{id}"): ("not-found", "read-only", "not-leading"),
+    ("post", "/v1/channels/{id}/test"): ("not-found", "not-leading"),
+    ("post", "/v1/simulate"): _ACT,
+    ("post", "/v1/alertmanager"): _BODY,
+    ("get", "/v1/events"): ("invalid-request", "too-many-streams"),
+    ("get", "/readyz"): ("store-unavailable", "shutting-down"),
+}
+_READS: Final = ("invalid-request", "not-found")
+"""Of everything else that has an id in its path."""
+_OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics", "/problems/{name}"})
+_SECRET: Final = frozenset({"/v1/heartbeats/{token}", "/v1/heartbeats/{token}/fail", "/ack/{token}"})
+_BODIES: Final[Mapping[tuple[str, str], type[msgspec.Struct]]] = {
+    ("post", "/v1/monitors"): NewMonitor,
+    ("put", "/v1/monitors/{id}"): MonitorSettings,
+    ("post", "/v1/incidents/{id}/notes"): NoteBody,
+    ("post", "/v1/silences"): SilenceBody,
+    ("post", "/v1/maintenance"): NewMaintenance,
+    ("put", "/v1/maintenance/{id}"): MaintenanceSettings,
+    ("post", "/v1/simulate"): SimulationBody,
+    ("post", "/v1/alertmanager"): Webhook,
+}
+_EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "/v1/monitors": {
+        "a web page": {"value": {"id": "web", "interval": "30s", "http": {"url": "https://www.example.com/"}}},
+        "a nightly job": {"value": {"id": "backup", "heartbeat": {"period": "1d", "grace": "1h"}}},
+    },
+    "/v1/silences": {"two hours": {"value": {"match": {"group": "Shop"}, "for": "2h", "comment": "moving"}}},
+    "/v1/simulate": {"an outage": {"value": {"monitor": "web", "kind": "down", "for": "5m"}}},
+}
+
+
+def document(derived: dict[str, Any]) -> dict[str, Any]:
+    """The framework's document, completed."""
+    kinds = list(dict.fromkeys(_BODIES.values()))
+    refs, parts = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}", schema_hook=_units)
+    bodies = dict(zip(kinds, refs, strict=True))
+    for path, item in derived["paths"].items():
+        for method, operation in item.items():
+            _complete(method, path, operation)
+            if (method, path) in _BODIES:
+                content: dict[str, Any] = {"schema": bodies[_BODIES[method, path]]}
+                if path in _EXAMPLES:
+                    content["examples"] = _EXAMPLES[path]
+                operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    components = derived["components"]
+    components["schemas"] = {**components.get("schemas", {}), **parts, "Problem": problem_schema(TYPES)}
+    return {**derived, "paths": dict(sorted(derived["paths"].items())), "components": components}
+
+
+def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
+    operation.pop("deprecated", None)
+    everywhere: tuple[str, ...] = _EVERYWHERE
+    if path in _OPEN or path in _SECRET:
+        operation["security"] = []
+        everywhere = ("request-rate", "store-unavailable") if path in _SECRET else ()
+    responses = operation["responses"]
+    responses.pop("400", None)  # the framework's own form of errors, which nobody ever sees
+    own = _OWN.get((method, path), _READS if "{" in path else ())
+    responses |= problem_responses((*everywhere, *_ALWAYS, *own), TYPES)
+    if path == "/v1/events":
+        responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    if path == "/ack/{token}":
+        responses["410"] = {"description": "The link has expired."}
+
+
+def _units(kind: type) -> dict[str, Any]:
+    if kind is Duration:
+        return {"type": "string", "examples": ["30s", "5m", "1d"]}
+    if kind is Size:
+        return {"type": "string", "examples": ["64KiB"]}
+    raise NotImplementedError(kind)
