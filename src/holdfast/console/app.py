@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -64,10 +63,9 @@ def console_app(
     http: aiohttp.ClientSession,
     *,
     clock: Callable[[], float],
-    wall: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> Gate:
-    """The application over an open client session. ``clock`` is monotonic seconds, ``wall`` seconds since the epoch."""
+    """The application over an open client session. ``clock`` is monotonic seconds."""
     assets = Assets()
     console = Console(
         settings=settings,
@@ -79,7 +77,6 @@ def console_app(
         execution=None if settings.execution is None else ExecutionApi(settings.execution, http),
         netpulse=None if settings.netpulse is None else NetpulseApi(settings.netpulse, http),
         clock=clock,
-        wall=wall,
     )
     app = Litestar(
         route_handlers=HANDLERS,

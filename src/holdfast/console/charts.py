@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 from holdfast.console.netpulse import Beat, Bucket
@@ -111,7 +111,7 @@ def latency_chart(buckets: Sequence[Bucket], *, width: int = 720, height: int = 
     if not figures or len(times) < 2:
         return None
     first, last = times[0], times[-1]
-    step = min(later - sooner for sooner, later in zip(times, times[1:], strict=False))
+    step = min(later - sooner for sooner, later in pairwise(times))
     top = _nice(max(figures))
     left, bottom = 48, height - 24
 

@@ -35,8 +35,6 @@ class Console:
     netpulse: NetpulseApi | None
     clock: Callable[[], float]
     """Monotonic seconds."""
-    wall: Callable[[], float]
-    """Seconds since the epoch."""
     streams: set[object] = field(default_factory=set)
     """One for every event stream that is open."""
 

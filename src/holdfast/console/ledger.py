@@ -47,7 +47,7 @@ class Row:
 
 def rows(ledger: Sequence[Mapping[str, Any]]) -> list[Row]:
     """All of it, at most :data:`MOST_ROWS`."""
-    found = []
+    found: list[Row] = []
     for entry in ledger:
         for row in _rows(entry, "monitor", "", 0):
             if len(found) == MOST_ROWS:

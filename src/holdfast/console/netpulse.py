@@ -214,8 +214,13 @@ class Whoami(_Told, frozen=True):
 
     @property
     def may_write(self) -> bool:
-        """Whether buttons would do anything."""
-        return any(scope.endswith((":write", ":edit")) for scope in self.scopes)
+        """Acknowledge, resolve, note, simulate."""
+        return "netpulse:write" in self.scopes
+
+    @property
+    def may_administer(self) -> bool:
+        """Test channels."""
+        return "netpulse:admin" in self.scopes
 
 
 class _Monitors(_Told, frozen=True):

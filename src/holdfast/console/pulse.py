@@ -71,7 +71,7 @@ async def pulse_page(
         total=len(monitors),
         chosen=chosen,
         text=text,
-        incidents=[incident for incident in standing.incidents if told(incident)],
+        incidents=sorted(filter(told, standing.incidents), key=_urgency),
         unseen=sum(not told(incident) for incident in standing.incidents),
         regions=regions,
         summary=summary,
@@ -82,6 +82,11 @@ async def pulse_page(
 def told(incident: Incident) -> bool:
     """Whether somebody was told of it; what is only detected may be nothing."""
     return incident.state != "detected"
+
+
+def _urgency(incident: Incident) -> tuple[bool, bool]:
+    """What nobody has taken on comes first, and what pages; otherwise the newest, as they come."""
+    return incident.state not in {"open", "reopened"}, incident.severity != "page"
 
 
 def _fits(monitor: Monitor, state: str, text: str) -> bool:
@@ -115,7 +120,12 @@ async def regions_page(request: Asked, console: Shared) -> Response[str]:
     key, api = signed_in(request).key, console.pulse()
     regions, channels, whoami = await asyncio.gather(api.regions(key), api.channels(key), api.whoami(key))
     return console.page(
-        request, "pulse_regions.html", title="Regions", regions=regions, channels=channels, may_write=whoami.may_write
+        request,
+        "pulse_regions.html",
+        title="Regions",
+        regions=regions,
+        channels=channels,
+        may_test=whoami.may_administer,
     )
 
 

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from holdfast.console import charts
 from holdfast.console.context import Shared, see, signed_in
-from holdfast.console.errors import Refused
+from holdfast.console.errors import Refused, ServiceProblem
 from holdfast.console.forms import read_form
 from holdfast.console.netpulse import Bucket
 
@@ -30,8 +30,8 @@ SIMULATED_S: Final = 300
 async def monitor_page(request: Asked, console: Shared, id: FromPath[str]) -> Response[str]:
     """One monitor: how it is, how quick it answers from where, how it was, and how sure that is."""
     key, api = signed_in(request).key, console.pulse()
-    now = datetime.fromtimestamp(console.wall(), UTC)
-    monitor = await api.monitor(key, id)
+    monitor, summary = await asyncio.gather(api.monitor(key, id), api.summary(key))
+    now = _moment(summary.now)  # by the clock that the figures are of
     recent, daily, checks, past, whoami = await asyncio.gather(
         api.series(key, id, since=_text(now - timedelta(hours=HOURS)), until=_text(now), step_s=STEP_S),
         api.series(key, id, since=_text(_midnight(now) - timedelta(days=DAYS - 1)), until=_text(now), step_s=86_400),
@@ -85,6 +85,13 @@ async def simulate(request: Asked, console: Shared, id: FromPath[str]) -> Respon
     else:
         raise Refused(400, "There is no such simulation", "use the buttons on the monitor's page")
     return see(f"/monitors/{id}")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as error:
+        raise ServiceProblem(502, "NetPulse does not speak as expected", f"{text!r} is not a time") from error
 
 
 def _text(moment: datetime) -> str:

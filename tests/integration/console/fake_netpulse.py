@@ -13,9 +13,9 @@ from aiohttp import web
 
 from tests.integration.console.fake_execution import KEY
 
-NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+NOW = datetime.now(UTC).replace(microsecond=0)
 REGIONS = ("ap", "eu", "us")
-EDITOR = ["netpulse:read", "netpulse:write"]
+ADMIN = ["netpulse:read", "netpulse:write", "netpulse:admin"]
 
 
 def stamp(ago_s: float = 0.0) -> str:
@@ -33,7 +33,7 @@ class FakeNetpulse:
 
     def __init__(self) -> None:
         self.url = ""
-        self.scopes: list[str] = list(EDITOR)
+        self.scopes: list[str] = list(ADMIN)
         self.monitors: dict[str, dict[str, Any]] = {}
         self.incidents: dict[str, dict[str, Any]] = {}
         self.explanations: dict[str, dict[str, Any]] = {}
@@ -64,7 +64,15 @@ class FakeNetpulse:
             "doubt": 0.0,
             "since": stamp(86_400),
             "last": [
-                {"region": r, "at": stamp(20), "outcome": "up", "failure": "", "total_ms": 41.5, "status": 200, "detail": ""}
+                {
+                    "region": r,
+                    "at": stamp(20),
+                    "outcome": "up",
+                    "failure": "",
+                    "total_ms": 41.5,
+                    "status": 200,
+                    "detail": "",
+                }
                 for r in REGIONS
             ],
             "beats": [beat(59 - n) for n in range(60)],
@@ -98,7 +106,13 @@ class FakeNetpulse:
                         "p50_ms": p95 * 0.7,
                         "p95_ms": None if n == 41 else p95,
                         "p99_ms": p95 * 1.3,
-                        "phases_ms": {"resolve": 3.0, "connect": 12.0, "tls": 20.0, "first_byte": 25.0, "transfer": 2.0},
+                        "phases_ms": {
+                            "resolve": 3.0,
+                            "connect": 12.0,
+                            "tls": 20.0,
+                            "first_byte": 25.0,
+                            "transfer": 2.0,
+                        },
                     }
                 )
         days = [
@@ -132,7 +146,15 @@ class FakeNetpulse:
             "title": f"{monitor} is down",
             "cause": {"kind": "monitor", "value": monitor},
             "members": [
-                {"monitor": monitor, "name": monitor.title(), "condition": "down", "began": stamp(300), "joined": stamp(280), "until": None, "evidence": {}}
+                {
+                    "monitor": monitor,
+                    "name": monitor.title(),
+                    "condition": "down",
+                    "began": stamp(300),
+                    "joined": stamp(280),
+                    "until": None,
+                    "evidence": {},
+                }
             ],
             "began": stamp(300),
             "detected": stamp(280),
@@ -161,18 +183,62 @@ class FakeNetpulse:
                     "sum": 13.1,
                     "threshold": 13.0,
                     "domains": [
-                        {"domain": "aws", "sum": 6.5, "cap": 6.5, "regions": [{"region": "eu", "good": 0.98, "bad": 0.02, "stuck": 0.0}]},
-                        {"domain": "gcp", "sum": 6.6, "cap": 6.6, "regions": [{"region": "us", "good": 0.99, "bad": 0.01, "stuck": 0.0}]},
+                        {
+                            "domain": "aws",
+                            "sum": 6.5,
+                            "cap": 6.5,
+                            "regions": [{"region": "eu", "good": 0.98, "bad": 0.02, "stuck": 0.0}],
+                        },
+                        {
+                            "domain": "gcp",
+                            "sum": 6.6,
+                            "cap": 6.6,
+                            "regions": [{"region": "us", "good": 0.99, "bad": 0.01, "stuck": 0.0}],
+                        },
                     ],
                 }
             ],
             "timeline": [
-                {"number": 1, "at": stamp(280), "rule": "incident.detected", "before": None, "after": "detected", "text": "the evidence reached the threshold", "actor": "", "evidence": {}},
-                {"number": 2, "at": stamp(275), "rule": "incident.open", "before": "detected", "after": "open", "text": "on-call is told", "actor": "", "evidence": {}},
+                {
+                    "number": 1,
+                    "at": stamp(280),
+                    "rule": "incident.detected",
+                    "before": None,
+                    "after": "detected",
+                    "text": "the evidence reached the threshold",
+                    "actor": "",
+                    "evidence": {},
+                },
+                {
+                    "number": 2,
+                    "at": stamp(275),
+                    "rule": "incident.open",
+                    "before": "detected",
+                    "after": "open",
+                    "text": "on-call is told",
+                    "actor": "",
+                    "evidence": {},
+                },
             ],
             "notices": [
-                {"key": f"{id}/2/opened/on-call", "channel": "on-call", "event": "opened", "at": stamp(275), "not_before": stamp(275), "state": "sent", "error": ""},
-                {"key": f"{id}/2/opened/mail", "channel": "mail", "event": "opened", "at": stamp(275), "not_before": stamp(275), "state": "failed", "error": "550 no such mailbox"},
+                {
+                    "key": f"{id}/2/opened/on-call",
+                    "channel": "on-call",
+                    "event": "opened",
+                    "at": stamp(275),
+                    "not_before": stamp(275),
+                    "state": "sent",
+                    "error": "",
+                },
+                {
+                    "key": f"{id}/2/opened/mail",
+                    "channel": "mail",
+                    "event": "opened",
+                    "at": stamp(275),
+                    "not_before": stamp(275),
+                    "state": "failed",
+                    "error": "550 no such mailbox",
+                },
             ],
         }
         return incident
@@ -234,7 +300,7 @@ class FakeNetpulse:
         return web.json_response({"status": "ok"})
 
     async def _whoami(self, _: web.Request) -> web.Response:
-        return web.json_response({"tenant": "default", "role": "editor", "scopes": self.scopes})
+        return web.json_response({"tenant": "default", "role": "admin", "scopes": self.scopes})
 
     async def _summary(self, _: web.Request) -> web.Response:
         states = [monitor["state"] for monitor in self.monitors.values()]
@@ -311,7 +377,15 @@ def region(name: str, **changes: Any) -> dict[str, Any]:
         "lag_p99_ms": 12.0,
         "clock_offset_s": 0.02,
     }
-    return {"region": name, "domain": "aws", "state": "seeing", "since": stamp(9000), "reason": "", "agents": [agent], **changes}
+    return {
+        "region": name,
+        "domain": "aws",
+        "state": "seeing",
+        "since": stamp(9000),
+        "reason": "",
+        "agents": [agent],
+        **changes,
+    }
 
 
 def _problem(body: dict[str, Any]) -> web.Response:

@@ -4,9 +4,9 @@ Values in, one :class:`StatusView` out. Only monitors that are ``public`` appear
 and opaque ids; no target, address, evidence, region's agent or person does. Conditions that are nobody else's business
 (a certificate that expires soon, an error budget, an agent) make no public incident, nor does what is simulated.
 
-Texts are drafted from the incident and published by themselves: a plain ``investigating`` once somebody is being told,
-then ``identified``, ``monitoring`` and ``resolved`` as the incident goes on. What a person writes for one of these takes
-the place of the draft.
+Texts are drafted from the incident and published by themselves: a plain ``investigating`` once somebody is being
+told, then ``identified``, ``monitoring`` and ``resolved`` as the incident goes on. What a person writes for one of
+these takes the place of the draft.
 
 Times are seconds since the epoch; days are those of UTC.
 """

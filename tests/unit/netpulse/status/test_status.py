@@ -15,12 +15,16 @@ from holdfast.netpulse.core.status import (
     component_id,
     status_view,
 )
+from holdfast.netpulse.core.views import IncidentView
 from tests.unit.netpulse.status.views import DAY, HOUR, NOW, incident, member, monitor, source, stamp
 
 
 def test_only_public_monitors_appear_in_the_groups_that_were_stated_and_the_others_last() -> None:
     view = status_view(source(), now=NOW)
-    assert [(g.title, [c.name for c in g.components]) for g in view.groups] == [("Storefront", ["Shop"]), ("", ["Blog"])]
+    assert [(g.title, [c.name for c in g.components]) for g in view.groups] == [
+        ("Storefront", ["Shop"]),
+        ("", ["Blog"]),
+    ]
     assert (view.indicator, view.description) == (Indicator.NONE, "All systems operational")
 
 
@@ -105,18 +109,17 @@ def test_what_a_person_writes_takes_the_place_of_the_draft() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "told",
     [
-        {"opened": None, "state": "detected"},
-        {"members": [member("secret-monitor")]},
-        {"members": [member("shop", "certificate")]},
-        {"members": [member("shop", "burn-fast")]},
-        {"members": [member("eu", "agent")]},
-        {"opened": stamp(100 * DAY), "began": stamp(100 * DAY), "resolved": stamp(99 * DAY)},
+        incident(opened=None, state="detected"),
+        incident("inc_1", member("secret-monitor")),
+        incident("inc_1", member("shop", "certificate")),
+        incident("inc_1", member("shop", "burn-fast")),
+        incident("inc_1", member("eu", "agent")),
+        incident(opened=stamp(100 * DAY), began=stamp(100 * DAY), resolved=stamp(99 * DAY)),
     ],
 )
-def test_what_is_nobody_elses_business_makes_no_public_incident(changes: dict[str, object]) -> None:
-    told = incident("inc_1", **changes) if "members" not in changes else incident("inc_1", *changes["members"])  # type: ignore[misc, arg-type]
+def test_what_is_nobody_elses_business_makes_no_public_incident(told: IncidentView) -> None:
     assert status_view(source(incidents=[told]), now=NOW).incidents == ()
 
 

@@ -51,15 +51,18 @@ def badges(view: StatusView) -> Iterator[tuple[str, bytes]]:
 
 def badge(label: str, word: str, colour: str) -> bytes:
     """One image: who on the left, how on the right."""
+    label = "".join(character for character in label if character >= " ")  # XML has no way to write the others
     label = label if len(label) <= _NAME_CHARACTERS else f"{label[: _NAME_CHARACTERS - 1]}…"
     left, right = (round(_CHARACTER * len(text)) + 12 for text in (label, word))
     title = f"{label}: {word}"
 
     def text(words: str, at: int, width: int) -> str:
-        return f'<text x="{at + 6}" y="14" textLength="{width - 12}" lengthAdjust="spacingAndGlyphs">{escape(words)}</text>'
+        place = f'x="{at + 6}" y="14" textLength="{width - 12}" lengthAdjust="spacingAndGlyphs"'
+        return f"<text {place}>{escape(words)}</text>"
 
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" aria-label={quoteattr(title)}>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" '
+        f'role="img" aria-label={quoteattr(title)}>'
         f"<title>{escape(title)}</title>"
         f'<rect width="{left + right}" height="20" rx="3" fill="#3b4541"/>'
         f'<path d="M{left} 0h{right - 3}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3H{left}z" fill="{colour}"/>'

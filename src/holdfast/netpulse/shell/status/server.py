@@ -138,7 +138,7 @@ class _Files:
 def read_below(directory: Path, name: str) -> bytes:
     """The content of a file below a directory, wherever links lead. Raises ``OSError``."""
     root = os.path.realpath(directory)
-    path = os.path.realpath(os.path.join(root, name))
+    path = os.path.realpath(Path(root) / name)
     if os.path.commonpath((root, path)) != root:
         raise FileNotFoundError(name)
     # Not through a link that took the place of the file since: the path has none in its last part.

@@ -60,9 +60,7 @@ def documents(view: StatusView) -> Iterator[tuple[str, bytes]]:
 
 
 def _components(view: StatusView) -> Iterator[dict[str, Any]]:
-    position = 0
-    for group in view.groups:
-        position += 1
+    for position, group in enumerate(view.groups, start=1):
         id = opaque(f"group {group.title}") if group.title else None
         if id is not None:
             yield {
