@@ -248,6 +248,11 @@ class FakeNetpulse:
         for queue in self.queues:
             queue.put_nowait(f"event: {kind}\ndata: {json.dumps(body)}\n\n".encode())
 
+    def break_streams(self) -> None:
+        """End every open stream."""
+        for queue in self.queues:
+            queue.put_nowait(b"")
+
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[FakeNetpulse]:
         """Listen on a free port."""
@@ -359,8 +364,9 @@ class FakeNetpulse:
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         self.queues.append(queue)
         try:
-            while True:
-                await response.write(await queue.get())
+            while piece := await queue.get():
+                await response.write(piece)
+            return response
         finally:
             self.queues.remove(queue)
 
