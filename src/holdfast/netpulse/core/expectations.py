@@ -25,7 +25,7 @@ class Expectation:
     domains: int
 
     def sentence(self) -> str:
-        """``noticed in 27 s (3 regions, 3 domains), at most 1 false page a year; no rule could do it in under 17 s``."""
+        """``noticed in 27 s (3 regions, 3 domains), 1 false page a year; ...``."""
         seen = f"{self.regions} region{'s' * (self.regions != 1)}, {self.domains} domain{'s' * (self.domains != 1)}"
         text = f"noticed in {self.delay_s:.0f} s ({seen})"
         if self.false_pages_per_year is not None:

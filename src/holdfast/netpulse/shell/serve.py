@@ -66,7 +66,7 @@ async def serve(
         await once_it_answers(runtime.open, rng=rng)
         stack.push_async_callback(records.close)
         links = await open_links(records, lambda: runtime.settings.public_url, clock=time.time)
-        api = await serve_api(runtime, records, identities, settings, sock)
+        api = await serve_api(runtime, records, identities, sock, links=links)
         notifier = Notifier(
             records,
             settings,
