@@ -1,6 +1,6 @@
 """``holdfast up`` without a file: see it hold within a minute.
 
-Everything behind one front door: the console at ``/``, code execution at ``/run/``, NetPulse's API at ``/pulse/api/``,
+Everything behind one front door: the console at ``/``, code execution at ``/run/``, NetPulse's API at ``/pulse/``,
 and at ``/demo/`` three small backends of which one (c) fails for 6 s of every 20, with a heartbeat of our own requests,
 so that something moves before the newcomer sends any. NetPulse watches all of it from three regions, and its pages
 arrive at a receiver of ours that shows them. The store is a temporary file.
@@ -78,7 +78,7 @@ balancer:
   routes:
     - {{path: /demo/, pool: demo, strip_prefix: true}}
     - {{path: /run/, pool: execution, strip_prefix: true}}
-    - {{path: /pulse/api/, pool: netpulse, strip_prefix: true}}
+    - {{path: /pulse/, pool: netpulse, strip_prefix: true}}
     - {{pool: console}}
   access_log: {{enabled: false}}
   drain_timeout: 5s
@@ -96,7 +96,7 @@ execution:
 
 netpulse:
   listen: "{host}:{netpulse}"
-  public_url: "http://{host}:{front}/pulse/api"
+  public_url: "http://{host}:{front}/pulse"
   console_url: "http://{host}:{front}"
   tenant: demo
   regions:                                        # three, with a provider each; here they are processes

@@ -199,7 +199,7 @@ class Engine:
     def due(self, now: float) -> float | None:
         """When :meth:`tick` has something to do, as far as that is known now."""
         moments = [*self._due.values(), *self._suspected.values()]
-        book = self._book.due(now)
+        book = self._book.due()
         if book is not None:
             moments.append(book)
         return min(moments, default=None)

@@ -422,7 +422,7 @@ class Runtime:
     def page(self, incident: str) -> str:
         """Where people see an incident; empty when nobody said where they reach us."""
         url = self._settings.console_url
-        return f"{url}/pulse/incidents/{incident}" if url else ""
+        return f"{url}/incidents/{incident}" if url else ""
 
     def _incident_view(self, incident: Incident, now: float) -> IncidentView:
         return views.incident_view(incident, self._world, now=now, url=self.page(incident.id))
