@@ -14,9 +14,6 @@ Held at all times:
 **Resolved by hand while it goes on**: it stays resolved. Nobody is told again until it has recovered and failed anew,
 or fails worse (a ticket's monitor goes down). Those who depend on it are not told either, as long as it lasts. A page
 that comes back at once is one that people learn to ignore; the monitor still shows as down.
-
-**Spans** of ``down``, ``partial`` and ``slow`` are cut out of maintenance: what is in a window counts as
-``maintenance`` only. They begin with the first failure and end with the first success.
 """
 
 from __future__ import annotations
@@ -27,19 +24,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.netpulse.core import lifecycle, placement
-from holdfast.netpulse.core.case import TOLD, Case, Draft, names
-from holdfast.netpulse.core.grouping import FACETS, as_bad
+from holdfast.netpulse.core.case import TOLD, Case, Draft, Settle, names
+from holdfast.netpulse.core.grouping import FACETS, as_bad, worst
 from holdfast.netpulse.core.incident import Condition, Decisions, Evidence, Incident, Member, Span, State
 from holdfast.netpulse.core.result import Observation, Outcome
 from holdfast.netpulse.core.signal import Signal
 from holdfast.netpulse.core.situation import BURN_TAIL_S, Situation
+from holdfast.netpulse.core.spans import KINDS, Spans
 from holdfast.netpulse.core.surroundings import Surroundings, Watched
 from holdfast.netpulse.errors import Conflict, NotFound
 
 NOTE_LIMIT: Final = 2000
 """Characters of a note that are kept."""
-_KINDS: Final = {Condition.DOWN: "down", Condition.PARTIAL: "partial", Condition.SLOW: "slow"}
-_FACET_OF: Final = {facet: tuple(c for c in Condition if FACETS[c] == facet) for facet in set(FACETS.values())}
+RESTART_S: Final = 15.0
+"""How long an incident that nobody was told of before a restart waits after it: a timeout of 10 s and some more, as
+without the restart."""
+_FACET_OF: Final = {
+    facet: tuple(c for c in Condition if FACETS[c] == facet) for facet in dict.fromkeys(FACETS.values())
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +70,11 @@ class Book:
         self._new_id = new_id
         self._situation = Situation()
         self._last: dict[tuple[str, Condition], tuple[float, bool]] = {}
-        self._spans: dict[tuple[str, str], float] = {}
-        self._maintained: dict[str, tuple[str, float]] = {}
+        self._spans = Spans()
         self._boundary = math.inf
+        self._awaited: frozenset[str] = frozenset()
         self._answered: float | None = None
+        self._now = 0.0
 
     # -- surroundings
 
@@ -86,63 +89,73 @@ class Book:
         draft = Draft(now)
         situation = self._situation
         situation.surround(surroundings, now)
-        for monitor in self._known() - situation.regions.keys():
+        for monitor in sorted(self._known() - situation.regions.keys()):
             watched = surroundings.watched.get(monitor)
             if watched is None or watched.paused:
                 self._drop(draft, monitor, "was removed" if watched is None else "was paused")
         for monitor, watched in surroundings.watched.items():
             if watched.paused:
-                self._begin(draft, monitor, "paused", now)
+                self._spans.begin(draft, monitor, "paused", now)
             else:
-                self._end(draft, monitor, "paused", now)
+                self._spans.end(draft, monitor, "paused", now)
         self._maintain(draft, reloaded=True)
-        self._mark_unknown(draft)
+        self._spans.mark_unknown(draft, situation)
         return self._finish(draft, situation.cases.values())
 
     def restore(self, incidents: Sequence[Incident], now: float, *, spans: Sequence[Span] = ()) -> None:
         """Take in incidents of the records, before the first :meth:`configure`, and spans that have not ended.
 
-        An incident that is in the book already stays as it is.
+        An incident that is in the book already stays as it is. What somebody dismissed is known by its span: something
+        is down, and in no incident. Of several conditions of a monitor, those that no span tells of are forgotten but
+        for the worst.
         """
         situation = self._situation
-        for span in spans:
-            self._spans[span.monitor, span.kind] = span.since
-            if span.kind == "maintenance":
-                self._maintained[span.monitor] = ("", span.since)
-        for incident in sorted(incidents, key=lambda incident: incident.detected):
+        # Those that stand come last: what fails in them fails, whatever became of it elsewhere.
+        for incident in sorted(incidents, key=lambda incident: (incident.standing, incident.detected)):
             if incident.id in situation.cases:
                 continue
             case = situation.cases[incident.id] = Case.of(incident, now)
             for member in incident.members:
                 self._restore(case, member, now)
+            if case.state is State.DETECTED:  # whom it had asked is not recorded, and what they said may be on its way
+                until = now + RESTART_S
+                case.settle = Settle(since=now, until=until, doubt_until=until)
             if not case.standing:
                 situation.close(case)
+        for span in spans:
+            self._spans.restore(span)
+            for condition in (condition for condition, kind in KINDS.items() if kind == span.kind):
+                key = (span.monitor, FACETS[condition])
+                if condition not in situation.active.get(span.monitor, {}):
+                    self._hold_active(span.monitor, condition, span.since, span.since)
+                if situation.failing(*key) is None:
+                    known = situation.dismissed.get(key)
+                    situation.dismissed[key] = ("", worst((known[1], condition)) if known else condition)
 
     def _restore(self, case: Case, member: Member, now: float) -> None:
         situation = self._situation
         key = (member.monitor, case.facet)
+        failing = member.until is None and case.standing
+        at = max(member.joined, member.until or 0.0)
         if case.facet == "agent":
-            failing = member.until is None and case.standing
-            situation.regions[member.monitor] = ("blind" if failing else "seeing", "")
+            situation.regions.setdefault(member.monitor, ("blind" if failing else "seeing", ""))
         for condition in _FACET_OF[case.facet]:
-            at, active = max(member.joined, member.until or 0.0), member.until is None and condition is member.condition
             if at >= self._last.get((member.monitor, condition), (0.0, False))[0]:
-                self._last[member.monitor, condition] = (at, active)
+                self._last[member.monitor, condition] = (at, False)
         if case.standing:
             situation.of[key] = case.id
-        if member.until is None and case.standing:
-            situation.active.setdefault(member.monitor, {})[member.condition] = Signal(
-                monitor=member.monitor,
-                condition=member.condition,
-                active=True,
-                at=member.joined,
-                began=member.began,
-                rule="restored",
-                evidence=member.evidence,
-                simulated=case.simulated,
-            )
+        if failing:
+            self._hold_active(member.monitor, member.condition, at, member.began, simulated=case.simulated)
         if case.state is State.FLAPPING:
             situation.dampers.suppress(key, now)
+
+    def _hold_active(
+        self, monitor: str, condition: Condition, at: float, began: float, *, simulated: bool = False
+    ) -> None:
+        self._last[monitor, condition] = (max(at, self._last.get((monitor, condition), (at, True))[0]), True)
+        self._situation.active.setdefault(monitor, {})[condition] = Signal(
+            monitor=monitor, condition=condition, active=True, at=at, began=began, rule="restored", simulated=simulated
+        )
 
     # -- what is seen
 
@@ -159,11 +172,7 @@ class Book:
             up=observation.outcome is Outcome.UP,
             address=observation.address,
         )
-        if self._answered is None and any(
-            case.settle is not None
-            and (observation.monitor in case.settle.parents or observation.monitor in case.settle.relatives)
-            for case in self._situation.cases.values()
-        ):
+        if observation.monitor in self._awaited:
             self._answered = observation.received
 
     def signals(self, signals: Sequence[Signal], now: float) -> Decisions:
@@ -193,7 +202,7 @@ class Book:
                 evidence={"state": state, "reason": reason},
             )
             touched |= self._take(draft, signal)
-            self._mark_unknown(draft)
+            self._spans.mark_unknown(draft, situation)
             touched |= {case.id for case in situation.cases.values() if case.state is State.DETECTED}
         return self._finish(draft, self._cases(touched))
 
@@ -202,9 +211,10 @@ class Book:
         draft = Draft(now)
         return self._finish(draft, self._cases(self._time(draft)))
 
-    def due(self, now: float) -> float | None:
+    def due(self) -> float | None:
         """When :meth:`tick` has to be called next, unless something else is before; ``None``: not at all."""
-        times = [at for case in self._situation.cases.values() if (at := lifecycle.due(self._situation, case, now))]
+        cases = self._situation.cases.values()
+        times = [at for case in cases if (at := lifecycle.due(self._situation, case, self._now)) is not None]
         times += [at for at in (self._boundary, self._answered) if at is not None and at < math.inf]
         return min(times, default=None)
 
@@ -250,7 +260,7 @@ class Book:
         failing = case.failing
         for member in failing:
             self._situation.dismissed[member.monitor, case.facet] = (case.id, member.condition)
-            case.leave(member.monitor, now)
+            case.leave(member.monitor, now, now)
         still = f" {names((m.monitor for m in failing), self._situation.called)} still failed." if failing else ""
         lifecycle.close(
             self._situation, draft, case, "incident.resolved", f"{actor or 'Somebody'} resolved it.{still}", actor=actor
@@ -286,16 +296,11 @@ class Book:
         found = [
             f for facet in ("availability", "objective", "certificate") if (f := situation.failing(monitor, facet))
         ]
-        kinds = ("down", "partial", "slow", "unknown", "maintenance", "paused")
         return MonitorState(
             conditions=tuple(condition for condition in Condition if condition in active),
             incident=found[0][0].id if found else None,
-            spans=tuple(
-                Span(monitor=monitor, kind=kind, since=self._spans[monitor, kind])
-                for kind in kinds
-                if (monitor, kind) in self._spans
-            ),
-            maintenance=self._maintained.get(monitor, ("", 0.0))[0],
+            spans=self._spans.of(monitor),
+            maintenance=self._spans.maintenance(monitor),
             flapping=situation.dampers.flapping((monitor, "availability"), now),
         )
 
@@ -318,13 +323,13 @@ class Book:
         monitor, facet = signal.monitor, FACETS[signal.condition]
         was_well = situation.condition(monitor, _FACET_OF[facet]) is None
         situation.active.setdefault(monitor, {})[signal.condition] = signal
-        if signal.condition in _KINDS:
-            self._begin(draft, monitor, _KINDS[signal.condition], signal.began)
-        if was_well and monitor not in self._maintained:
+        if signal.condition in KINDS:
+            self._spans.begin(draft, monitor, KINDS[signal.condition], signal.began)
+        if was_well and not self._spans.maintained(monitor):
             situation.dampers.failed((monitor, facet), now)
         member = Member(
             monitor=monitor,
-            condition=signal.condition,
+            condition=situation.condition(monitor, _FACET_OF[facet]) or signal.condition,
             began=signal.began,
             joined=signal.at,
             evidence=signal.evidence,
@@ -342,24 +347,24 @@ class Book:
 
     def _place(self, draft: Draft, watched: Watched, member: Member, facet: str, signal: Signal) -> Case:
         situation, now = self._situation, draft.now
-        said = f"{situation.called(member.monitor)}: {member.condition}"
+        said = f"{situation.called(member.monitor)}: {signal.condition}"
         own = situation.case(member.monitor, facet)
         if own is not None and self._continues(own, member, now):
             worse = own.members[member.monitor].until is None
             case = own
             rule = "incident.condition" if worse else "incident.member"
-            text = f"{said} now." if worse else f"{said} again."
+            text = f"{said}, too." if worse else f"{said} again."
         else:
             joined = placement.home(situation, watched, member, facet, signal.simulated)
             rule, text = "incident.member", f"{said}. It has the same cause."
             if joined is None:
                 return self._open(draft, watched, member, facet, signal)
             case = joined
-        before = case.condition
-        if not case.failing and case.quiet_since:
-            _turned(case, now)
+        before, is_new = case.condition, member.monitor not in case.members
         situation.enter(case, member)
-        if case.state in TOLD and rule == "incident.member":
+        if situation.graph.descendants(member.monitor):
+            case.common = None  # what depends on it counted so far, and does not any more
+        if case.state in TOLD and is_new:
             case.unsaid[member.monitor] = None
         if case.settle is None and case.severity == "ticket" and before is not case.condition and case.state in TOLD:
             case.settle = placement.ask(situation, draft, watched, member, facet)
@@ -368,7 +373,7 @@ class Book:
 
     def _continues(self, case: Case, member: Member, now: float) -> bool:
         until = case.members[member.monitor].until
-        return until is None or not case.failing or now - until <= self._situation.surroundings.settings.reopen
+        return until is None or not case.fails or now - until <= self._situation.surroundings.settings.reopen
 
     def _open(self, draft: Draft, watched: Watched, member: Member, facet: str, signal: Signal) -> Case:
         situation, now = self._situation, draft.now
@@ -414,16 +419,21 @@ class Book:
             return set()
         if not situation.active[monitor]:
             del situation.active[monitor]
-        if signal.condition in _KINDS:
-            self._end(draft, monitor, _KINDS[signal.condition], signal.began)
+        if signal.condition in KINDS:
+            self._spans.end(draft, monitor, KINDS[signal.condition], signal.began)
         touched: set[str] = set()
-        if situation.condition(monitor, _FACET_OF[facet]) is None:
+        left = situation.condition(monitor, _FACET_OF[facet])
+        found = situation.failing(monitor, facet)
+        if left is not None and found is not None:
+            found[0].relent(monitor, left)
+            text = f"{situation.called(monitor)}: {signal.condition} no more, {left} still."
+            draft.step(found[0], "incident.condition", text, evidence=_seen(signal))
+        if left is None:
             if situation.dismissed.pop((monitor, facet), None) is not None:
                 touched |= self._held("parent ")
-            found = situation.failing(monitor, facet)
             if found is not None:
                 case = found[0]
-                situation.leave(case, monitor, signal.began, draft.now)
+                case.leave(monitor, signal.began, draft.now)
                 draft.step(
                     case, "incident.recovered", f"{situation.called(monitor)} recovered.", evidence=_seen(signal)
                 )
@@ -439,16 +449,14 @@ class Book:
                 self._last.pop((monitor, condition), None)
             found = situation.failing(monitor, facet)
             if found is not None:
-                situation.leave(found[0], monitor, draft.now, draft.now)
+                found[0].leave(monitor, draft.now, draft.now)
                 draft.step(found[0], "incident.gone", f"{monitor} {why}.", evidence={"monitor": monitor})
-        for kind in ("down", "partial", "slow", "unknown", "maintenance"):
-            self._end(draft, monitor, kind, draft.now)
-        self._maintained.pop(monitor, None)
+        self._spans.drop(draft, monitor)
 
     def _known(self) -> set[str]:
         """Monitors that there is something to remember of."""
         return (
-            {monitor for monitor, _ in self._spans}
+            self._spans.monitors()
             | {monitor for monitor, _ in self._last}
             | self._situation.active.keys()
             | {monitor for monitor, _ in self._situation.of}
@@ -463,13 +471,12 @@ class Book:
         if now >= self._boundary:
             self._maintain(draft)
             touched |= {case.id for case in situation.cases.values() if case.standing}
-        if self._answered is not None:
-            self._answered = None
-            touched |= {case.id for case in situation.cases.values() if case.settle is not None}
+        self._answered = None
         for case in list(situation.cases.values()):
             if case.standing:
                 at = lifecycle.due(situation, case, now)
-                if at is not None and at <= now:
+                waits = case.settle is not None or case.suppressed_by.startswith("incident ")
+                if waits or (at is not None and at <= now):
                     touched.add(case.id)
             elif case.resolved is not None and now - case.resolved > situation.surroundings.settings.reopen:
                 situation.forget(case)
@@ -480,32 +487,10 @@ class Book:
         return touched
 
     def _maintain(self, draft: Draft, *, reloaded: bool = False) -> None:
-        """Begin and end what maintenance windows say."""
-        situation, now = self._situation, draft.now
-        begun: dict[str, list[str]] = {}
-        over: dict[str, list[str]] = {}
-        for monitor in {*self._maintained, *situation.suppression.covered()}:
-            before = self._maintained.get(monitor)
-            found = situation.suppression.maintenance(monitor, now)
-            if found is not None and before is None:
-                since = now if reloaded else found[1].since
-                for kind in _KINDS.values():
-                    self._end(draft, monitor, kind, since)
-                self._begin(draft, monitor, "maintenance", since)
-                self._maintained[monitor] = (found[0], since)
-                begun.setdefault(found[0], []).append(monitor)
-            elif found is not None and before is not None:
-                self._maintained[monitor] = (found[0], before[1])
-            elif before is not None:
-                del self._maintained[monitor]
-                self._end(draft, monitor, "maintenance", now)
-                for condition in situation.active.get(monitor, {}):
-                    if condition in _KINDS:
-                        self._begin(draft, monitor, _KINDS[condition], now)
-                over.setdefault(before[0], []).append(monitor)
-        self._say(draft, begun, "began. It is told to nobody anew, and goes on if it still stands after it")
-        self._say(draft, over, "is over, and it still stands: it goes on, nobody is told again")
-        self._boundary = situation.suppression.next_change(now) or math.inf
+        shift = self._spans.maintain(draft, self._situation, reloaded=reloaded)
+        self._say(draft, shift.begun, "began. It is told to nobody anew, and goes on if it still stands after it")
+        self._say(draft, shift.over, "is over, and it still stands: it goes on, nobody is told again")
+        self._boundary = self._situation.suppression.next_change(draft.now) or math.inf
 
     def _say(self, draft: Draft, maintained: dict[str, list[str]], what: str) -> None:
         for id, monitors in maintained.items():
@@ -516,32 +501,6 @@ class Book:
             }
             for case in open_now.values():
                 draft.step(case, "incident.maintenance", f"Maintenance {id} {what}.", evidence={"maintenance": id})
-
-    def _mark_unknown(self, draft: Draft) -> None:
-        situation = self._situation
-        for monitor, watched in situation.surroundings.watched.items():
-            if situation.blind(watched) and not watched.paused:
-                self._begin(draft, monitor, "unknown", draft.now)
-            else:
-                self._end(draft, monitor, "unknown", draft.now)
-
-    # -- spans
-
-    def _begin(self, draft: Draft, monitor: str, kind: str, since: float) -> None:
-        if (monitor, kind) in self._spans:
-            return
-        maintained = self._maintained.get(monitor)
-        if maintained is not None and kind in _KINDS.values():
-            if since < maintained[1]:  # it had failed before the window, but it was found in it
-                draft.span(Span(monitor=monitor, kind=kind, since=since, until=maintained[1]))
-            return
-        self._spans[monitor, kind] = since
-        draft.span(Span(monitor=monitor, kind=kind, since=since))
-
-    def _end(self, draft: Draft, monitor: str, kind: str, until: float) -> None:
-        since = self._spans.pop((monitor, kind), None)
-        if since is not None:
-            draft.span(Span(monitor=monitor, kind=kind, since=since, until=max(since, until)))
 
     # -- the end of every call
 
@@ -560,16 +519,14 @@ class Book:
     def _finish(self, draft: Draft, touched: Iterable[Case]) -> Decisions:
         for case in list(touched):
             lifecycle.review(self._situation, draft, case)
+        self._now = draft.now
+        waiting = [case.settle for case in self._situation.cases.values() if case.settle is not None]
+        self._awaited = frozenset().union(*(settle.parents | settle.relatives for settle in waiting))
         return draft.decisions(lambda case: lifecycle.describe(self._situation, case))
 
 
 def _seen(signal: Signal) -> Evidence:
     return {"monitor": signal.monitor, "rule": signal.rule, "evidence": signal.evidence}
-
-
-def _turned(case: Case, now: float) -> None:
-    case.longest = max(case.longest, now - case.turned)
-    case.turned = now
 
 
 __all__ = ["Book", "MonitorState", "Surroundings", "Watched"]

@@ -56,6 +56,8 @@ class Case:
     title: str = ""
     cause: Cause = _NO_CAUSE
     members: dict[str, Member] = field(default_factory=dict)
+    fails: int = 0
+    """How many members have not recovered."""
     opened: float | None = None
     acknowledged: float | None = None
     acknowledged_by: str = ""
@@ -75,11 +77,13 @@ class Case:
     turned: float = 0.0
     """When it last began to fail or stopped."""
     longest: float = 0.0
-    """Longest time between two turns since it began to flap."""
+    """Longest time between two turns."""
     said: float = 0.0
     """Last message about who is in it."""
     unsaid: dict[str, None] = field(default_factory=dict)
     """Members that joined since."""
+    traits: set[tuple[str, str, str]] = field(default_factory=set)
+    """Of all of its members, as the index of incidents has them."""
     common: dict[str, str] | None = None
     """Labels that its members share, those aside that depend on another member; ``None``: to be found anew."""
     latest: float = 0.0
@@ -104,6 +108,7 @@ class Case:
         for name in _KEPT:
             setattr(case, name, getattr(incident, name))
         case.members = {member.monitor: member for member in incident.members}
+        case.fails = len(case.failing)
         case.quiet_since = max(
             (member.until or member.joined for member in incident.members), default=incident.detected
         )
@@ -135,24 +140,41 @@ class Case:
 
     def join(self, member: Member) -> None:
         """Take a member in, or back: what it was in the incident before counts, too."""
+        if self.members and not self.fails:
+            self.turn(member.joined)
         before = self.members.get(member.monitor)
         if before is not None:
             member = replace(
                 before,
                 until=None,
-                condition=worst((before.condition, member.condition)),
+                condition=member.condition,
                 evidence=member.evidence or before.evidence,
             )
+        if before is None or before.until is not None:
+            self.fails += 1
         self.members[member.monitor] = member
         self.began = min(self.began, member.began)
         self.latest = max(self.latest, member.began)
-        self.condition = worst(m.condition for m in self.members.values())
+        self.condition = worst((self.condition, member.condition))
 
-    def leave(self, monitor: str, until: float) -> None:
-        """A member's part in it ends."""
+    def relent(self, monitor: str, condition: Condition) -> None:
+        """A member still fails, but not as badly. The incident keeps the worst that there was."""
+        self.members[monitor] = replace(self.members[monitor], condition=condition)
+
+    def leave(self, monitor: str, until: float, now: float) -> None:
+        """A member's part in it ends, with ``until`` as its first success."""
         member = self.members[monitor]
         self.members[monitor] = replace(member, until=max(until, member.began))
         self.unsaid.pop(monitor, None)
+        self.fails -= member.until is None
+        if not self.fails:
+            self.quiet_since = now
+            self.turn(now)
+
+    def turn(self, now: float) -> None:
+        """It began to fail, or stopped."""
+        self.longest = max(self.longest, now - self.turned)
+        self.turned = now
 
 
 _KEPT = (

@@ -16,15 +16,16 @@ flapping at two pages, whatever its rhythm:
 - who was told that it was reopened is not told that it flaps as well: to them it never went away
 
 Something that flapped and is down for good must not wait hours for the damper. When it fails for three times as long
-as anything since it began to flap, and for 15 minutes, it is open again, and told.
+as it has ever been up or down in this incident, and for 15 minutes, it is open again, and told.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from holdfast.netpulse.core.case import TOLD, Case, Draft, Settle, names
-from holdfast.netpulse.core.grouping import FACETS, KEYS, OWN_KINDS
+from holdfast.netpulse.core.grouping import KEYS, OWN_KINDS
 from holdfast.netpulse.core.incident import Cause, Condition, Figure, State
 from holdfast.netpulse.core.placement import GRACE_S, settled
 from holdfast.netpulse.core.situation import Situation
@@ -53,26 +54,26 @@ _SAID: Final = {
 def review(situation: Situation, draft: Draft, case: Case) -> None:
     """Take every step that is due."""
     for _ in range(_STEPS):
-        if not case.standing or not (_failing if case.failing else _calm)(situation, draft, case):
+        if not case.standing or not (_failing if case.fails else _calm)(situation, draft, case):
             return
 
 
 def due(situation: Situation, case: Case, now: float) -> float | None:
-    """When :func:`review` may find something, if nothing else happens before."""
+    """When :func:`review` may find something, if nothing else happens before: then, or after ``now``."""
     if not case.standing:
         return None
     times: list[float] = []
-    if not case.failing:
+    if not case.fails:
         times.append(_over_at(situation, case, now))
     elif case.state is State.FLAPPING:
         times.append(min(_released_at(situation, case, now), _stuck_at(case)))
     else:
         if case.settle is not None:
-            times.append(case.settle.until if now < case.settle.until else case.settle.doubt_until)
+            times += [at for at in (case.settle.until, case.settle.doubt_until) if at > now]
         if case.state in TOLD and case.unsaid:
             times.append(case.said + JOINED_S)
         if case.suppressed_by.startswith("incident "):
-            times += [at for m in case.failing if (at := situation.outage_over(m)) is not None and at > now]
+            times += [at for m in case.failing if (at := situation.outage_over(m)) is not None and now < at < math.inf]
     return min(times, default=None)
 
 
@@ -120,7 +121,7 @@ def reopen(situation: Situation, draft: Draft, case: Case, text: str) -> None:
     case.recovering = None
     case.acknowledged, case.acknowledged_by = None, ""
     case.suppressed_by = ""
-    case.said, case.wavered, case.turned = draft.now, True, draft.now
+    case.said, case.wavered = draft.now, True
     case.unsaid.clear()
     case.severity = _severity(situation, case)
     situation.reopen(case)
@@ -262,7 +263,7 @@ def _detected(situation: Situation, draft: Draft, case: Case) -> bool:
 def _reopen_instead(situation: Situation, draft: Draft, case: Case, old: Case) -> None:
     moved = case.failing
     for member in moved:
-        case.leave(member.monitor, draft.now)
+        case.leave(member.monitor, draft.now, draft.now)
     close(situation, draft, case, "incident.merged", f"It is {old.id} again, and goes on there.")
     for member in moved:
         situation.ended.pop(member.monitor, None)
@@ -277,9 +278,10 @@ def _flapping(situation: Situation, draft: Draft, case: Case) -> bool:
     released, stuck = _released_at(situation, case, now), _stuck_at(case)
     if now < min(released, stuck):
         return False
-    case.longest, case.said = 0.0, now
+    evidence = {"failing_s": round(now - case.turned, 3), "longest_s": round(case.longest, 3)}
     if now >= released:
-        case.told_flapping = False
+        case.longest, case.told_flapping = 0.0, False
+    case.said = now
     case.unsaid.clear()
     who = names((m.monitor for m in case.failing), situation.called)
     draft.step(
@@ -287,7 +289,7 @@ def _flapping(situation: Situation, draft: Draft, case: Case) -> bool:
         "incident.settled",
         f"It does not flap any more: {who} stays down.",
         after=State.ACKNOWLEDGED if case.acknowledged is not None else State.OPEN,
-        evidence={"failing_s": round(now - case.turned, 3), "longest_s": round(case.longest, 3)},
+        evidence=evidence,
         tell="opened",
     )
     return True
@@ -298,7 +300,6 @@ def _to_flapping(situation: Situation, draft: Draft, case: Case) -> None:
     settings = situation.surroundings.settings
     told = case.told_flapping or case.reopenings > 0
     case.told_flapping = True
-    case.longest, case.turned = 0.0, draft.now
     draft.step(
         case,
         "incident.flapping",
@@ -368,6 +369,3 @@ def _released_at(situation: Situation, case: Case, now: float) -> float:
 
 def _stuck_at(case: Case) -> float:
     return case.turned + max(STUCK_S, STUCK_FACTOR * case.longest)
-
-
-__all__ = ["FACETS", "HOLD_S", "JOINED_S", "close", "describe", "due", "hold_s", "reopen", "review"]

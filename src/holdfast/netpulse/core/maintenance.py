@@ -169,6 +169,8 @@ def _wrong_rule(text: str, start: datetime, zone: ZoneInfo) -> str:
     if parts.get("FREQ") not in _FREQUENCIES:
         return "has no FREQ of DAILY, WEEKLY, MONTHLY or YEARLY"
     try:
+        if not 1 <= int(parts.get("INTERVAL", "1")) <= 1_000:
+            return "has an INTERVAL that is not from 1 to 1000"
         if never := _impossible(parts):
             return never
         first = next(iter(_rule(text, start, zone)), None)

@@ -2,7 +2,8 @@
 
 In this order:
 
-1. the incident of something that it depends on, however far up, that fails as badly
+1. the incident of something that it depends on, however far up, that fails as badly; or the incident of something
+   that depends on it, if it began about when it did and this explains it wholly
 2. an incident whose members all share a label with it (:mod:`.grouping`) and that began about when it did
 3. the incident that it was in and that was resolved within the reopen window
 4. a new one
@@ -10,12 +11,13 @@ In this order:
 "About when": at most ``correlate`` apart, and the interval of the later one more, because it may have failed for that
 long before anybody looked.
 
-When something fails that others depend on, incidents of theirs that began about then and that it explains wholly are
-made one with its own. The one that somebody was told of first goes on, so that nobody is paged twice.
+When several incidents turn out to have one cause they are made one (:func:`gather`). The one that somebody was told
+of first goes on, so that nobody is paged twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
@@ -37,11 +39,14 @@ def home(situation: Situation, watched: Watched, member: Member, facet: str, sim
         found = situation.failing(ancestor, facet)
         if found is not None and _compatible(found[0], watched, simulated) and explains(found[1], member):
             return found[0]
+    below = [case for case, _ in _explained_by(situation, watched, member, facet) if case.simulated is simulated]
+    if below:
+        return min(below, key=_age)
     if facet != "availability":
         return None
     traits = situation.traits(watched.monitor)
-    for case in situation.sharing(watched.monitor, watched.tenant):
-        if case.facet != facet or not case.failing or not _compatible(case, watched, simulated):
+    for case in situation.sharing(watched.monitor):
+        if case.facet != facet or not case.fails or not _compatible(case, watched, simulated):
             continue
         if case.common is None:
             case.common = _common(situation, case)
@@ -137,21 +142,32 @@ def gather(situation: Situation, draft: Draft, monitor: str, facet: str) -> None
             case = _merge(situation, draft, above[0], case, ancestor)
             break
     watched = situation.surroundings.watched.get(monitor)
-    for descendant in situation.graph.descendants(monitor):
-        below = situation.failing(descendant, facet)
-        if watched is None or below is None or below[0] is case or not _kin(below[0], case):
-            continue
-        if (
-            explains(member, below[1])
-            and _about_when(situation, watched, member.began, below[0])
-            and _explained(situation, below[0], monitor)
-        ):
-            case = _merge(situation, draft, case, below[0], monitor)
+    if watched is not None:
+        for below, descendant in list(_explained_by(situation, watched, member, facet)):
+            current = situation.failing(descendant, facet)
+            if below is not case and below.standing and current is not None and _kin(below, case):
+                case = _merge(situation, draft, case, below, monitor)
 
 
 def explains(cause: Member, effect: Member) -> bool:
     """Whether the failure of the one can be the reason for that of the other: what is slow takes nothing down."""
     return as_bad(cause.condition, effect.condition)
+
+
+def _explained_by(situation: Situation, watched: Watched, member: Member, facet: str) -> Iterator[tuple[Case, str]]:
+    """Incidents that began about when it failed and in which only what depends on it fails, and who leads there."""
+    seen: set[str] = set()
+    for descendant in situation.graph.descendants(watched.monitor):
+        below = situation.failing(descendant, facet)
+        if below is None or below[0].id in seen or below[0].tenant != watched.tenant:
+            continue
+        seen.add(below[0].id)
+        if (
+            explains(member, below[1])
+            and _about_when(situation, watched, member.began, below[0])
+            and _explained(situation, below[0], watched.monitor)
+        ):
+            yield below[0], descendant
 
 
 def _kin(one: Case, other: Case) -> bool:
@@ -203,7 +219,7 @@ def _merge(situation: Situation, draft: Draft, one: Case, other: Case, cause: st
     moved = goer.failing
     told = goer.state in TOLD
     for member in moved:
-        goer.leave(member.monitor, draft.now)
+        goer.leave(member.monitor, draft.now, draft.now)
     situation.close(goer)
     for member in moved:
         situation.past.pop((member.monitor, goer.facet), None)
@@ -226,7 +242,7 @@ def _merge(situation: Situation, draft: Draft, one: Case, other: Case, cause: st
     evidence = {"cause": cause, **listed(member.monitor for member in moved)}
     who = names((member.monitor for member in moved), situation.called)
     goer.resolved = draft.now
-    goer.settle = None
+    goer.settle, goer.suppressed_by = None, ""
     draft.step(
         goer,
         "incident.merged",

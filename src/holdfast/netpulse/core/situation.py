@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -153,21 +154,17 @@ class Situation:
         if not self.dependent(case, member.monitor):
             known = case.common
             case.common = traits if known is None else {k: v for k, v in known.items() if traits.get(k) == v}
-        for key, value in traits.items():
-            self._incidents_by_trait.setdefault((case.tenant, key, value), {})[case.id] = None
-
-    def leave(self, case: Case, monitor: str, until: float, now: float) -> None:
-        """It recovered, or is gone."""
-        case.leave(monitor, until)
-        if not case.failing:
-            case.quiet_since = now
-            _turn(case, now)
+        case.traits.update((case.tenant, key, value) for key, value in traits.items())
+        self._list(case)
 
     def close(self, case: Case) -> None:
         """The incident is resolved: nothing joins it any more, but it can be reopened."""
+        for trait in case.traits:
+            listed = self._incidents_by_trait.get(trait, {})
+            listed.pop(case.id, None)
+            if not listed:
+                self._incidents_by_trait.pop(trait, None)
         for monitor, member in case.members.items():
-            for key, value in self.traits(monitor).items():
-                self._incidents_by_trait.get((case.tenant, key, value), {}).pop(case.id, None)
             if self.of.get((monitor, case.facet)) == case.id:
                 del self.of[monitor, case.facet]
                 if case.opened is not None:
@@ -180,8 +177,7 @@ class Situation:
         for monitor in case.members:
             self.past.pop((monitor, case.facet), None)
             self.of.setdefault((monitor, case.facet), case.id)
-            for key, value in self.traits(monitor).items():
-                self._incidents_by_trait.setdefault((case.tenant, key, value), {})[case.id] = None
+        self._list(case)
 
     def forget(self, case: Case) -> None:
         """It is too old to be reopened."""
@@ -190,10 +186,10 @@ class Situation:
             if self.past.get((monitor, case.facet)) == case.id:
                 del self.past[monitor, case.facet]
 
-    def sharing(self, monitor: str, tenant: str) -> Iterator[Case]:
+    def sharing(self, monitor: str) -> Iterator[Case]:
         """Standing incidents of which some member shares a trait with it, the most telling trait first."""
         for trait in self._traits_of(monitor):
-            for id in tuple(self._incidents_by_trait.get((tenant, *trait[1:]), ())):
+            for id in tuple(self._incidents_by_trait.get(trait, ())):
                 yield self.cases[id]
 
     def dependent(self, case: Case, monitor: str) -> bool:
@@ -239,24 +235,28 @@ class Situation:
             if dismissed is not None and as_bad(dismissed[1], member.condition):
                 return f"parent {ancestor}"
         if case.facet == "objective":
-            return self._outage(member, now)
+            return self._burnt_by(member, now)
         return "blind" if case.facet != "agent" and self.blind(watched) else ""
 
     def outage_over(self, member: Member) -> float | None:
-        """When an objective is free to page: not while the outage that burns it, told already, still counts."""
-        ended = self.ended.get(member.monitor)
-        return ended[0] + BURN_TAIL_S[member.condition] if ended else None
+        """Until when an outage that was told already accounts for a burning budget; ``inf`` while it lasts."""
+        outage = self._outage(member)
+        return outage[0] + BURN_TAIL_S[member.condition] if outage else None
 
-    def _outage(self, member: Member, now: float) -> str:
-        severity = self.severity(member.monitor, member.condition)
-        found = self.failing(member.monitor, "availability")
-        if found is not None and (severity == "ticket" or found[0].severity == "page"):
-            return f"incident {found[0].id}"
-        ended = self.ended.get(member.monitor)
-        over = self.outage_over(member)
-        if ended and over and now < over and (severity == "ticket" or ended[2] == "page"):
-            return f"incident {ended[1]}"
-        return ""
+    def _burnt_by(self, member: Member, now: float) -> str:
+        outage, over = self._outage(member), self.outage_over(member)
+        if outage is None or over is None or now >= over:
+            return ""
+        weighs = outage[2] == "page" or self.severity(member.monitor, member.condition) == "ticket"
+        return f"incident {outage[1]}" if weighs else ""
+
+    def _outage(self, member: Member) -> tuple[float, str, str] | None:
+        """End, incident and severity of the monitor's last outage."""
+        case = self.case(member.monitor, "availability")
+        if case is None:
+            return self.ended.get(member.monitor)
+        until = case.members[member.monitor].until
+        return (math.inf if until is None else until, case.id, case.severity)
 
     # -- the index of traits
 
@@ -265,11 +265,10 @@ class Situation:
         tenant = watched.tenant if watched else ""
         return [(tenant, key, value) for key, value in self.traits(monitor).items()]
 
+    def _list(self, case: Case) -> None:
+        for trait in case.traits:
+            self._incidents_by_trait.setdefault(trait, {})[case.id] = None
+
     def _index(self, monitor: str) -> None:
         for trait in self._traits_of(monitor):
             self._monitors_by_trait.setdefault(trait, {})[monitor] = None
-
-
-def _turn(case: Case, now: float) -> None:
-    case.longest = max(case.longest, now - case.turned)
-    case.turned = now

@@ -119,7 +119,7 @@ class Desk:
         """Let time pass, and tick whenever the book asked for it."""
         until = self.now + seconds
         for _ in range(10_000):
-            due = self.book.due(self.now)
+            due = self.book.due()
             if due is None or due > until:
                 self.now = until
                 return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from holdfast.netpulse.core.incident import Condition, State
@@ -117,3 +119,129 @@ def test_a_ticket_that_becomes_a_page_is_told_as_one() -> None:
     desk.fail("web")
     assert (desk.only().severity, desk.only().condition) == ("page", Condition.DOWN)
     assert desk.tell() == ["opened", "opened"]
+
+
+def test_what_fails_again_before_it_was_over_is_told_to_nobody() -> None:
+    desk = Desk([watched("web")])
+    desk.fail("web")
+    desk.recover("web")
+    desk.wait(30)
+    desk.fail("web")
+    assert (desk.only().state, desk.tell()) == (State.OPEN, ["opened"])
+
+
+def test_what_fails_again_soon_after_is_the_same_incident() -> None:
+    desk = Desk([watched("web")])
+    desk.fail("web")
+    desk.keep(desk.book.acknowledge("inc_0001", "ann", desk.now))
+    desk.recover("web")
+    desk.wait(60 + 600)
+    desk.fail("web")
+    incident = desk.only()
+    assert (incident.state, incident.reopenings, incident.acknowledged) == (State.REOPENED, 1, None)
+    assert desk.tell() == ["opened", "acknowledged", "resolved", "reopened"]
+
+
+def test_what_fails_again_later_is_another_incident() -> None:
+    desk = Desk([watched("web")])
+    desk.fail("web")
+    desk.recover("web")
+    desk.wait(60 + 601)
+    desk.fail("web")
+    assert len(desk.incidents) == 2
+
+
+def test_what_has_parents_to_ask_is_reopened_when_they_have_answered() -> None:
+    desk = Desk([watched("db"), watched("web", "db")])
+    desk.fail("web")
+    desk.wait(20)
+    desk.recover("web")
+    desk.wait(100)
+    desk.fail("web")
+    assert desk.tell() == ["opened", "resolved"]
+    desk.wait(20)
+    assert desk.tell() == ["opened", "resolved", "reopened"]
+    assert [incident.id for incident in desk.standing()] == ["inc_0001"]
+
+
+def test_what_is_over_before_it_is_told_leaves_a_record_and_no_message() -> None:
+    desk = Desk([watched("db"), watched("web", "db")])
+    desk.fail("web")
+    desk.recover("web")
+    desk.wait(100)
+    assert (desk.only().state, desk.only().opened, desk.tell()) == (State.RESOLVED, None, [])
+
+
+def test_a_monitor_that_is_removed_or_paused_ends_its_part() -> None:
+    desk = Desk([watched("web"), watched("api")])
+    desk.fail("web", "api")
+    del desk.monitors["t/web"]
+    desk.monitors["t/api"] = replace(desk.monitors["t/api"], paused=True)
+    desk.configure()
+    desk.wait(60)
+    assert desk.standing() == []
+    assert desk.lengths("api", "paused") == [(0, None)]
+    assert desk.lengths("api", "down") == [(-5, 0)]
+    desk.fail("web", "api")
+    assert desk.standing() == []
+
+
+def test_a_reload_keeps_what_stands() -> None:
+    desk = Desk([watched("web")])
+    desk.fail("web")
+    desk.monitors["t/new"] = watched("new")
+    assert not desk.configure().to_store
+    assert desk.only().state is State.OPEN
+
+
+def restart(desk: Desk) -> None:
+    incidents = [incident for incident in desk.incidents.values() if incident.standing]
+    desk.book = desk.new_book()
+    desk.book.restore(incidents, desk.now, spans=[span for span in desk.spans.values() if span.until is None])
+    assert not desk.configure().to_store
+
+
+def test_a_restart_changes_nothing_and_what_was_signalled_before_it_is_known() -> None:
+    desk = Desk([watched("web"), watched("api")])
+    desk.fail("web", "api")
+    signal = desk.signal("web", True)
+    desk.now += 10
+    desk.recover("api")
+    desk.wait(20)
+    restart(desk)
+    assert not desk.book.signals([signal], desk.now).to_store
+    desk.recover("web")
+    desk.wait(60)
+    assert desk.standing() == []
+    assert sorted(desk.tell()) == ["opened", "opened", "resolved", "resolved"]
+
+
+def test_what_was_dismissed_stays_so_over_a_restart() -> None:
+    desk = Desk([watched("db"), watched("web", "db")])
+    desk.fail("db")
+    desk.keep(desk.book.resolve("inc_0001", "ann", desk.now))
+    desk.wait(60)
+    restart(desk)
+    desk.fail("web")
+    desk.wait(60)
+    assert desk.standing()[0].suppressed_by == "parent t/db"
+    desk.recover("db")
+    assert desk.lengths("db", "down") == [(-5, 115)]
+
+
+def test_a_wait_that_a_restart_interrupts_does_not_swallow_the_page() -> None:
+    desk = Desk([watched("db"), watched("web", "db")])
+    desk.fail("web")
+    desk.book, incidents = desk.new_book(), list(desk.incidents.values())
+    desk.book.restore(incidents, desk.now)
+    desk.configure()
+    desk.wait(15)
+    assert desk.tell() == ["opened"]
+
+
+def test_the_same_happens_for_the_same_input() -> None:
+    first, second = (Desk(watched(f"m{number}", host=f"h{number % 3}") for number in range(9)) for _ in range(2))
+    for desk in (first, second):
+        desk.fail(*(f"m{number}" for number in range(9)))
+        desk.wait(100)
+    assert first.transitions == second.transitions
