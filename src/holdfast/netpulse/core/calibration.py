@@ -18,16 +18,18 @@ MOST_PER_YEAR: Final = 52.0
 """Once a week: whoever accepts more wants a simple rule."""
 
 _INTERVALS_S: Final = (5.0, 30.0, 300.0, 3_600.0)
-_PAIR: Final = (3.6, 0.65, -0.7, -2.6)
+_PAIR: Final = (1.8, 0.65, -0.7, -2.6)
 """Two domains: logarithm of the false pages of a year at a threshold of 12.2 nats, for each of ``_INTERVALS_S``."""
 _PAIR_AT: Final = 12.2
-"""Also the least: two lone failures of the best of paths are 12.1 nats."""
+"""Also the least: two lone failures are at most 12.1 nats."""
 _PAIR_PER_NAT: Final = 0.8
+_PARTIAL_MORE: Final = 4.0
+"""Nats on top for "partial": its evidence fades slowly, so lone failures minutes apart add up."""
 _LONE: Final = (5.95, 4.01, 2.78, 0.32)
 """One domain: the same at 10 nats."""
 _LONE_AT: Final = 10.0
 _LONE_LEAST: Final = 6.5
-"""A single failure is at most 6.1 nats."""
+"""A lone failure is at most 6.05 nats."""
 _LONE_PER_NAT: Final = 0.95
 
 
@@ -46,8 +48,9 @@ def threshold(false_pages_per_year: float, *, interval_s: float, domains: Sequen
     if not (math.isfinite(interval_s) and interval_s > 0):
         raise ValueError(f"interval is {interval_s:g} s; it must be a finite time above 0")
     wanted = math.log(false_pages_per_year)
+    # The regions of one domain are as one that probes more often: they may share their spells.
     if len(domains) == 1:
-        return max(_LONE_LEAST, _LONE_AT + (_between(_LONE, interval_s) - wanted) / _LONE_PER_NAT)
+        return max(_LONE_LEAST, _LONE_AT + (_between(_LONE, interval_s / domains[0]) - wanted) / _LONE_PER_NAT)
     return max(_PAIR_AT, _PAIR_AT + (_between(_PAIR, interval_s) - wanted) / _PAIR_PER_NAT)
 
 
@@ -142,7 +145,7 @@ def policy_for(spec: MonitorSettings, *, default_rate: float, domains: Mapping[s
         threshold=needed,
         cap=needed if len(of) == 1 else needed / 2,
         lone_threshold=lone,
-        partial_threshold=needed,
+        partial_threshold=needed + _PARTIAL_MORE,
         slow_threshold=needed,
         interval_s=interval_s,
         rule=spec.rule,

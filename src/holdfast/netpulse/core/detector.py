@@ -6,14 +6,15 @@ alone would have produced with chance ``p`` speaks for "down" with ``ln(0.99 / p
 
     sums      Evidence is added up per failure domain. A sum is at most ``cap``, half of the threshold: one domain,
               however bad, never makes an alarm.
+    shared    A failure says little while a neighbour in the same domain is in a spell of loss.
     dissent   While no sum is positive all are zero (a CUSUM forgets good times at once). From the first failure on,
               a later success in another domain counts against: down to ``-dissent``. After ``DISSENT_S`` it no longer
               does: that some place still sees the target does not make it up.
     alarm     The sums together reach the threshold: DOWN.
     lone      A region that is stuck, or has not been heard for a while, is not believed. With one believed domain
               left, that one decides by itself, against the higher ``lone_threshold`` of monitors that have only one.
-    recovery  The same, mirrored: evidence for "up" per domain, each capped at half; two successes in two domains. When
-              one domain sees it up all the time for ``DISSENT_S``, this is enough.
+    recovery  The same, mirrored: evidence for "up" per domain, each capped at half, failures elsewhere dissent. One
+              domain that sees it up all the time for ``DISSENT_S`` is enough, too.
     learning  What paths do is learned from stretches that ended without an alarm (:meth:`.filter.Path.learn`).
 
 Late results, unknown outcomes, and results older than the last of their region change nothing.
@@ -49,8 +50,10 @@ DISSENT_S: Final = 300.0
 """Spells of loss in two domains that overlap for so long come once in centuries."""
 UNHEARD_INTERVALS: Final = 3.0
 """A region that was not heard for so many intervals (and a minute) has no voice."""
-RECOVERY_THRESHOLD: Final = 9.0
-"""Nats: two successes (4.6 each) that a target that is down would show once in ten thousand times."""
+RECOVERY_THRESHOLD: Final = 13.0
+"""Nats: three successes (4.6 each) in three domains, two in each of two, or three in the only one. A target that is
+down answers one probe in a hundred, so two successes would end an outage of a quarter of an hour once in sixty times
+and page again."""
 CONFIRM_SPACING_S: Final = 5.0
 """Between confirmations in one region: sooner, the same loss would be seen twice."""
 CONFIRM_ROUNDS: Final = 60
@@ -217,24 +220,25 @@ class Detector:
         fails = path.fails(at)
         path.update(fails, failed)
         partial = partial_evidence(fails, failed)
+        if failed:
+            fails = max(fails, self._shared(region, at))
         if self._partial.active:
             # What has to be told from "down" now is not "up".
             fails = max(fails, PARTIAL_FAILS)
         region.fails = fails
         region.llr = llr = math.log(DOWN_FAILS / fails) if failed else math.log(_UP_SAYS / (1.0 - fails))
         domain = region.domain
-        if path.stuck < DISBELIEF:
-            signals = self._partially(domain, seen, partial)
-        else:
-            signals = []
-            if all(other.path.stuck >= DISBELIEF for other in self._regions.values() if other.domain is domain):
+        signals: list[Signal] = []
+        if path.stuck >= DISBELIEF and self._others_believed(domain, at):
+            if not any(self._believed(other, at) for other in self._regions.values() if other.domain is domain):
                 domain.sum = 0.0
-                llr = 0.0
-        if failed:
+            llr = 0.0
             if self._since == math.inf:
-                if path.stuck >= DISBELIEF:
-                    return signals
-                self._since = at
+                return signals
+        else:
+            signals = self._partially(domain, seen, partial)
+        if failed:
+            self._since = min(self._since, at)
             self._simulated = self._simulated or seen.simulated
         elif self._since == math.inf:
             self._learn(path)
@@ -250,6 +254,17 @@ class Detector:
         elif failed and self._total(at) >= threshold:
             return signals + self._decide(True, seen, "detector.alarm.lone" if lone else "detector.alarm")
         return signals
+
+    def _shared(self, region: Region, at: float) -> float:
+        """Chance of a failure if the spell that a neighbour in the domain is in is the domain's: it often is."""
+        return max(
+            (
+                other.path.fails_if_shared(at)
+                for other in self._regions.values()
+                if other.domain is region.domain and other is not region and other.path.stuck < 0.5
+            ),
+            default=0.0,
+        )
 
     def _rest(self) -> None:
         """The suspicion is over; the target was up all the time."""
@@ -278,6 +293,9 @@ class Detector:
         unheard_s = UNHEARD_INTERVALS * self._policy.interval_s + 60.0
         return region.path.stuck < DISBELIEF and at - region.path.last <= unheard_s
 
+    def _others_believed(self, domain: Domain, at: float) -> bool:
+        return any(self._believed(other, at) for other in self._regions.values() if other.domain is not domain)
+
     def _lone(self, at: float) -> bool:
         """Whether one domain alone can be believed."""
         if len(self._domains) == 1:
@@ -289,19 +307,22 @@ class Detector:
     def _towards_up(self, region: Region, seen: Observation, failed: bool) -> list[Signal]:
         at = seen.at
         path, domain = region.path, region.domain
-        if path.stuck >= DISBELIEF:
+        if path.stuck >= DISBELIEF and self._others_believed(domain, at):
             path.update(path.fails(at), failed)
-            if path.stuck >= DISBELIEF:
-                return []
+            return []
         path.last = at
         usual = path.good_fails + path.bad_share
         region.fails = usual
         region.llr = math.log(DOWN_FAILS / usual) if failed else math.log(_UP_SAYS / (1.0 - usual))
         lone = self._lone(at)
         cap = RECOVERY_THRESHOLD if lone else RECOVERY_THRESHOLD / 2
-        domain.recovery = min(max(0.0, domain.recovery - region.llr), cap)
+        others = any(other.recovery > 0.0 for other in self._domains.values() if other is not domain)
+        domain.recovery = min(max(domain.recovery - region.llr, -DISSENT if others else 0.0), cap)
         if failed:
             domain.up_since = math.inf
+            if not any(other.recovery > 0.0 for other in self._domains.values()):
+                for other in self._domains.values():
+                    other.recovery = 0.0
             return []
         domain.up_since = min(domain.up_since, at)
         together = sum(other.recovery for other in self._domains.values())

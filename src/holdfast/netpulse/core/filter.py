@@ -26,6 +26,8 @@ DOWN_FAILS: Final = 0.99
 """Chance that a probe of a target that is down fails: something else may answer in its place."""
 GOOD_FAILS: Final = 0.002
 BAD_FAILS: Final = 0.9
+LEAST_FAILS: Final = 0.00234
+"""However good a path was: so no lone failure says more than 6.05 nats, and two together less than any threshold."""
 STUCK_FAILS: Final = 0.995
 BAD_SHARE: Final = 0.002
 """Part of the time that a path is bad, before anything is learned."""
@@ -99,7 +101,12 @@ class Path:
         self.stuck += (1.0 - self.stuck) * -math.expm1(-STICK_PER_S * elapsed)
         self.stuck -= self.stuck * -math.expm1(-UNSTICK_PER_S * elapsed)
         self.resting = False
-        return min(max(self.good_fails + (BAD_FAILS - self.good_fails) * self.bad, 1e-5), 0.98)
+        return min(max(self.good_fails + (BAD_FAILS - self.good_fails) * self.bad, LEAST_FAILS), 0.98)
+
+    def fails_if_shared(self, at: float) -> float:
+        """Chance that a probe from a neighbour fails, if it shares this path's spells. Changes nothing."""
+        kept = math.exp(-FORGET_PER_S * max(at - self.last, 0.0))
+        return BAD_FAILS * (self.bad_share + (self.bad - self.bad_share) * kept)
 
     def update(self, fails: float, failed: bool) -> None:
         """Condition on a probe that ``fails`` was predicted for."""

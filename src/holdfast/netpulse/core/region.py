@@ -126,7 +126,7 @@ class Region:
         path.reckon_for(policy.interval_s)
         path.bad, path.stuck, path.last = known.bad, known.stuck, known.last
         path.resting = path.stuck < 1e-3 and path.bad <= 1.5 * path.rest_bad + 1e-9
-        self.domain.sum = min(max(known.sum, -DISSENT), policy.cap)
+        self.domain.sum = min(max(known.sum, -DISSENT), max(policy.cap, policy.lone_threshold))
         latency.answers, latency.median_ms, latency.high_ms = known.answers, known.median_ms, known.high_ms
         latency.state(policy.slow_bound_ms)
         self.run_failed, self.run_since = known.run_failed, known.run_since

@@ -107,16 +107,17 @@ def test_a_later_success_elsewhere_counts_against() -> None:
     assert not watch.see("us", after_s=20)
 
 
-def test_two_successes_in_two_domains_end_it() -> None:
+def test_a_success_in_each_of_three_domains_ends_it() -> None:
     watch = Watch()
     watch.up(3)
     for region in THREE:
         watch.see(region)
     assert watch.down
     assert not watch.see("eu", Outcome.UP)
-    (signal,) = watch.see("us", Outcome.UP)
+    assert not watch.see("us", Outcome.UP)
+    (signal,) = watch.see("ap", Outcome.UP)
     assert (signal.condition, signal.active, signal.rule) == (Condition.DOWN, False, "detector.recovered")
-    assert signal.began == watch.now - 5
+    assert signal.began == watch.now - 10
 
 
 def test_a_failure_starts_the_recovery_of_its_domain_again() -> None:
@@ -127,7 +128,8 @@ def test_a_failure_starts_the_recovery_of_its_domain_again() -> None:
     watch.see("eu", Outcome.UP)
     watch.see("eu")
     assert not watch.see("us", Outcome.UP)
-    assert watch.see("ap", Outcome.UP)
+    assert not watch.see("ap", Outcome.UP)
+    assert watch.see("eu", Outcome.UP)
 
 
 @pytest.mark.parametrize("more", [{"outcome": Outcome.UNKNOWN}, {"late": True}, {"at": 5.0}])
@@ -146,6 +148,7 @@ def test_one_region_decides_when_it_is_the_only_one() -> None:
     while not watch.down and watch.now < 3000:
         watch.see("eu", after_s=30)
     assert watch.down
+    watch.see("eu", Outcome.UP, after_s=30)
     watch.see("eu", Outcome.UP, after_s=30)
     assert watch.see("eu", Outcome.UP, after_s=30)[0].active is False
 
@@ -206,3 +209,53 @@ def test_a_foreign_snapshot_is_a_start_from_nothing(data: bytes) -> None:
     watch = Watch()
     watch.detector.restore(data)
     assert not watch.detector.active
+
+
+def test_one_answer_of_a_target_that_is_down_does_not_resolve() -> None:
+    watch = Watch()
+    watch.up(3)
+    for region in THREE:
+        watch.see(region)
+    for number in range(300):
+        watch.see(tuple(THREE)[number % 3], Outcome.UP if number % 20 == 0 else Outcome.DOWN)
+    assert len(watch.signals) == 1
+
+
+def test_the_last_region_that_can_be_believed_decides_alone() -> None:
+    watch = Watch({"eu": "eu", "us": "us"})
+    watch.up(5)
+    for _ in range(80):
+        watch.see("eu", after_s=15)
+        watch.see("us", Outcome.UP, after_s=15)
+    assert not watch.signals
+    while not watch.down and watch.now < 10_000:
+        watch.see("eu", after_s=15)
+        watch.see("us", after_s=15)
+    assert watch.signals[-1].rule == "detector.alarm.lone"
+    for _ in range(3):
+        watch.see("us", Outcome.UP, after_s=30)
+    assert not watch.down
+
+
+def test_a_region_that_fell_silent_leaves_the_decision_to_the_others() -> None:
+    watch = Watch({"eu": "eu", "us": "us"})
+    watch.up(5)
+    for _ in range(10):
+        watch.see("us", Outcome.UP, after_s=30)
+    while not watch.down and watch.now < 10_000:
+        watch.see("us", after_s=30)
+    assert watch.down
+
+
+def test_a_region_that_sees_it_up_for_five_minutes_ends_an_outage_that_another_still_sees() -> None:
+    watch = Watch({"eu": "eu", "us": "us"})
+    watch.up(5)
+    while not watch.down and watch.now < 10_000:
+        watch.see("eu", after_s=15)
+        watch.see("us", after_s=15)
+    began = watch.now
+    while watch.down and watch.now < 10_000:
+        watch.see("eu", after_s=15)
+        watch.see("us", Outcome.UP, after_s=15)
+    assert watch.signals[-1].rule == "detector.recovered.lone"
+    assert watch.now - began < 400
