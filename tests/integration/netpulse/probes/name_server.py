@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import dns.flags
@@ -57,6 +58,23 @@ class _Datagrams(asyncio.DatagramProtocol):
             self.transport.sendto(answer, addr)
 
 
+@contextlib.contextmanager
+def _same_port() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A UDP and a TCP socket on one port that is free for both."""
+    for _ in range(50):
+        with socket.socket(type=socket.SOCK_DGRAM) as by_udp, socket.socket() as by_tcp:
+            by_udp.setblocking(False)
+            by_tcp.setblocking(False)
+            by_udp.bind(("127.0.0.1", 0))
+            try:
+                by_tcp.bind(by_udp.getsockname())
+            except OSError:
+                continue
+            yield by_udp, by_tcp
+            return
+    raise AssertionError("no port is free for both")
+
+
 @contextlib.asynccontextmanager
 async def name_server(reply: Reply) -> AsyncIterator[tuple[int, _Datagrams]]:
     """Its port, and what counts the questions."""
@@ -69,13 +87,14 @@ async def name_server(reply: Reply) -> AsyncIterator[tuple[int, _Datagrams]]:
             await writer.drain()
         writer.close()
 
-    loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(lambda: _Datagrams(reply), ("127.0.0.1", 0))
-    port = transport.get_extra_info("sockname")[1]
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
-    try:
-        yield port, protocol
-    finally:
-        transport.close()
-        server.close()
-        await server.wait_closed()
+    with _same_port() as (by_udp, by_tcp):
+        port = by_udp.getsockname()[1]
+        server = await asyncio.start_server(serve, sock=by_tcp)
+        protocol = _Datagrams(reply)
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: protocol, sock=by_udp)
+        try:
+            yield port, protocol
+        finally:
+            transport.close()
+            server.close()
+            await server.wait_closed()

@@ -86,7 +86,7 @@ async def test_a_cancelled_probe_takes_its_program_with_it(tmp_path: Path) -> No
     prober = Prober(LEAVE)
     script = f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 60"
     task = asyncio.ensure_future(prober.probe(monitor(command=CommandCheck(argv=("sh", "-c", script)))))
-    while not pid_file.exists():
+    while not pid_file.exists():  # noqa: ASYNC110 - another process makes it
         await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import dns.message
 import dns.rcode
@@ -33,10 +35,10 @@ ZONE: Zone = {
 }
 
 
-async def ask(reply: Reply, *, within: float = 3.0, **check: object) -> Finding:
+async def ask(reply: Reply, *, within: float = 3.0, **check: Any) -> Finding:
     async with name_server(reply) as (port, _):
         spec = {"name": "www.example", "resolver": f"127.0.0.1:{port}"} | check
-        return await probe(monitor(timeout=within, dns=DnsCheck(**spec)))  # type: ignore[arg-type]
+        return await probe(monitor(timeout=within, dns=DnsCheck(**spec)))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ async def ask(reply: Reply, *, within: float = 3.0, **check: object) -> Finding:
         ({"resolver": "name.example"}, Failure.AGENT),
     ],
 )
-async def test_the_answer_is_held_against_what_is_expected(check: dict[str, object], failure: Failure) -> None:
+async def test_the_answer_is_held_against_what_is_expected(check: dict[str, Any], failure: Failure) -> None:
     found = await ask(zone(ZONE), **check)
     assert found.failure is failure, found
     if failure is Failure.NONE:
@@ -128,7 +130,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
         ("192.0.2.7", ["192.0.2.7"]),
         ("2001:DB8::7", ["2001:db8::7"]),
         ("listed.example", ["192.0.2.50", "::1"]),
-        ("LISTED", ["192.0.2.50", "::1"]),
+        ("LISTED", ["192.0.2.50"]),
         ("localhost", ["127.0.0.1", "::1"]),
         ("old.example", ["192.0.2.9"]),
         ("six.example", ["2001:db8::6"]),
@@ -146,8 +148,6 @@ async def test_a_name_is_looked_up_where_the_system_would(
 
 
 async def test_a_changed_hosts_file_is_read_again(files: tuple[Path, Path]) -> None:
-    import os
-
     known = names.Names(hosts=files[0], resolv_conf=files[1])
     assert list(await known.addresses("listed")) == ["192.0.2.50"]
     files[0].write_text("192.0.2.51 listed\n")

@@ -45,13 +45,13 @@ async def test_no_answer_to_any_request_is_a_timeout(monkeypatch: pytest.MonkeyP
         return b"\x0d" + true_request(self, sequence)[1:]  # a timestamp request with a wrong checksum: nobody answers
 
     monkeypatch.setattr(icmp._Echo, "request", request)
-    monkeypatch.setattr(icmp, "_open", lambda *, six: _raw())
+    monkeypatch.setattr(icmp, "_open", _raw)
     found = await probe(monitor(timeout=0.3, icmp=IcmpCheck(host="127.0.0.1", count=3)))
     assert (found.outcome, found.failure) == (Outcome.DOWN, Failure.TIMEOUT), found
     assert sent == [1, 2, 3]
 
 
-def _raw() -> socket.socket:
+def _raw(*, six: bool) -> socket.socket:
     try:
         return socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
     except PermissionError:
@@ -63,11 +63,11 @@ async def test_without_permission_the_agent_says_what_would_help(monkeypatch: py
 
     class Forbidden(real):  # type: ignore[valid-type,misc]
         def __init__(self, *args: object, **named: object) -> None:
-            if socket.IPPROTO_ICMP in args:
+            if args[2:3] == (socket.IPPROTO_ICMP,):
                 raise PermissionError(1, "Operation not permitted")
             super().__init__(*args, **named)
 
-    monkeypatch.setattr(icmp.socket, "socket", Forbidden)
+    monkeypatch.setattr(socket, "socket", Forbidden)
     found = await probe(monitor(icmp=IcmpCheck(host="127.0.0.1")))
     assert (found.outcome, found.failure) == (Outcome.UNKNOWN, Failure.AGENT)
     assert "net.ipv4.ping_group_range" in found.detail
