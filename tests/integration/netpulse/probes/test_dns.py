@@ -166,7 +166,7 @@ async def test_one_familys_silence_does_not_keep_the_other_waiting(
 
     async with name_server(reply) as (port, _), asyncio.timeout(2.0):
         known = names.Names(hosts=files[0], resolv_conf=files[1], port=port)
-        assert list(await known.addresses("www.example")) == ["192.0.2.1", "192.0.2.2"]
+        assert set(await known.addresses("www.example")) == {"192.0.2.1", "192.0.2.2"}
 
 
 async def test_a_hundred_names_that_hang_hold_up_nobody_else(files: tuple[Path, Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Final
 
 import dns.exception
@@ -19,7 +20,7 @@ from holdfast.netpulse.core.settings import DnsCheck
 from holdfast.netpulse.errors import Invalid
 from holdfast.netpulse.shell.probes import lookup
 from holdfast.netpulse.shell.probes.finding import Failed, quoted
-from holdfast.netpulse.shell.probes.place import checked_port, host_name
+from holdfast.netpulse.shell.probes.place import checked_port
 from holdfast.netpulse.shell.probes.trip import Trip
 from holdfast.netpulse.shell.probes.wire import judge
 
@@ -40,7 +41,7 @@ async def probe_dns(check: DnsCheck, trip: Trip) -> None:
     if answer.rcode() == dns.rcode.NXDOMAIN:
         raise Failed(Failure.RESOLVE, f"the name {quoted(check.name)} does not exist")
     wanted = dns.rdatatype.from_text(check.type)
-    found = [_text(record) for rrset in answer.answer if rrset.rdtype == wanted for record in rrset]
+    found = sorted(_text(record) for rrset in answer.answer if rrset.rdtype == wanted for record in rrset)
     if not found:
         raise Failed(Failure.CONTENT, f"the name {quoted(check.name)} has no {check.type} record")
     there = set(map(_plain, found))
@@ -68,16 +69,15 @@ def _servers(resolver: str, trip: Trip) -> Sequence[lookup.Server]:
 
 def resolver_address(resolver: str) -> lookup.Server:
     """``IP``, ``IP:PORT`` or ``[IPv6]:PORT``. Raises :class:`Invalid`."""
-    host, port = resolver, ""
-    if resolver.startswith("["):
-        host, _, port = resolver[1:].partition("]")
-        port = port.removeprefix(":")
-    elif resolver.count(":") == 1:
-        host, _, port = resolver.partition(":")
-    host = host_name(host)
-    if ":" not in host and not all(part.isdigit() and len(part) < 4 for part in host.split(".")):
-        raise Invalid("a resolver is given by number: IP or IP:PORT")
-    return host, checked_port(int(port) if port.isdigit() and len(port) < 6 else 0) if port else PORT
+    host, port = resolver, str(PORT)
+    if resolver.startswith("[") or resolver.count(":") == 1:
+        host, _, port = resolver.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+    try:
+        return str(ip_address(host)), checked_port(int(port) if port.isascii() and port.isdigit() else 0)
+    except ValueError:
+        raise Invalid("a resolver is given by number: IP, IP:PORT or [IPv6]:PORT") from None
 
 
 def _name(check: DnsCheck) -> dns.name.Name:

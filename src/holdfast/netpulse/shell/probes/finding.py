@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import ssl
 from dataclasses import dataclass
 from typing import Final
@@ -14,8 +13,6 @@ DETAIL_LIMIT: Final = 200
 """Characters of a detail (:class:`~holdfast.netpulse.core.result.Result`)."""
 QUOTE_LIMIT: Final = 60
 """Characters of something a target sent, or was expected to send, inside a detail."""
-
-_UNPRINTABLE: Final = re.compile(r"[^ -~\u00a1-\ud7ff]+")
 
 _BY_ERRNO: Final = {
     errno.ECONNREFUSED: (Failure.REFUSED, "refused the connection"),
@@ -65,7 +62,7 @@ class Leave:
 
 def printable(text: str, limit: int = DETAIL_LIMIT) -> str:
     """At most ``limit`` characters, all of them printable and on one line."""
-    clean = _UNPRINTABLE.sub(" ", text)
+    clean = text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 

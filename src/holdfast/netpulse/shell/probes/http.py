@@ -37,6 +37,8 @@ _OWN: Final = frozenset(("connection", "content-length", "transfer-encoding", "a
 _HARMLESS: Final = frozenset(("accept", "accept-language", "cache-control", "pragma", "user-agent"))
 """Fields of a monitor that may be shown to the origin that a redirect leads to."""
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CODE: Final = re.compile(r"[1-9][0-9]{2}")
+_CLASS: Final = re.compile(r"[1-5]xx")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -243,9 +245,9 @@ def accepted(status: tuple[str, ...]) -> frozenset[int]:
     codes: set[int] = set()
     for part in status:
         first, dash, last = part.strip().lower().partition("-")
-        if len(first) == 3 and first.endswith("xx") and first[0].isdigit() and not dash:
+        if _CLASS.fullmatch(first) and not dash:
             codes.update(range(int(first[0]) * 100, int(first[0]) * 100 + 100))
-        elif first.isdigit() and (last.isdigit() or not dash) and len(first) == 3 == len(last or first):
+        elif _CODE.fullmatch(first) and (not dash or _CODE.fullmatch(last)):
             codes.update(range(int(first), int(last or first) + 1))
         else:
             raise Failed(Failure.AGENT, "the monitor's status is none of 200, 2xx and 200-204")
