@@ -13,6 +13,7 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
@@ -51,11 +52,8 @@ class Names:
 
     async def addresses(self, host: str) -> Sequence[str]:
         """Numbers of a host, IPv4 first: what most of its users are served by. Raises :class:`Failed`."""
-        with suppress(ValueError):
-            number = ip_address(host)
-            if isinstance(number, IPv6Address) and number.scope_id is not None:
-                raise Failed(Failure.RESOLVE, "an address with a zone (%) is good on one machine only")
-            return (str(number),)
+        if (number := _literal(host)) is not None:
+            return (number,)
         plain = host.rstrip(".").lower()
         known = self._known().get(plain)
         if known is None and plain.rpartition(".")[2] == "localhost":
@@ -128,6 +126,18 @@ class Names:
             raise Failed(Failure.RESOLVE, f"{quoted(host)} is no name that could be looked up") from None
         enough_dots = len(name) > (1 if system.ndots is None else system.ndots)
         return [whole, *longer] if enough_dots else [*longer, whole]
+
+
+@lru_cache(maxsize=4096)
+def _literal(host: str) -> str | None:
+    """An address that is written as one."""
+    try:
+        number = ip_address(host)
+    except ValueError:
+        return None
+    if isinstance(number, IPv6Address) and number.scope_id is not None:
+        raise Failed(Failure.RESOLVE, "an address with a zone (%) is good on one machine only")
+    return str(number)
 
 
 def _nothing(host: str) -> Sequence[str]:

@@ -17,6 +17,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
@@ -38,16 +39,23 @@ _NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EAFNOSU
 
 def judge(address: str, *, allow_private: bool) -> None:
     """Raise :class:`Failed` when this address may not be asked."""
-    number = ip_address(address)
-    if is_public(number):
+    public, host = _kind(address)
+    if public:
         return
-    if not is_host(number):
+    if not host:
         raise Failed(Failure.BLOCKED, f"{address} is no address of a machine (multicast, broadcast, or none at all)")
     if not allow_private:
         raise Failed(
             Failure.BLOCKED,
             f"{address} is a private address; allow_private has to be set for the monitor and for the agents",
         )
+
+
+@lru_cache(maxsize=4096)
+def _kind(address: str) -> tuple[bool, bool]:
+    """Whether an address is public, and whether it is one machine's: the same addresses come again and again."""
+    number = ip_address(address)
+    return is_public(number), is_host(number)
 
 
 async def addresses(trip: Trip, host: str) -> list[str]:
