@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.kernel import Duration
-from holdfast.netpulse.core.protocol import Batch, Receipt, Target
+from holdfast.netpulse.core.protocol import Batch, Target
 from holdfast.netpulse.core.result import Failure, Outcome
 from holdfast.netpulse.core.settings import CanarySettings, MonitorSettings, TcpCheck
-from holdfast.netpulse.errors import Invalid
 from holdfast.netpulse.shell.agent import AgentError, serve_agent
 from holdfast.netpulse.shell.agent import serve as serve_module
 from holdfast.netpulse.shell.certificates import make_agent, revoke
@@ -261,25 +260,6 @@ def test_a_schedule_that_cannot_be_read_is_asked_for_again(tmp_path: Path) -> No
                 count = len(it.engine.asks)
                 await eventually(lambda: len(it.engine.asks) > count, within_s=20)
                 assert it.engine.asks[count].schedule == "1", "it is on disk now"
-
-    asyncio.run(scenario())
-
-
-def test_a_result_that_is_never_taken_is_dropped_alone(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with world(tmp_path, targets=WATCHED) as it, agent(it):
-            take = it.engine.take
-
-            async def picky(batch: Batch) -> Receipt:
-                if any(each.seq == 7 for each in batch.results):
-                    raise Invalid("number 7 is no good")
-                return await take(batch)
-
-            it.engine.take = picky  # type: ignore[method-assign]
-            await eventually(lambda: any(seq > 30 for _, _, seq in it.engine.stored), within_s=20)
-            await eventually(lambda: it.engine.asks[-1].dropped in (0, 1))
-            missing = set(range(1, 31)) - {seq for _, _, seq in it.engine.stored}
-            assert missing <= {7}
 
     asyncio.run(scenario())
 

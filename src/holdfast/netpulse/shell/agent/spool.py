@@ -47,6 +47,7 @@ LINGER_S: Final = 0.05
 """A result waits at most this long for others to be committed and sent with."""
 MEMORY: Final = 20_000
 """Results that are kept in memory besides: those that wait for a commit, and the newest of those on disk."""
+SAY_EVERY_S: Final = 60.0
 AGAIN_S: Final = 1.0
 """Between two attempts to write to a disk that does not take it."""
 
@@ -176,8 +177,9 @@ class _File:
 class Spool:
     """What waits for the engine. Belongs to one loop; :meth:`run` has to run for anything to be committed."""
 
-    def __init__(self, file: _File, lock: int, clock: Clock) -> None:
+    def __init__(self, file: _File, lock: int, clock: Clock, memory: int) -> None:
         self._file = file
+        self._memory = memory
         self._lock = lock
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
@@ -197,12 +199,13 @@ class Spool:
         self._under_way: list[Group] = []
         self._rewritten: dict[int, Group] = {}
         self._flushing: asyncio.Task[None] | None = None
-        self._taken = self._sent = file.first - 1
+        self._said: dict[str, float] = {}
+        self._taken = file.first - 1
         self._upto = file.next - 1  # the highest number that is committed
 
     @classmethod
-    def open(cls, path: Path, *, size_bytes: int, clock: Clock, boot: str) -> Spool:
-        """Open or make the file. Blocks for some milliseconds.
+    def open(cls, path: Path, *, size_bytes: int, clock: Clock, boot: str, memory: int = MEMORY) -> Spool:
+        """Open or make the file. Blocks for some milliseconds. ``memory`` is in results.
 
         Raises :class:`AgentError` for one that cannot be used, or that another agent is using.
         """
@@ -215,7 +218,7 @@ class Spool:
             ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return cls(_File(path, size_bytes, boot), lock, clock)
+            return cls(_File(path, size_bytes, boot), lock, clock, memory)
         except BlockingIOError:
             os.close(lock)
             raise SpoolBusy(f"{path} is in use by another agent; give this one another name") from None
@@ -240,18 +243,21 @@ class Spool:
         """Take up a result; its number is given here. ``hurry``: commit and send it at once."""
         self._waiting.append(msgspec.structs.replace(result, seq=self._next))
         self._next += 1
-        if len(self._waiting) > MEMORY:  # the disk does not take them
-            del self._waiting[: MEMORY // 10]
-            self.dropped += MEMORY // 10
+        if len(self._waiting) > self._memory:  # the disk does not take them
+            del self._waiting[: self._memory // 10]
+            self.dropped += self._memory // 10
         if hurry:
             self._hurry.set()
         self._added.set()
 
     def amend(self, change: Callable[[Result], Result | None]) -> int:
-        """Correct what was not sent: ``change`` gives another result, or ``None``. How many were corrected."""
+        """Correct what has no receipt: ``change`` gives another result, or ``None``. How many were corrected.
+
+        An engine that took one, and whose receipt was lost, keeps what it took: it knows the number.
+        """
         count = _amended(self._waiting, change)
         for group in (*self._recent, *self._under_way):
-            if group.first > self._sent and (changed := _amended(group.results, change)):
+            if changed := _amended(group.results, change):
                 self._rewritten[group.first] = group
                 self._added.set()
                 count += changed
@@ -276,10 +282,7 @@ class Spool:
             try:
                 await self.flush()
             except sqlite3.Error as error:
-                log.error(  # noqa: TRY400 - the trace says nothing that the error does not
-                    "the spool cannot be written; results wait in memory",
-                    extra={"action": "spool_failed", "error": str(error), "waiting": len(self._waiting)},
-                )
+                self._say("spool_failed", "the spool cannot be written; results wait in memory", error=str(error))
                 self._added.set()
                 await asyncio.sleep(AGAIN_S)
 
@@ -316,12 +319,12 @@ class Spool:
         if dropped:
             self.dropped += dropped
             self._taken = max(self._taken, upto)
-            log.warning("the spool is full", extra={"action": "spool_dropped", "dropped": dropped})
+            self._say("spool_dropped", "the spool is full, and the oldest results go", dropped=self.dropped)
         for group in groups:
             self._recent.append(group)
             self._recent_results += len(group.results)
         self._forget()
-        while self._recent_results > MEMORY:
+        while self._recent_results > self._memory:
             self._pop()
         if groups:
             self._upto = groups[-1].last
@@ -350,7 +353,6 @@ class Spool:
                     break
             if found:
                 del found[most:]
-                self._sent = max(self._sent, found[-1].seq)
                 return found
             await self._committed.wait()
 
@@ -385,6 +387,13 @@ class Spool:
         group = self._recent.popleft()
         self._recent_results -= len(group.results)
         self._memory_from = group.last + 1
+
+    def _say(self, action: str, text: str, **fields: object) -> None:
+        """Log, at most once a minute: what fails here may fail twenty times a second."""
+        now = self._clock.steady()
+        if now - self._said.get(action, float("-inf")) >= SAY_EVERY_S:
+            self._said[action] = now
+            log.error(text, extra={"action": action, "spooled": self.spooled, **fields})
 
     async def _in_thread(self, call: Callable[..., Any], *values: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *values)
