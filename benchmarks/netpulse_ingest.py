@@ -16,6 +16,7 @@ import resource
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from tests.databases import PostgresqlServer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from holdfast.store import Database
+    from holdfast.store import Database, Row, Tx
 
 BATCH, BATCHES, AGENTS, MONITORS = 1000, 40, 5, 2000
 START = 1_790_000_000.0
@@ -139,9 +140,13 @@ async def sizes(database: Database) -> dict[str, float]:
             sql = """
                 SELECT CAST(sum(pg_total_relation_size(c.oid)) AS BIGINT) FROM pg_class c
                 WHERE c.relkind = 'r' AND starts_with(c.relname, ?)"""
-        row = await database.read(lambda tx, sql=sql, table=table: tx.one(sql, table))
+        row = await database.read(partial(one, sql=sql, value=table))
         found[table.removeprefix("netpulse_")] = round((row[0] if row and row[0] else 0) / results, 1)
     return found
+
+
+def one(tx: Tx, sql: str, value: str) -> Row | None:
+    return tx.one(sql, value)
 
 
 async def measured(url: str) -> dict[str, Any]:

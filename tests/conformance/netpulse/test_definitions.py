@@ -56,7 +56,7 @@ async def test_a_monitor_that_is_dropped_takes_everything_but_history_with_it(wo
     await world.records.upkeep(world.now)
     assert await world.stored() == 1
     for table in ("minutes", "hours", "days"):
-        assert await world.database.read(lambda tx, name=table: tx.one(f"SELECT count(*) FROM netpulse_{name}")) == (1,)
+        assert await world.rows_of(table) == 1
 
 
 async def test_a_monitor_that_comes_back_begins_anew(world: World) -> None:

@@ -12,7 +12,7 @@ import pytest
 from holdfast.kernel import Duration
 from holdfast.netpulse.core.result import Failure, Outcome, Phases
 from holdfast.netpulse.errors import Superseded
-from holdfast.netpulse.shell.records import rollups
+from holdfast.netpulse.shell.records import rollups, sql
 from tests.conformance.netpulse.world import START, down, seen
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def test_steps_of_any_size_hold_the_same_results(world: World) -> None:
 
 
 async def test_quantiles_of_a_day_are_those_of_its_results(world: World) -> None:
-    latencies = [1.05**power for power in range(0, 200)]
+    latencies = [1.05**power for power in range(200)]
     await world.take(*(seen(START + number, total_ms=ms) for number, ms in enumerate(latencies)))
     await world.records.upkeep(world.now)
     (day,) = await series(world, MIDNIGHT, MIDNIGHT + DAY, DAY)
@@ -121,7 +121,7 @@ async def test_a_block_that_fails_is_rolled_up_by_the_next_call_and_once(
     await a_mixed_hour(world)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rollups.sql, "SET_ROLLED", "UPDATE nowhere SET rolled = ?")
+        patch.setattr(sql, "SET_ROLLED", "UPDATE nowhere SET rolled = ?")
         with pytest.raises(Exception, match="nowhere"):
             await world.records.upkeep(world.now)
     assert await to_roll_up(world) == 6
@@ -187,9 +187,9 @@ async def test_rollups_are_forgotten_size_by_size(world: World) -> None:
     await a_mixed_hour(world)
     for kept, table in ((30, "minutes"), (180, "hours"), (400, "days")):
         await world.records.upkeep(START + (kept - 1) * DAY)
-        assert await rows_of(world, table) > 0
+        assert await world.rows_of(table) > 0
         await world.records.upkeep(START + (kept + 2) * DAY)
-        assert await rows_of(world, table) == 0
+        assert await world.rows_of(table) == 0
 
 
 async def test_an_engine_that_was_superseded_rolls_nothing_up(world: World) -> None:
@@ -204,12 +204,6 @@ async def test_a_result_without_phases_counts(world: World) -> None:
     await world.records.upkeep(world.now)
     (one,) = await series(world, START, START + 60, 60.0)
     assert (one.up, one.p50_ms, one.phases_ms) == (1, 0.01, {})
-
-
-async def rows_of(world: World, table: str) -> int:
-    row = await world.database.read(lambda tx: tx.one(f"SELECT count(*) FROM netpulse_{table}"))
-    assert row is not None
-    return int(row[0])
 
 
 def replace_retention(world: World, **fields: Duration) -> RetentionSettings:

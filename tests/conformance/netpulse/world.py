@@ -129,6 +129,9 @@ class World:
         return await self.records.take(batch, agent=agent, spool=spool, first=first, upto=first + len(batch) - 1)
 
     async def stored(self) -> int:
-        row = await self.database.read(lambda tx: tx.one("SELECT count(*) FROM netpulse_results"))
+        return await self.rows_of("results")
+
+    async def rows_of(self, table: str) -> int:
+        row = await self.database.read(lambda tx: tx.one(f"SELECT count(*) FROM netpulse_{table}"))
         assert row is not None
         return int(row[0])

@@ -109,7 +109,7 @@ def pieces(since: float, until: float, kept: Mapping[int, float]) -> list[tuple[
     for size, larger in ((MINUTE, HOUR), (HOUR, DAY)):
         if begin < kept.get(size, 0.0):
             begin = math.floor(begin / larger) * larger
-            if end < kept.get(size, 0.0):
+            if end // larger * larger < kept.get(size, 0.0):
                 end = math.ceil(end / larger) * larger
     return _split(begin, end, DAY)
 

@@ -22,18 +22,21 @@ from holdfast.netpulse.shell.records import (
     sql,
     upkeep,
 )
+from holdfast.netpulse.shell.records import export as exports
 from holdfast.netpulse.shell.records.intake import Intake
 from holdfast.netpulse.shell.records.names import Names
 from holdfast.store import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from pathlib import Path
     from random import Random
 
     from holdfast.netpulse.core.incident import Decisions, Incident, Notice, Span, Transition
     from holdfast.netpulse.core.ports import Bucket, Delivery, Restored, Taken
     from holdfast.netpulse.core.result import Observation
     from holdfast.netpulse.core.settings import RetentionSettings
+    from holdfast.netpulse.shell.records.export import Exported, Format
     from holdfast.netpulse.shell.records.marks import Mark
     from holdfast.store import Database, Tx
 
@@ -242,6 +245,12 @@ class NetpulseRecords(Records):
             await self._database.write(lambda tx: tx.run(sql.DROP_DOCUMENT, kind, key))
         else:
             await self._database.write(lambda tx: tx.run(sql.STORE_DOCUMENT, kind, key, data))
+
+    async def export(
+        self, month: str, tenant: str, *, directory: Path, file_format: Format = "csv"
+    ) -> Sequence[Exported]:
+        """See :func:`~holdfast.netpulse.shell.records.export.export`."""
+        return await exports.export(self._database, month, tenant, directory=directory, file_format=file_format)
 
     # ------------------------------------------------------------ upkeep
 
