@@ -80,7 +80,8 @@ HOURS: Final = {
 """Columns of ``hours``."""
 
 _MONITORS: Final = """
-    SELECT id, name FROM netpulse_names WHERE kind = ? AND substr(name, 1, CAST(? AS INTEGER)) = ? AND id > ? ORDER BY id LIMIT 500"""
+    SELECT id, name FROM netpulse_names
+    WHERE kind = ? AND substr(name, 1, CAST(? AS INTEGER)) = ? AND id > ? ORDER BY id LIMIT 500"""
 # Not LIKE: to SQLite it says that A is a, and so that a tenant is another.
 _CHECKS: Final = f"""
     SELECT {sql.RESULT} FROM netpulse_results r

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from holdfast.store import Database, Tx
 
 STEPS: Final = 10
-"""Transactions that forget results in a call of upkeep: keeps up with 10,000 results a second when called every 5 s."""
+"""Transactions that forget results in a call of upkeep: keeps up with 4,000 results a second when called every 5 s."""
 ROLLING_S: Final = 1.0
 """Longest that a call of upkeep rolls up; others write between its steps, which are short."""
 PAGE: Final = 2000

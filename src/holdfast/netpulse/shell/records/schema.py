@@ -4,7 +4,8 @@
   numbered without gaps in the order of their commits: "everything after number n" is a cursor that misses nothing.
 - ``netpulse_results`` has a row per check, as narrow as it gets: names are numbers (``netpulse_names``), small numbers
   are packed (:mod:`.rows`). PostgreSQL keeps each day in a partition of its own, which is dropped whole. SQLite has one
-  table: dropping that of a day reads every page of it while all writers wait; deletes of bounded size do not.
+  table: to drop one of 1.5 million rows kept all writers waiting for 0.6 s, and a day at 1,000 a second has 86 million;
+  a step that deletes 2,000 takes some 60 ms, at 3 % of a core for as many as come.
 - ``netpulse_minutes``, ``_hours`` and ``_days`` are sums over it, made in the transaction that moves ``rolled`` on.
 - Incidents, transitions, spans and notices are written by one transaction for each decision.
 """

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from holdfast.netpulse.core.settings import RetentionSettings
     from holdfast.store import Tx
 
-RESULTS: Final = 5000
-"""Results that one transaction forgets (SQLite): some 30 ms."""
+RESULTS: Final = 2000
+"""Results that one transaction forgets (SQLite): some 60 ms, nearly all of it for the index."""
 ROLLUPS: Final = 1000
 """Rollups of one size and monitor that one transaction forgets."""
 MONITORS: Final = 20
