@@ -5,7 +5,6 @@ import msgspec
 from holdfast.execution.core.job import Compiled, Priority, Result, Status, Verdict
 from holdfast.execution.core.ports import JobView
 from holdfast.execution.shell.api.bodies import Prices, job_body, output
-from holdfast.web.times import timestamp
 
 PRICES = Prices(per_cpu_hour=0.36, currency="EUR")
 RESULT = Result(
@@ -63,11 +62,6 @@ def test_what_the_compiler_said_is_shown() -> None:
     body = job_body(view(result=Result(verdict=Verdict.COMPILE_ERROR, compiled=compiled)), PRICES, "text")
     assert body.compile is not None
     assert (body.compile.exit_code, body.compile.stderr) == (1, "error: ‘x’")
-
-
-def test_times_are_utc_with_milliseconds() -> None:
-    assert timestamp(1.5) == "1970-01-01T00:00:01.500Z"
-    assert timestamp(None) is None
 
 
 def test_a_complete_output_that_ends_within_a_character_says_so() -> None:

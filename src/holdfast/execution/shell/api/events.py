@@ -13,13 +13,11 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Response, get
 from litestar.params import FromPath, HeaderParameter
-from litestar.response import Stream
 
 from holdfast.execution.core.job import TERMINAL
 from holdfast.execution.core.ports import Event
@@ -30,6 +28,7 @@ from holdfast.execution.shell.api.problems import ProblemError
 from holdfast.execution.shell.api.service import Service, require
 from holdfast.identity import Scope
 from holdfast.store import StoreError
+from holdfast.web.streams import streamed
 from holdfast.web.times import timestamp
 from holdfast.web.watching import watching
 
@@ -62,15 +61,7 @@ async def job_events(
     tenant = job.tenant
     del job  # with its result, which may be 16 MiB, for as long as the client takes
     pieces = stream(service, tenant, id, after=after, encoding=encoding)
-    first = await anext(pieces)  # here, so that a full house is a 429 and not an empty 200
-
-    async def whole() -> AsyncIterator[bytes]:
-        async with aclosing(pieces):
-            yield first
-            async for piece in pieces:
-                yield piece
-
-    return Stream(whole(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+    return await streamed(request.scope, pieces)
 
 
 async def stream(service: Service, tenant: str, id: str, *, after: int, encoding: Enc) -> AsyncGenerator[bytes, None]:

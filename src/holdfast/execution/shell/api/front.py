@@ -24,6 +24,7 @@ from holdfast.web.exchange import Answer, Head, answering, read_head, replaying,
 from holdfast.web.problems import ProblemError
 from holdfast.web.reading import IN_ALL, Memory, read_body
 from holdfast.web.sending import Sending, answers
+from holdfast.web.streams import closing_streams
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 OPEN_PREFIX: Final = "/problems/"
@@ -127,7 +128,8 @@ class Front:
                     await send_answer(await hot.call(principal, head, body, receive), send)
                 else:
                     scope["user"] = principal
-                    await self._app(scope, replaying(body, receive), Sending(send, self._answers, tenant))
+                    async with closing_streams(scope):
+                        await self._app(scope, replaying(body, receive), Sending(send, self._answers, tenant))
             finally:
                 self.active -= 1
         finally:
