@@ -27,7 +27,7 @@ CHECK_EVERY_S = 0.5
 
 async def serve(port: int) -> None:
     """Until SIGTERM or SIGINT."""
-    netpulse = ScriptedNetpulse(clock=time.time)
+    netpulse = ScriptedNetpulse(clock=time.time)  # noqa: TID251 - a process of its own
     netpulse.scene.settings = msgspec.structs.replace(netpulse.settings, demo_readonly=True)
     key = new_key()
     owner = Principal(tenant=TENANT, key_id="scripted", scopes=ROLES["owner"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any, Final, cast
 
-import msgspec
 from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -16,6 +15,7 @@ from litestar.types import ASGIApp
 from holdfast import __version__
 from holdfast.netpulse.errors import NetpulseError
 from holdfast.netpulse.shell.api import ack, events, heartbeats, history, incidents, monitors, operations, quiet
+from holdfast.netpulse.shell.api.bodies import encode
 from holdfast.netpulse.shell.api.document import document
 from holdfast.netpulse.shell.api.front import Front
 from holdfast.netpulse.shell.api.problems import refusal
@@ -95,7 +95,7 @@ def application(service: Service) -> Front:
 
     @functools.cache
     def schema() -> bytes:
-        return msgspec.json.encode(document(app.openapi_schema.to_schema()))
+        return encode(document(app.openapi_schema.to_schema()))
 
     return Front(service, cast("ASGIApp", app), schema)
 

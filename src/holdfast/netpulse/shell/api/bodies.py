@@ -19,7 +19,8 @@ from holdfast.web.times import timestamp
 
 T = TypeVar("T")
 
-_UNKNOWN: Final = re.compile(r"unknown field `(?P<name>[^`]*)`")
+_FIELD: Final = re.compile(r"(?:unknown|missing required) field `(?P<name>[^`]*)`")
+"""The decoder's path ends at the object; the field is in the text."""
 _REMEDIES: Final = (
     (re.compile("unknown field"), "see /openapi.json for the fields that there are"),
     (re.compile("missing required field"), "send it"),
@@ -267,9 +268,9 @@ def decode(of: msgspec.json.Decoder[T], body: bytes) -> T:
             raise
         message = wrong.detail.removeprefix(f"{wrong.field}: ")
         path = wrong.field or ""
-        unknown = _UNKNOWN.search(message)
-        if unknown is not None:
-            path = f"{path}.{unknown['name']}" if path else unknown["name"]
+        field = _FIELD.search(message)
+        if field is not None:
+            path = f"{path}.{field['name']}" if path else field["name"]
         remedy = next((text for pattern, text in _REMEDIES if pattern.search(message)), "see /openapi.json")
         fault = Fault(path=path, message=message, remedy=remedy)
         raise ProblemError(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
-from typing import Any, Final
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -66,7 +70,9 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
 def document(derived: dict[str, Any]) -> dict[str, Any]:
     """The framework's document, completed."""
     kinds = list(dict.fromkeys(_BODIES.values()))
-    refs, parts = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}", schema_hook=_units)
+    refs, parts = msgspec.json.schema_components(
+        [_worded(kind) for kind in kinds], ref_template="#/components/schemas/{name}"
+    )
     bodies = dict(zip(kinds, refs, strict=True))
     for path, item in derived["paths"].items():
         for method, operation in item.items():
@@ -97,9 +103,37 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
         responses["410"] = {"description": "The link has expired."}
 
 
-def _units(kind: type) -> dict[str, Any]:
+_DURATION: Final = Annotated[str, msgspec.Meta(description="A number with a unit.", examples=["30s", "5m", "1d"])]
+_SIZE: Final = Annotated[str, msgspec.Meta(description="A number with a unit.", examples=["64KiB"])]
+
+
+@cache
+def _worded(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """The same struct with the texts that durations and sizes are in JSON, which a schema can be made of."""
+    hints = get_type_hints(kind)
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(kind):
+        if field.default_factory is not msgspec.NODEFAULT:
+            default: Any = msgspec.field(name=field.encode_name, default_factory=field.default_factory)
+        elif isinstance(field.default, Duration | Size):
+            default = msgspec.field(name=field.encode_name, default=str(field.default))
+        else:
+            default = msgspec.field(name=field.encode_name, default=field.default)
+        fields.append((field.name, _worded_type(hints[field.name]), default))
+    strict = kind.__struct_config__.forbid_unknown_fields
+    return msgspec.defstruct(
+        kind.__name__, fields, kw_only=True, forbid_unknown_fields=strict, namespace={"__doc__": kind.__doc__}
+    )
+
+
+def _worded_type(kind: Any) -> Any:
     if kind is Duration:
-        return {"type": "string", "examples": ["30s", "5m", "1d"]}
+        return _DURATION
     if kind is Size:
-        return {"type": "string", "examples": ["64KiB"]}
-    raise NotImplementedError(kind)
+        return _SIZE
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _worded(kind)
+    parts = tuple(_worded_type(part) for part in get_args(kind))
+    if parts == get_args(kind):
+        return kind
+    return functools.reduce(operator.or_, parts) if isinstance(kind, UnionType) else get_origin(kind)[parts]

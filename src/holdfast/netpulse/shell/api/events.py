@@ -10,13 +10,12 @@ A stream ends when its key is not good any more, which is looked at with every s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 from litestar import Response, get
 from litestar.params import HeaderParameter, QueryParameter
-from litestar.response import Stream
 
 from holdfast.identity import Principal, Scope
 from holdfast.netpulse.core.ports import Subscription
@@ -25,6 +24,7 @@ from holdfast.netpulse.shell.api.problems import ProblemError
 from holdfast.netpulse.shell.api.service import Asking, Service, Svc, require
 from holdfast.store import StoreError
 from holdfast.web.exchange import read_head
+from holdfast.web.streams import streamed
 
 KEEP_ALIVE_S: Final = 15.0
 """Comments on a silent stream: often enough for the usual 60 s idle timeout of proxies."""
@@ -44,15 +44,7 @@ async def stream_events(
     require(request.user, Scope.NETPULSE_READ)
     key = read_head(request.scope["headers"]).key
     pieces = _stream(service, request.user, key, wanted=_wanted(kinds), resumed=last_event_id is not None)
-    first = await anext(pieces)  # here, so that a full house is a 429 and not an empty 200
-
-    async def whole() -> AsyncIterator[bytes]:
-        async with aclosing(pieces):
-            yield first
-            async for piece in pieces:
-                yield piece
-
-    return Stream(whole(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+    return await streamed(request.scope, pieces)
 
 
 async def _stream(
@@ -128,10 +120,11 @@ class _Feed:
 
     async def aclose(self) -> None:
         """Stop listening."""
+        # First of all: whoever cancels a request may cancel every wait that follows, too.
+        self._subscription.close()
         if self._step is not None:
             self._step.cancel()
             await asyncio.gather(self._step, return_exceptions=True)
-        self._subscription.close()
         close: Any = getattr(self._events, "aclose", None)
         if close is not None:
             await close()

@@ -22,6 +22,7 @@ from holdfast.netpulse.shell.api.service import PUBLIC, Service
 from holdfast.web.exchange import Answer, answering, read_head, replaying, require_json, send_answer
 from holdfast.web.reading import Memory, read_body
 from holdfast.web.sending import Sending, answers
+from holdfast.web.streams import closing_streams
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 OPEN_PREFIX: Final = "/problems/"
@@ -104,7 +105,8 @@ class Front:
                 raise ProblemError("overloaded", f"{ACTIVE} requests are worked on; try again", retry_after_s=1.0)
             self._active += 1
             try:
-                await self._app(scope, replaying(body, receive), Sending(send, self._answers, tenant))
+                async with closing_streams(scope):
+                    await self._app(scope, replaying(body, receive), Sending(send, self._answers, tenant))
             finally:
                 self._active -= 1
         finally:
