@@ -27,6 +27,8 @@ from holdfast.web.connections import Guard
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
+    from holdfast.netpulse.shell.api.exports import Export
+
 KEYS = {
     role: Principal(tenant="default", key_id=f"k-{role}", scopes=ROLES[role])
     for role in ("viewer", "editor", "admin", "owner", "developer", "worker")
@@ -129,7 +131,7 @@ def looped(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None
 
 
 @asynccontextmanager
-async def running(*, public: bool = False) -> AsyncIterator[Api]:
+async def running(*, public: bool = False, export: Export | None = None) -> AsyncIterator[Api]:
     """The API on a free port of loopback; ``public``: with ``demo_readonly``."""
 
     netpulse, identities = ScriptedNetpulse(clock=time.time), FakeIdentities()
@@ -140,6 +142,7 @@ async def running(*, public: bool = False) -> AsyncIterator[Api]:
         netpulse.records,
         identities=identities,
         links=links,
+        export=export,
         clock=time.time,
         rng=Random(1),
     )

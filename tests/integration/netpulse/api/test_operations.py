@@ -134,7 +134,9 @@ async def test_health_and_readiness_need_no_key() -> None:
 async def test_figures_name_monitors_only_to_whoever_may_read_them() -> None:
     async with running() as api:
         await api.ok("GET", "/v1/channels")
-        nobodys = (await api.ask("GET", "/metrics", key=None)).body.decode()
+        reply = await api.ask("GET", "/metrics", key=None)
+        assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        nobodys = reply.body.decode()
         assert "monitor=" not in nobodys
         families = {each.name for each in text_string_to_metric_families(nobodys)}
         assert {"holdfast_netpulse_region", "holdfast_netpulse_results"} <= families

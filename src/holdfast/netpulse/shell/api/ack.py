@@ -86,4 +86,4 @@ def _page(status: int, title: str, text: str, more: str = "") -> Response[bytes]
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
         f'<body><main><h1>{escape(title)}</h1><p class="quiet">{escape(text)}</p>{more}</main></body></html>'
     )
-    return Response(page.encode(), status_code=status, headers=_HEADERS, media_type="text/html; charset=utf-8")
+    return Response(page.encode(), status_code=status, headers=_HEADERS, media_type="text/html")

@@ -14,7 +14,17 @@ from litestar.types import ASGIApp
 
 from holdfast import __version__
 from holdfast.netpulse.errors import NetpulseError
-from holdfast.netpulse.shell.api import ack, events, heartbeats, history, incidents, monitors, operations, quiet
+from holdfast.netpulse.shell.api import (
+    ack,
+    events,
+    exporting,
+    heartbeats,
+    history,
+    incidents,
+    monitors,
+    operations,
+    quiet,
+)
 from holdfast.netpulse.shell.api.bodies import encode
 from holdfast.netpulse.shell.api.document import document
 from holdfast.netpulse.shell.api.front import Front
@@ -67,6 +77,8 @@ def application(service: Service) -> Front:
             operations.readyz,
             operations.read_metrics,
             operations.read_problem,
+            exporting.make_export,
+            exporting.read_export,
             events.stream_events,
             heartbeats.beat,
             heartbeats.beat_failed,

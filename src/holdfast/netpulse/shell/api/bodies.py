@@ -226,6 +226,24 @@ class TestBody(Out, frozen=True):
     error: str = ""
 
 
+class ExportedBody(Out, frozen=True):
+    """A file of an export."""
+
+    name: str
+    rows: int
+    size_bytes: int
+    sha256: str
+    path: str
+
+
+class ExportBody(Out, frozen=True):
+    """The manifest of an export."""
+
+    month: str
+    format: str
+    files: list[ExportedBody]
+
+
 class AcceptedBody(Out, frozen=True):
     """It was taken."""
 

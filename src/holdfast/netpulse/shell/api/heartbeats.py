@@ -45,7 +45,7 @@ async def _beat(request: Asking, service: Service, token: str, *, failed: bool) 
     service.metrics.beat("unknown" if not known else "failed" if failed else "up")
     if not known:
         raise ProblemError("not-found", "no monitor has this token; copy it again from where the monitor was made")
-    return Response(b"ok\n", status_code=200, media_type="text/plain; charset=utf-8")
+    return Response(b"ok\n", status_code=200, media_type="text/plain")
 
 
 def printable(body: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from holdfast.netpulse.core.ports import Netpulse
 from holdfast.netpulse.shell.api.app import application
+from holdfast.netpulse.shell.api.exports import Export
 from holdfast.netpulse.shell.api.links import Documents, Links, open_links
 from holdfast.netpulse.shell.api.service import History, Identities, Service
 from holdfast.web import server
@@ -26,19 +27,35 @@ class Server(server.Server):
             self.front, sock, guard=guard, drain_timeout_s=service.settings.drain_timeout, stopping=service.stop
         )
 
+    async def run(self) -> None:
+        """Serve until :meth:`stop`, then let the requests under way finish."""
+        try:
+            await super().run()
+        finally:
+            await self.service.exports.close()
+
 
 class Stored(History, Documents, Protocol):
     """What is needed of :class:`~holdfast.netpulse.core.ports.Records`."""
 
 
 async def serve_api(
-    netpulse: Netpulse, records: Stored, identities: Identities, sock: socket.socket, *, links: Links | None = None
+    netpulse: Netpulse,
+    records: Stored,
+    identities: Identities,
+    sock: socket.socket,
+    *,
+    links: Links | None = None,
+    export: Export | None = None,
 ) -> Server:
     """The API, ready to :meth:`~Server.run`. The settings are those that ``netpulse`` has in force.
 
-    ``links`` are those that messages are sent with; made here without one. Raises ``StoreUnavailable``.
+    ``links`` are those that messages are sent with; made here without one. ``export`` writes months to files.
+    Raises ``StoreUnavailable``.
     """
     if links is None:
         links = await open_links(records, lambda: netpulse.settings.public_url, clock=time.time)
-    service = Service(netpulse, records, identities=identities, links=links, clock=time.time, rng=Random())
+    service = Service(
+        netpulse, records, identities=identities, links=links, export=export, clock=time.time, rng=Random()
+    )
     return Server(service, sock, guard=Guard(most=places()))

@@ -18,6 +18,7 @@ from holdfast.netpulse.core.ports import Bucket, Netpulse
 from holdfast.netpulse.core.result import Observation
 from holdfast.netpulse.core.settings import NetpulseSettings
 from holdfast.netpulse.shell.api.bodies import encode
+from holdfast.netpulse.shell.api.exports import Export, Exports
 from holdfast.netpulse.shell.api.links import Links
 from holdfast.netpulse.shell.api.metrics import Metrics
 from holdfast.netpulse.shell.api.overview import Overview
@@ -88,6 +89,7 @@ class Service:
         *,
         identities: Identities,
         links: Links,
+        export: Export | None = None,
         clock: Callable[[], float],
         rng: Random,
     ) -> None:
@@ -101,6 +103,7 @@ class Service:
         self.monotonic = loop.time
         self.metrics = Metrics()
         self.overview = Overview(netpulse, monotonic=loop.time)
+        self.exports = Exports(export, monotonic=loop.time)
         self.held = Held()
         self.metrics.follow_held(lambda: self.held.total)
         self.requests = Rate(loop.time, rng, REQUESTS_PER_S, REQUESTS_BURST)
