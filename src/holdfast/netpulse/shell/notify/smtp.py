@@ -160,6 +160,8 @@ class _Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._outer: asyncio.StreamWriter | None = None
+        """The writer below TLS: one that is not referred to closes its transport."""
 
     def put(self, data: bytes) -> None:
         self._writer.write(data)
@@ -200,6 +202,7 @@ class _Connection:
         if transport is None:
             raise ConnectionResetError("closed while TLS was being agreed on")
         protocol.connection_made(transport)
+        self._outer = self._writer
         self._reader, self._writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def authenticate(self, features: dict[str, str], username: str, password: str) -> None:
@@ -225,6 +228,8 @@ class _Connection:
 
     def abort(self) -> None:
         self._writer.transport.abort()
+        if self._outer is not None:
+            self._outer.transport.abort()
 
 
 def _address(text: str) -> str:
