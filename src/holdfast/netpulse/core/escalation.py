@@ -291,7 +291,10 @@ def _called_for(
 
 
 def _fits(match: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return all(fnmatchcase(labels.get(name, ""), pattern.replace("[", "[[]")) for name, pattern in match.items())
+    return all(
+        name in labels and fnmatchcase(labels[name], pattern.replace("[", "[[]").replace("?", "[?]"))
+        for name, pattern in match.items()
+    )
 
 
 def _first(route: RouteSettings | None) -> list[str]:

@@ -73,6 +73,16 @@ def test_the_first_route_that_fits_takes_an_incident() -> None:
     assert said(told.tell(incident(), "opened")) == [("opened", "pay")]
 
 
+def test_a_label_that_is_not_there_fits_no_pattern_and_only_the_star_is_one() -> None:
+    told = Told(
+        route(step("a"), match={"region": "*"}),
+        route(step("b"), match={"group": "we?"}),
+        route(step("c"), match={"group": "[w]eb"}),
+        route(step("d"), match={"group": "w*b"}),
+    )
+    assert said(told.tell(incident(), "opened")) == [("opened", "d")]
+
+
 def test_severity_and_condition_are_matched_as_the_incident_has_them() -> None:
     told = Told(route(step("tickets"), match={"severity": "ticket"}), route(step("pages"), match={"condition": "down"}))
     assert said(told.tell(incident(), "opened")) == [("opened", "pages")]

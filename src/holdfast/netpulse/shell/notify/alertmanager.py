@@ -11,11 +11,11 @@ Source: https://prometheus.io/docs/alerting/latest/alerts_api/, and for the four
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from aiohttp import BasicAuth
 
 from holdfast.netpulse.core.delivery import Answer, Outcome, Request, of_status
 from holdfast.netpulse.core.message import Message, rfc3339, text_of
@@ -35,7 +35,8 @@ def standing(channel: AlertmanagerChannel, messages: Sequence[Message], *, now: 
     """Any number of alerts at once."""
     headers = {"Content-Type": "application/json"}
     if channel.username:
-        headers["Authorization"] = BasicAuth(channel.username, channel.password, "utf-8").encode()
+        credentials = f"{channel.username}:{channel.password}".encode()
+        headers["Authorization"] = f"Basic {b64encode(credentials).decode('ascii')}"
     url = channel.url.rstrip("/").removesuffix(_PATH) + _PATH
     return Request(url=url, headers=headers, body=msgspec.json.encode([_alert(message, now) for message in messages]))
 
