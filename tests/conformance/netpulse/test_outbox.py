@@ -110,6 +110,17 @@ async def test_a_resolve_is_never_sent_before_its_open(world: World) -> None:
     assert await events(world, 61.0) == ["resolved"]
 
 
+async def test_what_is_held_back_for_the_night_does_not_hold_back_what_is_not(world: World) -> None:
+    one = incident()
+    await world.records.decide(decided(one, notice(one, not_before=START + 3600)))
+    worse = after(one, State.OPEN)
+    await world.records.decide(decided(worse, notice(worse, "repeated", at=START + 1, not_before=START + 1)))
+    (delivery,) = await owed(world, 2)
+    assert delivery.notice.event == "repeated"
+    await world.records.delivered(delivery, START + 2)
+    assert await events(world, 3600) == ["opened"]
+
+
 async def test_a_notice_that_was_given_up_holds_back_nobody(world: World) -> None:
     await opened_and_resolved(world)
     (opened,) = await owed(world, 5.0)

@@ -99,12 +99,14 @@ STORE_NOTICE = """
     INSERT INTO netpulse_notices (key, incident, channel, at, state, due, attempts, lease, error, reference, data)
     VALUES (?, ?, ?, ?, 'waiting', ?, 0, '', '', '', ?) ON CONFLICT (key) DO NOTHING"""
 
-# Two that wait in one line go one after the other; a test belongs to no incident and waits for nobody.
+# Two that wait in one line go one after the other, unless the first is held back for the night: a ticket must not hold
+# back the page that it has become. A test belongs to no incident and waits for nobody.
 OWED = """
     SELECT n.key, n.attempts, n.data FROM netpulse_notices n
     WHERE n.state = 'waiting' AND n.due <= ? AND (n.incident = '' OR NOT EXISTS (
         SELECT 1 FROM netpulse_notices b
-        WHERE b.state = 'waiting' AND b.incident = n.incident AND b.channel = n.channel AND b.id < n.id))
+        WHERE b.state = 'waiting' AND b.incident = n.incident AND b.channel = n.channel AND b.id < n.id
+            AND (b.attempts > 0 OR b.due <= n.due)))
     ORDER BY n.due, n.id LIMIT ? {take}"""
 LEASE = "UPDATE netpulse_notices SET due = ?, attempts = ?, lease = ? WHERE key = ?"
 # Whoever says so: a message that was sent is sent, also when the lease was over before it was told.
