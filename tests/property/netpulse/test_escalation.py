@@ -132,7 +132,7 @@ def test_nothing_is_sent_in_quiet_hours_but_pages(route: RouteSettings, life: li
                 assert quiet_until(route.quiet, notice.not_before) == notice.not_before
     for now, _, decided, _ in lived(route, "page", life):
         for notice in decided:
-            assert notice.not_before == now or notice.event == "joined"
+            assert notice.not_before == now
 
 
 @given(route=ROUTES, severity=st.sampled_from(["page", "ticket"]), life=LIFE)

@@ -16,9 +16,9 @@ from what caused the notice, so deciding twice gives the same notice and never t
   when several were missed.
 - *Acknowledged* and *resolved* go to exactly those channels that were told it is open. A step that was never reached
   gets nothing.
-- *Joined* is an update for channels that were told, at most one in :data:`UPDATE_INTERVAL_S`: the fifty members of a
-  cause are in the text of one message, not in fifty messages. If with its new members an open incident belongs to
-  another route (a ticket became a page), it is opened there.
+- *Joined* is an update for channels that were told (the book gathers members, so that the fifty of a cause are in the
+  text of one message). If with its new members an open incident belongs to another route, or is a page now and its
+  opening is still held back as a ticket, it is opened there.
 - *Flapping* is told once after each opening; what it ends as is told in any case.
 - Quiet hours hold back tickets. A page is for waking somebody, so it ignores them, unless the route names
   ``severity`` in its ``match``: then whoever wrote it has said what is to wait. What is held back is decided again
@@ -29,20 +29,17 @@ from what caused the notice, so deciding twice gives the same notice and never t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from holdfast.netpulse.core.incident import Incident, Notice, State, Transition
+from holdfast.netpulse.core.matching import matches
 from holdfast.netpulse.core.quiet import quiet_until
 
 if TYPE_CHECKING:
-    from holdfast.netpulse.core.settings import RouteSettings
-
-UPDATE_INTERVAL_S: Final = 300.0
-"""Between a message about an incident and an update about new members: Alertmanager's default ``group_interval``."""
+    from holdfast.netpulse.core.settings import QuietSettings, RouteSettings
 
 OPENING: Final = frozenset({"opened", "reopened"})
 TELLING: Final = OPENING | {"flapping", "escalated", "repeated"}
@@ -84,7 +81,7 @@ class Key:
 def route_of(routes: Sequence[RouteSettings], incident: Incident, labels: Mapping[str, str]) -> RouteSettings | None:
     """The first that matches. ``severity`` and ``condition`` are the incident's, whatever the labels say."""
     labels = {**labels, "severity": incident.severity, "condition": incident.condition.value}
-    return next((route for route in routes if _fits(route.match, labels)), None)
+    return next((route for route in routes if matches(route.match, labels)), None)
 
 
 def notices(
@@ -109,16 +106,10 @@ def notices(
     history = _History(told)
     decided: list[Notice] = []
     for transition in transitions:
-        for event, channel in _called_for(transition, incident, route, history):
-            at = now
-            if event == "joined":
-                planned, update = history.plan(channel, lambda at: _released(route, incident, at))
-                if planned > now:
-                    continue  # what waits there is written when it is sent, and names whoever has joined by then
-                at = max(now, update)
+        for event, channel in _called_for(transition, incident, route, history, now):
             key = Key(incident=incident.id, cause=transition.number, event=event, channel=channel)
             if history.add(key, now):
-                decided.append(_notice(key, incident, now, _released(route, incident, at)))
+                decided.append(_notice(key, incident, now, _released(route, incident, now)))
     return tuple(decided)
 
 
@@ -191,6 +182,8 @@ def obsolete(notice: Notice, incident: Incident | None, sent: Mapping[str, float
         return "the incident is resolved"
     if notice.not_before > notice.at and notice.event in TELLING and over:
         return "the incident was resolved while quiet hours held this back"
+    if notice.not_before > notice.at and notice.event in OPENING and knows(notice.channel, sent):
+        return "the channel was told in the meantime"
     return None
 
 
@@ -249,18 +242,10 @@ class _History:
         last = [key.event for _, key in self.entries if key.channel == channel and key.event in {*TELLING, "resolved"}]
         return last[-1:] == ["flapping"]
 
-    def plan(self, channel: str, release: Callable[[float], float]) -> tuple[float, float]:
-        """When the last message to a channel is sent, and when the next update may be.
-
-        ``release``: the end of the quiet hours at a time.
-        """
-        planned = update = 0.0
-        for at, key in self.entries:
-            if key.channel != channel or key.event not in {*TELLING, "joined"}:
-                continue
-            planned = max(planned, release(at if key.event in TELLING else max(at, update)))
-            update = planned + UPDATE_INTERVAL_S
-        return planned, update
+    def held(self, channel: str, quiet: QuietSettings | None, now: float) -> bool:
+        """Whether the last message to a channel, if it was about a ticket, still waits for the end of the quiet."""
+        told = [at for at, key in self.entries if key.channel == channel and key.event in {*TELLING, "joined"}]
+        return quiet is not None and bool(told) and quiet_until(quiet, told[-1]) > now
 
 
 def _order(entry: tuple[float, Key]) -> tuple[float, float]:
@@ -269,7 +254,7 @@ def _order(entry: tuple[float, Key]) -> tuple[float, float]:
 
 
 def _called_for(
-    transition: Transition, incident: Incident, route: RouteSettings | None, history: _History
+    transition: Transition, incident: Incident, route: RouteSettings | None, history: _History, now: float
 ) -> list[tuple[str, str]]:
     """Events and channels, each channel once."""
     standing = history.standing()
@@ -282,19 +267,20 @@ def _called_for(
         case "acknowledged" | "resolved" as event:
             return [(event, channel) for channel in standing]
         case "joined":
-            told = [("joined", channel) for channel in standing]
+            quiet = route.quiet if route is not None else None
+            held = {channel for channel in standing if history.held(channel, quiet, now)}
+            urgent = _released(route, incident, now) <= now
+            # What is held back is written when it is sent, and names whoever has joined by then.
+            told = [("joined", channel) for channel in standing if channel not in held]
             if incident.state not in _CLIMBING:
                 return told
-            return told + [("opened", channel) for channel in _first(route) if channel not in standing]
+            return told + [
+                ("opened", channel)
+                for channel in _first(route)
+                if channel not in standing or (urgent and channel in held and incident.severity == "page")
+            ]
         case _:
             return []
-
-
-def _fits(match: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return all(
-        name in labels and fnmatchcase(labels[name], pattern.replace("[", "[[]").replace("?", "[?]"))
-        for name, pattern in match.items()
-    )
 
 
 def _first(route: RouteSettings | None) -> list[str]:

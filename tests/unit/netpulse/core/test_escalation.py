@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.kernel import Duration
 from holdfast.netpulse.core import escalation
-from holdfast.netpulse.core.escalation import UPDATE_INTERVAL_S, Key, due, notices, obsolete, sequence
+from holdfast.netpulse.core.escalation import Key, due, notices, obsolete, sequence
 from holdfast.netpulse.core.incident import Incident, Notice, State, Transition
 from holdfast.netpulse.core.settings import QuietSettings, RouteSettings, StepSettings
 from tests.unit.netpulse.notify.memory import NOW, incident, notice
@@ -219,22 +219,11 @@ def test_what_is_told_first_as_flapping_gets_its_end() -> None:
     assert said(told.tell(RESOLVED, "resolved", number=3)) == [("resolved", "chat")]
 
 
-def test_new_members_are_an_update_for_channels_that_were_told_and_one_in_a_while() -> None:
+def test_new_members_are_an_update_for_channels_that_were_told() -> None:
     told = Told(route(step("chat"), step("phone", after=300)))
     told.tell(incident(), "opened")
-    (update,) = told.tell(incident(), "joined", at=NOW + 1, number=3)
-    assert (update.channel, update.not_before) == ("chat", NOW + UPDATE_INTERVAL_S)
-    for number in range(4, 50):
-        assert told.tell(incident(), "joined", at=NOW + number, number=number) == []
-    (update,) = told.tell(incident(), "joined", at=NOW + 301, number=50)
-    assert update.not_before == NOW + 2 * UPDATE_INTERVAL_S
-
-
-def test_an_update_long_after_the_opening_is_told_at_once() -> None:
-    told = Told(route(step("chat")))
-    told.tell(incident(), "opened")
-    (update,) = told.tell(incident(), "joined", at=NOW + 3600, number=3)
-    assert update.not_before == NOW + 3600
+    (update,) = told.tell(incident(), "joined", at=NOW + 100, number=3)
+    assert (update.event, update.channel, update.not_before) == ("joined", "chat", NOW + 100)
 
 
 def test_an_open_incident_that_grew_into_another_route_is_opened_there() -> None:
@@ -299,6 +288,14 @@ def test_members_that_join_at_night_are_in_the_message_of_the_morning() -> None:
     told = Told(route(step("chat"), quiet=NIGHT))
     told.tell(ticket, "opened")
     assert told.tell(ticket, "joined", at=NOW + 3600, number=3) == []
+
+
+def test_a_ticket_of_the_night_that_becomes_a_page_wakes_somebody() -> None:
+    told = Told(route(step("phone"), quiet=NIGHT))
+    (held,) = told.tell(incident(severity="ticket"), "opened")
+    (page,) = told.tell(incident(severity="page"), "joined", at=NOW + 600, number=3)
+    assert (page.event, page.channel, page.not_before) == ("opened", "phone", NOW + 600)
+    assert obsolete(held, incident(), reached(page)) == "the channel was told in the meantime"
 
 
 # ---------------------------------------------------------------- what need not be sent any more

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import yaml
 
-from holdfast.netpulse.core.escalation import UPDATE_INTERVAL_S
+from holdfast.netpulse.core.lifecycle import JOINED_S
 from holdfast.netpulse.core.settings import ChannelSettings, NetpulseSettings
 from holdfast.netpulse.core.signature import sign
 from holdfast.netpulse.core.validate import CHANNEL_KINDS
@@ -61,7 +61,7 @@ def test_every_kind_of_channel_has_an_example_that_is_one() -> None:
 @pytest.mark.parametrize(
     ("text", "true"),
     [
-        ("at most one in 5 minutes", UPDATE_INTERVAL_S == 300),
+        ("at most one in 5 minutes", JOINED_S == 300),
         ("`timeout` (10 s), `attempts` (12), `backoff_min` (1 s), `backoff_max` (10 min)", True),
         (
             "4 sends of one channel at a time, 32 of all",
