@@ -13,7 +13,7 @@ from random import Random
 import pytest
 from aiohttp import web
 
-from holdfast.netpulse.core.incident import Decisions
+from holdfast.netpulse.core.incident import Decisions, State, Transition
 from holdfast.netpulse.core.settings import RetentionSettings
 from holdfast.netpulse.shell.notify.dispatcher import LEASE_S
 from holdfast.netpulse.shell.records import NetpulseRecords as Records
@@ -34,9 +34,13 @@ async def decide(path: Path) -> None:
     async with await open_database(StoreSettings(url=f"sqlite:{path}")) as database:
         records = Records(database, RetentionSettings(), rng=Random(1))
         await records.open(NOW)
-        await records.decide(
-            Decisions(incidents=tuple(INCIDENTS), notices=tuple(notice(of=each) for each in INCIDENTS))
-        )
+        steps = [
+            Transition(incident=about.id, number=number, at=NOW, rule="incident.open", before=None, after=State.OPEN)
+            for about in INCIDENTS
+            for number in (1, 2)
+        ]
+        pages = tuple(notice(of=about) for about in INCIDENTS)
+        await records.decide(Decisions(incidents=tuple(INCIDENTS), transitions=tuple(steps), notices=pages))
         await records.close()
 
 

@@ -241,6 +241,7 @@ class Notifier:
                 return
             if reason := obsolete(notice, incident, _reached(others)):
                 await self._records.undelivered(delivery, error=OBSOLETE + reason, again_at=None)
+                self._put_back.pop(notice.key, None)
                 log.info("notice obsolete", extra=_fields(delivery, "notice_obsolete", reason))
                 return
             if incident is None or (notice.not_before <= notice.at and notice.event != "joined"):
