@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import groupby, pairwise
 from typing import Final
 
-from holdfast.console.netpulse import Beat, Bucket
+from holdfast.console.netpulse import Beat, Bucket, Day
 
 BAR: Final = 4
 """Units of width of a bar with its gap; the style's dash pattern adds up to it."""
@@ -204,13 +204,18 @@ def phase_stacks(buckets: Iterable[Bucket]) -> list[Stack]:
     return stacks
 
 
-def day_letter(good: int, bad: int) -> str:
-    """The bar of a day: ``p`` from the first failure on, ``d`` when more than 5 % failed."""
-    if good + bad == 0:
+def days(of: Sequence[Day], count: int) -> Strip:
+    """The last ``count`` days, as :func:`beats`."""
+    return strip("".join(day_letter(day.uptime) for day in of[-count:]).rjust(count, "e"))
+
+
+def day_letter(uptime: float | None) -> str:
+    """The bar of a day: ``p`` from the first failure on, ``d`` when more than 5 % were lost (72 minutes)."""
+    if uptime is None:
         return "e"
-    if not bad:
+    if uptime >= 1:
         return "u"
-    return "d" if bad / (good + bad) > 0.05 else "p"
+    return "d" if uptime < 0.95 else "p"
 
 
 def _seconds(text: str) -> float:

@@ -6,19 +6,19 @@ have more. What is known by name gets its place, and every other figure is shown
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Final
 
 from holdfast.console.pulse_wording import share
 
 MOST_ROWS: Final = 200
 """Rows of a page; fifty members with four regions each."""
-_SUMS: Final = ("sum", "evidence", "total", "score", "cusum")
-_MOSTS: Final = ("threshold", "cap", "bound")
-_NAMES: Final = ("monitor", "domain", "region", "name")
+_SUMS: Final = ("total", "sum", "evidence")
+_MOSTS: Final = ("threshold",)
+_CAPS: Final = ("cap", "cap_per_domain")
 _CHANCES: Final = {"good": "good path", "bad": "bad path", "stuck": "stuck"}
-_NESTED: Final = (("domains", "domain"), ("regions", "region"))
 _TEXT: Final = 200
 
 
@@ -46,30 +46,66 @@ class Row:
 
 
 def rows(ledger: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """All of it, at most :data:`MOST_ROWS`."""
-    found: list[Row] = []
-    for entry in ledger:
-        for row in _rows(entry, "monitor", "", 0):
-            if len(found) == MOST_ROWS:
-                return found
-            found.append(row)
-    return found
+    """All of it, at most :data:`MOST_ROWS`: what each member was decided by, then how that stands now."""
+    return list(islice(chain.from_iterable(map(_member, ledger)), MOST_ROWS))
 
 
-def _rows(entry: Mapping[str, Any], kind: str, name: str, level: int) -> Iterator[Row]:
-    known = dict(entry)
-    named = next((str(known.pop(key)) for key in _NAMES if isinstance(known.get(key), str)), name)
-    figure = next((known.pop(key) for key in _SUMS if _is_number(known.get(key))), None)
-    most = next((known.pop(key) for key in _MOSTS if _is_number(known.get(key))), None)
-    nested = [(inner, known.pop(key)) for key, inner in _NESTED if isinstance(known.get(key), (list, dict))]
-    yield Row(level=level, kind=kind, name=named, figure=figure, most=most, about=_about(known))
-    for inner, items in nested:
-        pairs = items.items() if isinstance(items, dict) else (("", item) for item in items)
-        for key, item in pairs:
-            if isinstance(item, Mapping):
-                yield from _rows(item, inner, str(key), min(2, level + 1))
-            else:
-                yield Row(level=min(2, level + 1), kind=inner, name=str(key or item), figure=None, most=None, about="")
+def _member(entry: Mapping[str, Any]) -> Iterator[Row]:
+    name = str(entry.get("monitor", ""))
+    if not isinstance(entry.get("decided_by"), Mapping):
+        yield from _judgement({key: value for key, value in entry.items() if key != "monitor"}, "monitor", name)
+        return
+    condition = {"condition": entry["condition"]} if entry.get("condition") else {}
+    yield from _judgement({**condition, **entry["decided_by"]}, "monitor", name)
+    if isinstance(entry.get("now"), Mapping) and entry["now"]:
+        yield from _judgement(entry["now"], "monitor, now", name)
+
+
+def _judgement(evidence: Mapping[str, Any], kind: str, name: str) -> Iterator[Row]:
+    """The sum, its failure domains against their cap, and below each the regions that are in it."""
+    known = dict(evidence)
+    cap = _taken(known, _CAPS)
+    domains, regions = _items(known.pop("domains", None), "domain"), _items(known.pop("regions", None), "region")
+    yield _row(known, 0, kind, name, most=_taken(known, _MOSTS))
+    for domain, figures in domains:
+        yield _row(figures, 1, "domain", domain, most=cap)
+        for region, seen in regions:
+            if seen.get("domain") == domain:
+                yield _row({key: value for key, value in seen.items() if key != "domain"}, 2, "region", region)
+    in_some = {domain for domain, _ in domains}
+    for region, seen in regions:
+        if seen.get("domain") not in in_some:
+            yield _row(seen, 1, "region", region)
+
+
+def _items(found: object, name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Parts with their names: of a list of objects, of names, or of an object by name."""
+    pairs: Iterable[tuple[str, Any]] = ()
+    if isinstance(found, Mapping):
+        pairs = found.items()
+    elif isinstance(found, list):
+        pairs = (("", item) for item in found)
+    items = []
+    for key, item in pairs:
+        if isinstance(item, Mapping):
+            figures = dict(item)
+            items.append((str(figures.pop(name, key)), figures))
+        elif key:
+            items.append((str(key), {"sum": item}))
+        else:
+            items.append((str(item), {}))
+    return items
+
+
+def _row(known: Mapping[str, Any], level: int, kind: str, name: str, *, most: float | None = None) -> Row:
+    left = dict(known)
+    figure = _taken(left, _SUMS)
+    return Row(level=level, kind=kind, name=name, figure=figure, most=most, about=_about(left))
+
+
+def _taken(known: dict[str, Any], names: Sequence[str]) -> float | None:
+    """Take the first figure of these names out."""
+    return next((float(known.pop(name)) for name in names if _is_number(known.get(name))), None)
 
 
 def _about(known: Mapping[str, Any]) -> str:
@@ -81,7 +117,11 @@ def _about(known: Mapping[str, Any]) -> str:
     parts += [
         f"{key.replace('_', ' ')} {_figure(value)}"
         for key, value in known.items()
-        if key not in _CHANCES and value is not None and value != "" and not isinstance(value, (dict, list))
+        if key not in _CHANCES
+        and not key.endswith("_at")  # moments are in the timeline
+        and value is not None
+        and value != ""
+        and not isinstance(value, (dict, list))
     ]
     return ", ".join(parts)[:_TEXT]
 

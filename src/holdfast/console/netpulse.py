@@ -20,6 +20,8 @@ from holdfast.console.service import ServiceApi
 
 ANSWER_BYTES: Final = 32 * 2**20
 """A thousand monitors with sixty beats each are 6 MB of JSON."""
+MOST_MONITORS: Final = 5_000
+"""On a page."""
 _ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:-]{0,127}")
 
 
@@ -177,11 +179,20 @@ class Summary(_Told, frozen=True):
     now: str = ""
 
 
+class Day(_Told, frozen=True):
+    """A day of UTC."""
+
+    day: str
+    downtime_s: float = 0.0
+    uptime: float | None = None
+    """``None``: it was not watched."""
+
+
 class Bucket(_Told, frozen=True):
     """Results in one region over one step of time."""
 
-    region: str
     at: str
+    region: str = ""
     up: int = 0
     down: int = 0
     unknown: int = 0
@@ -225,6 +236,7 @@ class Whoami(_Told, frozen=True):
 
 class _Monitors(_Told, frozen=True):
     monitors: tuple[Monitor, ...] = ()
+    next: str | None = None
 
 
 class _Incidents(_Told, frozen=True):
@@ -232,12 +244,12 @@ class _Incidents(_Told, frozen=True):
     next: str | None = None
 
 
-class _Regions(_Told, frozen=True):
-    regions: tuple[Region, ...] = ()
-
-
 class _Series(_Told, frozen=True):
-    buckets: tuple[Bucket, ...] = ()
+    regions: dict[str, tuple[Bucket, ...]] = {}
+
+
+class _Days(_Told, frozen=True):
+    days: tuple[Day, ...] = ()
 
 
 class _Checks(_Told, frozen=True):
@@ -277,17 +289,30 @@ class NetpulseApi(ServiceApi):
         return await self.ask("GET", "/v1/summary", Summary, key=key)
 
     async def monitors(self, key: str) -> tuple[Monitor, ...]:
-        """Every monitor of the tenant."""
-        return (await self.ask("GET", "/v1/monitors", _Monitors, key=key)).monitors
+        """Every monitor of the tenant, at most :data:`MOST_MONITORS`."""
+        found: list[Monitor] = []
+        after: str | None = ""
+        while after is not None and len(found) < MOST_MONITORS:
+            page = await self.ask("GET", "/v1/monitors", _Monitors, key=key, params={"after": after} if after else {})
+            found += page.monitors
+            after = page.next
+        return tuple(found)
 
     async def monitor(self, key: str, id: str) -> Monitor:
         """One monitor."""
         return await self.ask("GET", _at("monitors", id), Monitor, key=key)
 
-    async def series(self, key: str, id: str, *, since: str, until: str, step_s: float) -> tuple[Bucket, ...]:
-        """Its results by region and step, oldest first."""
-        params = {"since": since, "until": until, "step": f"{step_s:g}s"}
-        return (await self.ask("GET", f"{_at('monitors', id)}/metrics", _Series, key=key, params=params)).buckets
+    async def series(self, key: str, id: str, *, since: str, step: str) -> tuple[Bucket, ...]:
+        """Its results by region and step."""
+        params = {"since": since, "step": step}
+        got = await self.ask("GET", f"{_at('monitors', id)}/metrics", _Series, key=key, params=params)
+        named = ((name, bucket) for name, steps in got.regions.items() for bucket in steps)
+        return tuple(msgspec.structs.replace(bucket, region=name) for name, bucket in named)
+
+    async def days(self, key: str, id: str, *, count: int) -> tuple[Day, ...]:
+        """Its last days, today last."""
+        params = {"days": str(count)}
+        return (await self.ask("GET", f"{_at('monitors', id)}/days", _Days, key=key, params=params)).days
 
     async def checks(self, key: str, id: str, *, limit: int) -> tuple[Check, ...]:
         """Its last results, newest first."""
@@ -309,12 +334,12 @@ class NetpulseApi(ServiceApi):
         return await self.ask("GET", f"{_at('incidents', id)}/explain", Explanation, key=key)
 
     async def act(self, key: str, id: str, action: str, body: Mapping[str, str] | None = None) -> None:
-        """``ack``, ``resolve`` or ``note`` (with its ``text``)."""
+        """``ack``, ``resolve`` or ``notes`` (with its ``text``)."""
         await self.ask("POST", f"{_at('incidents', id)}/{action}", _Nothing, key=key, body=dict(body or {}))
 
     async def regions(self, key: str) -> tuple[Region, ...]:
         """Where from."""
-        return (await self.ask("GET", "/v1/regions", _Regions, key=key)).regions
+        return await self.ask("GET", "/v1/regions", tuple[Region, ...], key=key)
 
     async def channels(self, key: str) -> tuple[_Channel, ...]:
         """Ways to tell somebody; none for those who may not know of them."""
@@ -329,9 +354,9 @@ class NetpulseApi(ServiceApi):
         """Send a test."""
         await self.ask("POST", f"{_at('channels', id)}/test", _Nothing, key=key, body={})
 
-    async def simulate(self, key: str, id: str, kind: str, *, seconds: float) -> None:
+    async def simulate(self, key: str, id: str, kind: str, *, seconds: int) -> None:
         """Force a monitor ``down``, ``slow`` or ``flapping``; 0 seconds ends it."""
-        body = {"monitor": id, "kind": kind, "seconds": seconds}
+        body = {"monitor": id, "kind": kind, "for": f"{seconds}s" if seconds else "0"}
         await self.ask("POST", "/v1/simulate", _Nothing, key=key, body=body)
 
     @asynccontextmanager

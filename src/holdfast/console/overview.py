@@ -9,7 +9,9 @@ from typing import Any
 from litestar import MediaType, Request, Response, get
 from litestar.params import FromPath
 
+from holdfast.console import pulse_wording
 from holdfast.console.context import Console, Shared, signed_in
+from holdfast.console.errors import ServiceProblem
 from holdfast.console.service import is_ready
 from holdfast.console.settings import ConsoleSettings
 
@@ -24,13 +26,15 @@ class Service:
     links: tuple[tuple[str, str], ...]
     """Text and address."""
     is_ready: bool = False
+    note: str = ""
+    """How things are there, in one line."""
 
 
 @get("/")
 async def overview(request: Request[Any, Any, Any], console: Shared) -> Response[str]:
     """Every service that this console was told of."""
-    signed_in(request)
-    services = await asyncio.gather(*(_asked(console, service) for service in known_services(console.settings)))
+    key = signed_in(request).key
+    services = await asyncio.gather(*(_asked(console, service, key) for service in known_services(console.settings)))
     return console.page(request, "overview.html", title="Overview", services=services)
 
 
@@ -55,8 +59,15 @@ def known_services(settings: ConsoleSettings) -> list[Service]:
     return found
 
 
-async def _asked(console: Console, service: Service) -> Service:
-    return replace(service, is_ready=await is_ready(console.http, service.url))
+async def _asked(console: Console, service: Service, key: str) -> Service:
+    ready = await is_ready(console.http, service.url)
+    note = ""
+    if ready and console.netpulse is not None and service.url == console.netpulse.url:
+        try:
+            note = pulse_wording.glance(await console.netpulse.summary(key))
+        except ServiceProblem:
+            pass  # its own page says what is wrong
+    return replace(service, is_ready=ready, note=note)
 
 
 @get("/healthz", sync_to_thread=False)

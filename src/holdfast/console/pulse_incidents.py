@@ -17,7 +17,7 @@ Asked = Request[Any, Any, Any]
 
 PAGE: Final = 25
 NOTE_CHARACTERS: Final = 2000
-_ACTIONS: Final = {"acknowledge": "ack", "resolve": "resolve", "note": "note"}
+_ACTIONS: Final = {"acknowledge": "ack", "resolve": "resolve", "note": "notes"}
 
 
 @get("/incidents")
@@ -33,7 +33,7 @@ async def incidents_page(
         "pulse_incidents.html",
         title="Incidents",
         incidents=page.incidents,
-        next=page.next or (page.incidents[-1].id if len(page.incidents) == PAGE else ""),
+        next=page.next,
         chosen=show if standing is not None else "",
         is_first=not before,
     )

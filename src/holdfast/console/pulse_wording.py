@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.console.netpulse import Incident, Monitor, Notice
+from holdfast.console.netpulse import Incident, Monitor, Notice, Summary
 from holdfast.console.wording import Badge, Tone, milliseconds
 
 STATES: Final[Mapping[str, tuple[str, str, Tone]]] = {
@@ -127,6 +127,17 @@ def span(seconds: float) -> str:
     if whole < _DAY_S:
         return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 // 60 else "")
     return f"{whole // _DAY_S} d" + (f" {whole % _DAY_S // 3600} h" if whole % _DAY_S // 3600 else "")
+
+
+def glance(summary: Summary) -> str:
+    """The whole in one line: ``9 monitors: 7 up, 2 down; 1 incident stands.`` and the like."""
+    total = sum(summary.monitors.values())
+    states = ", ".join(
+        f"{summary.monitors[state]} {STATES[state][1]}" for state in reversed([*STATES]) if summary.monitors.get(state)
+    )
+    watched = f"{total} monitor{'' if total == 1 else 's'}" + (f": {states}" if states else "")
+    count = summary.incidents
+    return f"{watched}; {count or 'no'} incident{'' if count < 2 else 's'} stand{'s' if count < 2 else ''}."
 
 
 def doubt(monitor: Monitor) -> str:

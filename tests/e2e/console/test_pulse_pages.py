@@ -116,7 +116,7 @@ async def test_a_note_that_somebody_writes_stays_while_the_page_renews_itself() 
         assert await tab.evaluate("document.querySelector('#note').value") == "looking into it"
         await tab.click(".note button")
         await tab.until("!document.querySelector('#note').value")
-        assert fake.done == [("/v1/incidents/inc_1/note", {"text": "looking into it"})]
+        assert fake.done == [("/v1/incidents/inc_1/notes", {"text": "looking into it"})]
 
 
 async def test_an_incident_is_acknowledged_with_its_button() -> None:

@@ -18,6 +18,19 @@ REGIONS = ("ap", "eu", "us")
 ADMIN = ["netpulse:read", "netpulse:write", "netpulse:admin"]
 
 
+EVIDENCE: dict[str, Any] = {
+    "threshold": 13.0,
+    "cap": 6.5,
+    "total": 13.0,
+    "lone": False,
+    "domains": [{"domain": "aws", "sum": 6.5, "recovery": 0.0}, {"domain": "gcp", "sum": 6.5, "recovery": 0.0}],
+    "regions": [
+        {"region": "eu", "domain": "aws", "failing": True, "good": 0.98, "bad": 0.02, "stuck": 0.0, "llr": 5.4},
+        {"region": "us", "domain": "gcp", "failing": True, "good": 0.99, "bad": 0.01, "stuck": 0.0, "llr": 5.4},
+    ],
+}
+
+
 def stamp(ago_s: float = 0.0) -> str:
     """A time before the fake's now."""
     return (NOW - timedelta(seconds=ago_s)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -40,7 +53,10 @@ class FakeNetpulse:
         self.channels: list[dict[str, Any]] = [{"id": "on-call", "kind": "pagerduty"}]
         self.regions: list[dict[str, Any]] = [region(name) for name in REGIONS]
         self.buckets: dict[str, list[dict[str, Any]]] = {}
+        self.days: dict[str, list[dict[str, Any]]] = {}
         self.checks: dict[str, list[dict[str, Any]]] = {}
+        self.page = 500
+        """Monitors of one answer."""
         self.problem: dict[str, Any] | None = None
         self.done: list[tuple[str, dict[str, Any]]] = []
         """Path and body of every POST."""
@@ -115,12 +131,16 @@ class FakeNetpulse:
                         },
                     }
                 )
-        days = [
-            {"region": "eu", "at": stamp(86_400 * n), "up": 2880, "down": {4: 600, 20: 3}.get(n, 0), "unknown": 0}
-            for n in range(80)
+        lost = {4: 15_000.0, 20: 90.0}
+        self.days[id] = [
+            {
+                "day": stamp(86_400 * ago)[:10],
+                "downtime_s": lost.get(ago, 0.0),
+                "uptime": None if ago > 80 else 1 - lost.get(ago, 0.0) / 86_400,
+            }
+            for ago in reversed(range(90))
         ]
         self.buckets[id] = fine
-        self.buckets[f"{id}/days"] = days
         self.checks[id] = [
             {
                 "region": REGIONS[n % 3],
@@ -177,27 +197,7 @@ class FakeNetpulse:
                 "eu saw it fail first at 11:55:00, us and ap were asked at once and saw the same",
                 "the evidence reached 13.1 of 13.0 after 20 seconds",
             ],
-            "ledger": [
-                {
-                    "monitor": monitor,
-                    "sum": 13.1,
-                    "threshold": 13.0,
-                    "domains": [
-                        {
-                            "domain": "aws",
-                            "sum": 6.5,
-                            "cap": 6.5,
-                            "regions": [{"region": "eu", "good": 0.98, "bad": 0.02, "stuck": 0.0}],
-                        },
-                        {
-                            "domain": "gcp",
-                            "sum": 6.6,
-                            "cap": 6.6,
-                            "regions": [{"region": "us", "good": 0.99, "bad": 0.01, "stuck": 0.0}],
-                        },
-                    ],
-                }
-            ],
+            "ledger": [{"monitor": monitor, "condition": "down", "decided_by": EVIDENCE, "now": {}}],
             "timeline": [
                 {
                     "number": 1,
@@ -265,6 +265,7 @@ class FakeNetpulse:
                 web.get("/v1/monitors", self._monitors),
                 web.get("/v1/monitors/{monitor}", self._monitor),
                 web.get("/v1/monitors/{monitor}/metrics", self._metrics),
+                web.get("/v1/monitors/{monitor}/days", self._days),
                 web.get("/v1/monitors/{monitor}/checks", self._checks),
                 web.get("/v1/incidents", self._incidents),
                 web.get("/v1/incidents/{incident}/explain", self._explain),
@@ -320,16 +321,23 @@ class FakeNetpulse:
         }
         return web.json_response(summary)
 
-    async def _monitors(self, _: web.Request) -> web.Response:
-        return web.json_response({"monitors": list(self.monitors.values())})
+    async def _monitors(self, request: web.Request) -> web.Response:
+        names = [name for name in sorted(self.monitors) if name > request.query.get("after", "")]
+        page = names[: self.page]
+        following = page[-1] if len(names) > self.page else None
+        return web.json_response({"monitors": [self.monitors[name] for name in page], "next": following})
 
     async def _monitor(self, request: web.Request) -> web.Response:
         return web.json_response(self.monitors[request.match_info["monitor"]])
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        name = request.match_info["monitor"]
-        key = f"{name}/days" if request.query["step"] == "86400s" else name
-        return web.json_response({"buckets": self.buckets.get(key, [])})
+        steps: dict[str, list[dict[str, Any]]] = {}
+        for bucket in self.buckets.get(request.match_info["monitor"], []):
+            steps.setdefault(bucket["region"], []).append({k: v for k, v in bucket.items() if k != "region"})
+        return web.json_response({"regions": steps, "step_s": 300.0})
+
+    async def _days(self, request: web.Request) -> web.Response:
+        return web.json_response({"days": self.days.get(request.match_info["monitor"], [])})
 
     async def _checks(self, request: web.Request) -> web.Response:
         return web.json_response({"checks": self.checks.get(request.match_info["monitor"], []), "next": None})
@@ -342,14 +350,16 @@ class FakeNetpulse:
             found = [it for it in found if any(member["monitor"] == monitor for member in it["members"])]
         if before := request.query.get("before"):
             found = [it for it in found if it["id"] < before]
-        return web.json_response({"incidents": found[: int(request.query["limit"])]})
+        page = found[: int(request.query["limit"])]
+        following = page[-1]["id"] if len(found) > len(page) else None
+        return web.json_response({"incidents": page, "next": following})
 
     async def _explain(self, request: web.Request) -> web.Response:
         id = request.match_info["incident"]
         return web.json_response({"incident": self.incidents[id], **self.explanations[id]})
 
     async def _regions(self, _: web.Request) -> web.Response:
-        return web.json_response({"regions": self.regions})
+        return web.json_response(self.regions)
 
     async def _channels(self, _: web.Request) -> web.Response:
         return web.json_response({"channels": self.channels})

@@ -65,6 +65,14 @@ async def test_monitors_are_filtered_by_state_and_words_without_a_script(query: 
         assert ("No monitor fits" in page.words) == (not shown)
 
 
+async def test_monitors_come_in_pages_and_all_are_shown() -> None:
+    async with pulse() as (fake, who):
+        fake.page = 2
+        for name in "abcde":
+            fake.add(name)
+        assert (await who.get("/monitors")).text.count("<tr data-m=") == 5
+
+
 async def test_without_monitors_the_page_says_how_to_begin() -> None:
     async with pulse() as (_, who):
         assert "Nothing is watched yet" in (await who.get("/monitors")).words
@@ -108,7 +116,7 @@ async def test_an_incident_shows_why_with_which_evidence_and_who_was_told() -> N
     [
         ("acknowledge", {}, "ack", {}),
         ("resolve", {}, "resolve", {}),
-        ("note", {"text": "looking\r\ninto it"}, "note", {"text": "looking\ninto it"}),
+        ("note", {"text": "looking\r\ninto it"}, "notes", {"text": "looking\ninto it"}),
     ],
 )
 async def test_what_is_done_about_an_incident_goes_to_the_api(
@@ -132,8 +140,8 @@ async def test_a_monitor_is_simulated_and_a_channel_tested_by_those_who_may() ->
         await who.get("/regions")
         assert (await who.post("/channels/on-call/test")).status == 303
         assert fake.done == [
-            ("/v1/simulate", {"monitor": "shop", "kind": "down", "seconds": 300}),
-            ("/v1/simulate", {"monitor": "shop", "kind": "down", "seconds": 0}),
+            ("/v1/simulate", {"monitor": "shop", "kind": "down", "for": "300s"}),
+            ("/v1/simulate", {"monitor": "shop", "kind": "down", "for": "0"}),
             ("/v1/channels/on-call/test", {}),
         ]
 

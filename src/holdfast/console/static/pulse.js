@@ -35,9 +35,16 @@ function joined(bar, outcome) {
   return outcome === "n" ? bar : "p";
 }
 
+// A bar as charts.py sees it, when the event brings the counts of the whole of it.
+function letterOf(counts) {
+  if (counts.down) return counts.up ? "p" : "d";
+  if (counts.up) return "u";
+  return counts.unknown ? "n" : "e";
+}
+
 function beat(place, check) {
   const outcome = OUTCOMES[check.outcome];
-  const at = Date.parse(check.at);
+  const at = Date.parse(check.beat ? check.beat.at : check.at);
   const step = Number(place.dataset.step || 60) * 1000;
   if (!outcome || Number.isNaN(at)) return;
   if (!place.dataset.at) place.dataset.at = new Date(at).toISOString();
@@ -52,7 +59,7 @@ function beat(place, check) {
   }
   if (back >= letters.length) return;
   const index = letters.length - 1 - back;
-  letters = letters.slice(0, index) + joined(letters[index], outcome) + letters.slice(index + 1);
+  letters = letters.slice(0, index) + (check.beat ? letterOf(check.beat) : joined(letters[index], outcome)) + letters.slice(index + 1);
   place.dataset.b = letters;
   const svg = place.querySelector("svg");
   draw(svg, letters);

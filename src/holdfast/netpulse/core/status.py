@@ -75,6 +75,8 @@ DESCRIPTIONS: Final = {
     Indicator.CRITICAL: "No system is reachable",
 }
 
+NOBODY_KNOWS: Final = "How the systems are is not known at the moment"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
@@ -178,7 +180,7 @@ class StatusView:
     url: str
     """Where the public finds the page, without a ``/`` at its end; empty when nobody said."""
     subscribe_url: str
-    """Where subscriptions are taken; empty when only feeds are offered."""
+    """Where the API that takes subscriptions is reached; empty when only feeds are offered."""
     by_mail: bool
     generated: float
     indicator: Indicator
@@ -191,7 +193,13 @@ class StatusView:
     @property
     def description(self) -> str:
         """The banner."""
-        return DESCRIPTIONS[self.indicator]
+        return NOBODY_KNOWS if self.nobody_knows else DESCRIPTIONS[self.indicator]
+
+    @property
+    def nobody_knows(self) -> bool:
+        """Nothing can be said of any component: the watchers themselves cannot see, or nothing was watched yet."""
+        states = {component.state for component in self.components}
+        return self.indicator is Indicator.NONE and states == {ComponentState.UNKNOWN}
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -227,6 +235,7 @@ class StatusSource:
     """That people wrote, by incident."""
     windows: Sequence[Window] = ()
     subscribe_url: str = ""
+    """Where the API is reached, if it takes subscriptions."""
 
 
 def status_view(source: StatusSource, *, now: float) -> StatusView:
@@ -251,7 +260,7 @@ def status_view(source: StatusSource, *, now: float) -> StatusView:
     return StatusView(
         title=source.settings.title,
         url=source.settings.url.rstrip("/"),
-        subscribe_url=source.subscribe_url,
+        subscribe_url=source.subscribe_url.rstrip("/"),
         by_mail=bool(source.settings.subscribe_channel),
         generated=now,
         indicator=_indicator(components.values(), [it for it in incidents if it.resolved is None]),
@@ -403,12 +412,12 @@ def drafts(told: IncidentView, members: Sequence[MemberView], names: Sequence[st
 
 
 def _where(members: Sequence[MemberView]) -> str:
-    """From where it was seen, as far as the evidence says so by a list of regions."""
+    """From where it was seen: the regions of the evidence that found it failing. A list of names are all of them."""
     regions: dict[str, None] = {}
     for member in members:
         listed = member.evidence.get("regions")
         for item in listed if isinstance(listed, list) else ():
-            name = item.get("region") if isinstance(item, dict) else item
+            name = item.get("region") if isinstance(item, dict) and item.get("failing", True) else item
             if isinstance(name, str):
                 regions[name] = None
     return f", seen from {_listed(list(regions))}" if regions else ""

@@ -36,7 +36,7 @@ def whole(**changes: Any) -> dict[str, bytes]:
         ],
         "spans": [Span(monitor="shop", kind="down", since=NOW - 600)],
         "windows": [Window(id="w", title="Move", starts=NOW + HOUR, ends=NOW + DAY, monitors=("blog",))],
-        "subscribe_url": "https://pulse.acme.example/v1/status/subscribers",
+        "subscribe_url": "https://pulse.acme.example/",
     }
     return pages(status_view(source(**{**values, **changes}), now=NOW))
 
@@ -79,6 +79,11 @@ def test_the_json_has_the_shape_that_clients_of_statuspage_know() -> None:
     (planned,) = summary["scheduled_maintenances"]
     assert (planned["name"], planned["status"]) == ("Move", "scheduled")
     assert len(json.loads(whole()["api/v2/incidents.json"])["incidents"]) == 2
+
+
+def test_the_form_sends_to_the_api() -> None:
+    assert b'action="https://pulse.acme.example/v1/status/subscribers"' in whole()["index.html"]
+    assert b"<form" not in whole(subscribe_url="")["index.html"]
 
 
 def test_feeds_have_an_entry_for_each_update_newest_first() -> None:

@@ -46,6 +46,11 @@ def test_a_monitors_state_is_its_components(state: str, shown: ComponentState, i
     assert (view.components[0].state, view.indicator) == (shown, indicator)
 
 
+def test_when_nothing_is_known_the_banner_does_not_say_that_all_is_well() -> None:
+    view = status_view(source(monitors=[monitor("shop", state="unknown"), monitor("blog", state="pending")]), now=NOW)
+    assert (view.indicator, view.description) == (Indicator.NONE, "How the systems are is not known at the moment")
+
+
 def test_when_all_is_down_the_banner_says_so() -> None:
     view = status_view(source(monitors=[monitor("shop", state="down")]), now=NOW)
     assert view.indicator is Indicator.CRITICAL
@@ -84,7 +89,13 @@ def test_time_before_a_monitor_was_watched_and_time_in_maintenance_count_for_not
 
 
 def test_an_incident_begins_with_a_plain_draft_of_what_since_when_and_from_where() -> None:
-    told = incident("inc_1", member("default/shop", regions=[{"region": "eu", "p": 0.2}, {"region": "us"}]))
+    told = incident(
+        "inc_1",
+        member(
+            "default/shop",
+            regions=[{"region": "eu", "failing": True}, {"region": "us"}, {"region": "ap", "failing": False}],
+        ),
+    )
     (shown,) = status_view(source(incidents=[told]), now=NOW).incidents
     assert shown.name == "Shop is not reachable"
     (update,) = shown.updates

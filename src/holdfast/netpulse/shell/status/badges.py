@@ -40,7 +40,7 @@ _CHARACTER: Final = 6.6
 
 def badges(view: StatusView) -> Iterator[tuple[str, bytes]]:
     """Name and content of each."""
-    word, colour = _OVERALL[view.indicator]
+    word, colour = ("unknown", _GREY) if view.nobody_knows else _OVERALL[view.indicator]
     yield "badges/overall.svg", badge(view.title, word, colour)
     for component in view.components:
         yield (

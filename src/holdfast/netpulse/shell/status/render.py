@@ -225,7 +225,7 @@ _ENVIRONMENT: Final = _environment()
 
 
 def _page(template: str, view: StatusView, **values: object) -> bytes:
-    sign, tone = _BANNERS[view.indicator]
+    sign, tone = ("?", "quiet") if view.nobody_knows else _BANNERS[view.indicator]
     text = _ENVIRONMENT.get_template(template).render(
         view=view, banner_sign=sign, banner_tone=tone, stale_s=STALE_S, **values
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -15,15 +16,8 @@ from holdfast.netpulse.shell.status.subscribers import Documents
 BODY_CHARACTERS: Final = 4000
 MOST_UPDATES: Final = 100
 """Of one incident."""
-_KIND: Final = "status-update"
-
-
-class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    incident: str
-    at: float
-    status: UpdateStatus
-    body: str
-    actor: str
+KIND: Final = "status-updates"
+"""Of the documents: by incident, a JSON array of :class:`Update`."""
 
 
 class StatusUpdates:
@@ -31,39 +25,38 @@ class StatusUpdates:
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
+        self._turn = asyncio.Lock()
+        """An array is read, then written; there is one engine."""
 
-    async def add(self, incident: str, status: str, body: str, *, actor: str, now: float) -> Update:
+    async def add(self, incident: str, status: str, body: str, *, now: float) -> Update:
         """Publish one. Raises :class:`Invalid`. The caller has seen that the incident is the actor's to speak of."""
         text = body.strip()
         if status not in set(UpdateStatus):
-            raise _invalid("status", status, f"one of {', '.join(UpdateStatus)}")
+            raise _invalid("status", status, f"write one of {', '.join(UpdateStatus)}")
         if not text or len(text) > BODY_CHARACTERS:
             raise _invalid("body", None, f"write 1 to {BODY_CHARACTERS} characters")
-        known = (await self.by_incident()).get(incident, ())
-        if len(known) >= MOST_UPDATES:
-            raise _invalid("body", None, f"an incident has at most {MOST_UPDATES} updates")
-        number = 1 + max((int(update.id.rpartition("-")[2]) for update in known), default=0)
-        stored = _Stored(incident=incident, at=now, status=UpdateStatus(status), body=text, actor=actor)
-        await self._documents.put_document(_KIND, f"{incident}-u-{number}", msgspec.json.encode(stored))
-        return _update(f"{incident}-u-{number}", stored)
+        async with self._turn:
+            known = _decoded(await self._documents.document(KIND, incident))
+            if len(known) >= MOST_UPDATES:
+                raise _invalid("body", None, f"an incident has at most {MOST_UPDATES} updates")
+            id = f"{incident}-{len(known) + 1}"
+            update = Update(id=id, at=now, status=UpdateStatus(status), body=text, written=True)
+            await self._documents.put_document(KIND, incident, msgspec.json.encode([*known, update]))
+        return update
 
     async def by_incident(self) -> Mapping[str, Sequence[Update]]:
         """All of them, for :class:`~holdfast.netpulse.core.status.StatusSource`."""
-        found: dict[str, list[Update]] = {}
-        for key, data in (await self._documents.documents(_KIND)).items():
-            stored = msgspec.json.decode(data, type=_Stored)
-            found.setdefault(stored.incident, []).append(_update(key, stored))
-        return found
+        return {incident: _decoded(data) for incident, data in (await self._documents.documents(KIND)).items()}
 
     async def forget(self, *, before: float) -> None:
-        """Drop what is older; the page shows ninety days."""
-        for key, data in (await self._documents.documents(_KIND)).items():
-            if msgspec.json.decode(data, type=_Stored).at < before:
-                await self._documents.put_document(_KIND, key, None)
+        """Drop those of incidents that were last written of before; the page shows ninety days."""
+        for incident, updates in (await self.by_incident()).items():
+            if max((update.at for update in updates), default=0.0) < before:
+                await self._documents.put_document(KIND, incident, None)
 
 
-def _update(id: str, stored: _Stored) -> Update:
-    return Update(id=id, at=stored.at, status=stored.status, body=stored.body, written=True)
+def _decoded(data: bytes | None) -> list[Update]:
+    return [] if data is None else msgspec.json.decode(data, type=list[Update])
 
 
 def _invalid(field: str, value: object, remedy: str) -> Invalid:
