@@ -67,6 +67,7 @@ def application(service: Service) -> Front:
             quiet.put_maintenance,
             quiet.delete_maintenance,
             operations.read_summary,
+            operations.whoami,
             operations.list_regions,
             operations.list_channels,
             operations.try_channel,

@@ -244,6 +244,14 @@ class ExportBody(Out, frozen=True):
     files: list[ExportedBody]
 
 
+class WhoamiBody(Out, frozen=True):
+    """Whose key it is, and what it may do."""
+
+    tenant: str
+    key_id: str
+    scopes: list[str]
+
+
 class AcceptedBody(Out, frozen=True):
     """It was taken."""
 

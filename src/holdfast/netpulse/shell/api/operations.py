@@ -17,6 +17,7 @@ from holdfast.netpulse.shell.api.bodies import (
     ChannelsBody,
     SimulationBody,
     TestBody,
+    WhoamiBody,
     decode,
     decoder,
 )
@@ -38,6 +39,13 @@ async def read_summary(request: Asking, service: Svc) -> Response[SummaryView]:
     """The whole in a few figures."""
     require(request.user, Scope.NETPULSE_READ)
     return answer(await service.netpulse.summary(request.user.tenant))
+
+
+@get("/v1/whoami")
+async def whoami(request: Asking) -> Response[WhoamiBody]:
+    """The tenant and the rights of the key that asks, so that a page shows no button that would be refused."""
+    user = request.user
+    return answer(WhoamiBody(tenant=user.tenant, key_id=user.key_id, scopes=sorted(user.scopes)))
 
 
 @get("/v1/regions")
