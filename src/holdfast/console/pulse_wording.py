@@ -21,6 +21,7 @@ STATES: Final[Mapping[str, tuple[str, str, Tone]]] = {
     "up": ("✓", "up", "good"),
 }
 """Sign, word and tone of each state, the worst first."""
+_TROUBLE: Final = ("down", "partial", "flapping", "slow", "unknown")
 INCIDENT_STATES: Final[Mapping[str, tuple[str, str, Tone]]] = {
     "detected": ("…", "detected", "wait"),
     "open": ("✕", "open", "bad"),
@@ -130,14 +131,11 @@ def span(seconds: float) -> str:
 
 
 def glance(summary: Summary) -> str:
-    """The whole in one line: ``9 monitors: 7 up, 2 down; 1 incident stands.`` and the like."""
-    total = sum(summary.monitors.values())
-    states = ", ".join(
-        f"{summary.monitors[state]} {STATES[state][1]}" for state in reversed([*STATES]) if summary.monitors.get(state)
-    )
-    watched = f"{total} monitor{'' if total == 1 else 's'}" + (f": {states}" if states else "")
-    count = summary.incidents
-    return f"{watched}; {count or 'no'} incident{'' if count < 2 else 's'} stand{'s' if count < 2 else ''}."
+    """The whole in one line: ``9 monitors, 2 down; 1 incident stands.`` and the like."""
+    total, count = sum(summary.monitors.values()), summary.incidents
+    parts = [f"{total} monitor{'' if total == 1 else 's'}"]
+    parts += [f"{summary.monitors[state]} {STATES[state][1]}" for state in _TROUBLE if summary.monitors.get(state)]
+    return f"{', '.join(parts)}; {count or 'no'} incident{'' if count < 2 else 's'} stand{'s' if count < 2 else ''}."
 
 
 def doubt(monitor: Monitor) -> str:
@@ -160,4 +158,4 @@ def budget(objective: Mapping[str, float]) -> str:
     window = span(objective.get("window_s", 30 * _DAY_S))
     if left <= 0:
         return f"Nothing is left of the error budget of {window}."
-    return f"{share(left)} of the error budget of {window} is left."
+    return f"{share(int(1000 * left) / 1000)} of the error budget of {window} is left."

@@ -40,8 +40,8 @@ def test_a_state_that_was_never_heard_of_is_shown_by_its_name() -> None:
     ("summary", "text"),
     [
         (Summary(), "0 monitors; no incident stands."),
-        (Summary(monitors={"up": 1}, incidents=1), "1 monitor: 1 up; 1 incident stands."),
-        (Summary(monitors={"up": 7, "down": 2}, incidents=2), "9 monitors: 7 up, 2 down; 2 incidents stand."),
+        (Summary(monitors={"up": 1}, incidents=1), "1 monitor; 1 incident stands."),
+        (Summary(monitors={"up": 7, "down": 2}, incidents=2), "9 monitors, 2 down; 2 incidents stand."),
     ],
 )
 def test_a_summary_is_one_line(summary: Summary, text: str) -> None:
