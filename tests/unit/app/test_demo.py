@@ -15,6 +15,9 @@ from holdfast.console import jobs as pages
 from holdfast.execution.shell.api import jobs as api
 
 
+ENVIRON = dict.fromkeys((demo.DEMO_KEY, *demo.DEMO_SECRETS), "hf_" + "x" * 20)
+
+
 def test_the_counts_come_first() -> None:
     heartbeat = demo.Heartbeat(sent=412, answered=411, errors=1)
     assert heartbeat.line() == "requests 412, answered 411, errors 1"
@@ -26,7 +29,7 @@ def test_an_answer_that_waits_for_a_job_is_neither_cut_off_nor_held_against_its_
     ports = demo.Ports.from_base(18080)
     file = tmp_path / "holdfast.yaml"
     file.write_text(demo.configuration(ports, (1001, 1002, 1003), directory=str(tmp_path), workers=1))
-    balancer = load(file, environ={name: "hf_" + "x" * 20 for name in (demo.DEMO_KEY, *demo.DEMO_SECRETS)}, ports=False).config.balancer
+    balancer = load(file, environ=ENVIRON, ports=False).config.balancer
     assert balancer is not None
     for name, longest_s in (("execution", api.LONGEST_WAIT_S), ("console", pages.LONGEST_WAIT_S)):
         pool = balancer.pools[name]

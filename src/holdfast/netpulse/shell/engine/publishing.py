@@ -118,15 +118,15 @@ def _windows(world: World, tenant: str, now: float) -> list[Window]:
             for entry in world.entries.values()
             if entry.tenant == tenant and matches(settings.match, labels_of(entry))
         )
-        for occurrence in (recurrence.at(now), recurrence.coming(now)):
-            if occurrence is not None:
-                found.append(
-                    Window(
-                        id=name,
-                        title=settings.title or "Maintenance",
-                        starts=occurrence.since,
-                        ends=occurrence.until,
-                        monitors=monitors,
-                    )
-                )
+        found += [
+            Window(
+                id=name,
+                title=settings.title or "Maintenance",
+                starts=occurrence.since,
+                ends=occurrence.until,
+                monitors=monitors,
+            )
+            for occurrence in (recurrence.at(now), recurrence.coming(now))
+            if occurrence is not None
+        ]
     return found
