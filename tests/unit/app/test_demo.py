@@ -14,7 +14,6 @@ from holdfast.app.config import load
 from holdfast.console import jobs as pages
 from holdfast.execution.shell.api import jobs as api
 
-
 ENVIRON = dict.fromkeys((demo.DEMO_KEY, *demo.DEMO_SECRETS), "hf_" + "x" * 20)
 
 
