@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from random import Random
-from typing import Final
+
+from typing import TYPE_CHECKING, Final
 
 from holdfast.netpulse.core.engine import Engine
 from holdfast.netpulse.core.ids import new_id
 from holdfast.netpulse.core.incident import Decisions, Incident, Transition
 from holdfast.netpulse.core.result import Observation
 from holdfast.netpulse.core.world import World
+
+if TYPE_CHECKING:
+    from random import Random
 
 _STEP_S: Final = 30.0
 """Time is looked at least this often between two results."""
@@ -65,9 +68,8 @@ class Pair:
     """In a sentence."""
 
 
-def play(world: World, seen: Iterable[Sequence[Observation]], *, seed: int = 0) -> Played:
+def play(world: World, seen: Iterable[Sequence[Observation]], *, rng: Random) -> Played:
     """Run ``seen``, in the order in which it was stored, through an engine for ``world``."""
-    rng = Random(seed)
     engine = Engine(new_id=lambda now: new_id(now, rng))
     played = Played()
     now: float | None = None

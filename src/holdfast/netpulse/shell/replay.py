@@ -50,7 +50,7 @@ async def replay(settings: NetpulseSettings, history: StoreSettings, *, days: fl
                 f"no results of the configuration's monitors in the last {days:g} days of {history.url}; "
                 "name the store of the engine that watched them, and keep the tenant"
             )
-        played = play(world, known)
+        played = play(world, known, rng=Random(0))
         records = NetpulseRecords(database, settings.retention, rng=Random(0))
         incidents, transitions = await _incidents(records, settings.tenant, played.since)
         watched = set(world.entries)
