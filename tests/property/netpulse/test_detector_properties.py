@@ -29,7 +29,7 @@ RULED = replace(POLICY, rule=SimpleRule(regions=2, in_a_row=2))
 def results(draw: st.DrawFn, regions: tuple[str, ...] = tuple(DOMAINS)) -> list[Observation]:
     now = 1_000.0
     found = []
-    for _ in range(draw(st.integers(0, 80))):
+    for _ in range(draw(st.integers(0, 50))):
         now += draw(st.sampled_from((-20.0, 0.0, 0.5, 5.0, 10.0, 400.0, 90_000.0)))
         outcome = draw(st.sampled_from((Outcome.UP, Outcome.UP, Outcome.DOWN, Outcome.DOWN, Outcome.UNKNOWN)))
         region = draw(st.sampled_from(regions))
@@ -52,7 +52,7 @@ def results(draw: st.DrawFn, regions: tuple[str, ...] = tuple(DOMAINS)) -> list[
 
 
 @given(results(), st.sampled_from((POLICY, RULED)))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_signals_alternate_and_agree_with_what_stands(seen: list[Observation], policy: Policy) -> None:
     detector = Detector("t/m", policy, DOMAINS)
     standing: set[Condition] = set()
@@ -67,7 +67,7 @@ def test_signals_alternate_and_agree_with_what_stands(seen: list[Observation], p
 
 
 @given(results(("eu-1", "eu-2")))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_one_domain_alone_never_makes_an_alarm_while_another_is_heard(seen: list[Observation]) -> None:
     detector = Detector("t/m", POLICY, DOMAINS)
     for result in seen:
@@ -78,7 +78,7 @@ def test_one_domain_alone_never_makes_an_alarm_while_another_is_heard(seen: list
 
 
 @given(results(), results())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_a_restart_changes_no_judgement(before: list[Observation], after: list[Observation]) -> None:
     first = Detector("t/m", POLICY, DOMAINS)
     for result in before:
@@ -91,7 +91,7 @@ def test_a_restart_changes_no_judgement(before: list[Observation], after: list[O
 
 
 @given(results(), st.binary(max_size=200))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_no_bytes_break_a_restore(seen: list[Observation], data: bytes) -> None:
     detector = Detector("t/m", POLICY, DOMAINS)
     detector.restore(data)
@@ -100,7 +100,7 @@ def test_no_bytes_break_a_restore(seen: list[Observation], data: bytes) -> None:
 
 
 @given(results())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_unknown_and_late_results_change_nothing(seen: list[Observation]) -> None:
     with_them, without = (Detector("t/m", POLICY, DOMAINS) for _ in range(2))
     for result in seen:
@@ -111,7 +111,7 @@ def test_unknown_and_late_results_change_nothing(seen: list[Observation]) -> Non
 
 
 @given(results(), results())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_a_reload_keeps_what_stands(before: list[Observation], after: list[Observation]) -> None:
     detector = Detector("t/m", POLICY, DOMAINS)
     for result in before:

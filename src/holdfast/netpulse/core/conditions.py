@@ -44,8 +44,11 @@ class Shift:
         """No evidence at all: what is unremarkable changes nothing."""
         self.since = 0.0
 
-    def add(self, domain: str, evidence: float, at: float, *, well: bool) -> bool:
-        """Nats for the shift, from one probe that was ``well`` or not. Returns whether it has begun or ended by it."""
+    def add(self, domain: str, evidence: float, at: float, *, well: bool, lone: bool = False) -> bool:
+        """Nats for the shift, from one probe that was ``well`` or not. Returns whether it has begun or ended by it.
+
+        ``lone``: no other domain can be believed, so this one is not capped.
+        """
         if self.active:
             # What is not well never speaks for the end, not even where a bad path would explain it.
             self.counter = self.counter + min(-evidence, 1.0) if well else max(0.0, self.counter - SETBACK)
@@ -58,7 +61,7 @@ class Shift:
                 return False
             self.quiet = False
             self.since = at
-        self.sums[domain] = min(max(0.0, self.sums[domain] + evidence), self.cap)
+        self.sums[domain] = min(max(0.0, self.sums[domain] + evidence), self.threshold if lone else self.cap)
         total = sum(self.sums.values())
         if total >= self.threshold:
             self.active = True

@@ -6,7 +6,8 @@ alone would have produced with chance ``p`` speaks for "down" with ``ln(0.99 / p
 
     sums      Evidence is added up per failure domain. A sum is at most ``cap``, half of the threshold: one domain,
               however bad, never makes an alarm.
-    shared    A failure says little while a neighbour in the same domain is in a spell of loss.
+    shared    Regions of one domain may share their spells of loss, so a second filter sees all of them together, and a
+              failure says only what is left when the likelier of both explanations is taken out.
     dissent   While no sum is positive all are zero (a CUSUM forgets good times at once). From the first failure on,
               a later success in another domain counts against: down to ``-dissent``. After ``DISSENT_S`` it no longer
               does: that some place still sees the target does not make it up.
@@ -25,6 +26,7 @@ Invariants: DOWN excludes PARTIAL and SLOW; sums are within ``[-dissent, cap]``;
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -92,7 +94,10 @@ class Detector:
 
     def _build(self, policy: Policy, regions: Mapping[str, str]) -> None:
         self._policy = policy
-        self._domains = {name: Domain(name) for name in dict.fromkeys(regions.values())}
+        sizes = Counter(regions.values())
+        self._domains = {
+            name: Domain(name, Path(policy.interval_s) if size > 1 else None) for name, size in sizes.items()
+        }
         self._regions = {name: Region(name, self._domains[domain], policy) for name, domain in regions.items()}
         self._partial = Shift(policy.partial_threshold, self._domains)
         self._slow = Shift(policy.slow_threshold, self._domains)
@@ -207,6 +212,8 @@ class Detector:
         for domain in self._domains.values():
             domain.sum = domain.recovery = 0.0
             domain.up_since = math.inf
+            if domain.common is not None:
+                domain.common.settle()
         self._since = began if down else math.inf
         if not down:
             self._simulated = False
@@ -219,9 +226,11 @@ class Detector:
         path = region.path
         fails = path.fails(at)
         path.update(fails, failed)
+        if path.stuck < 0.5:
+            shared = self._shared(region.domain, at, failed)
+            if failed:
+                fails = max(fails, shared)
         partial = partial_evidence(fails, failed)
-        if failed:
-            fails = max(fails, self._shared(region, at))
         if self._partial.active:
             # What has to be told from "down" now is not "up".
             fails = max(fails, PARTIAL_FAILS)
@@ -229,7 +238,7 @@ class Detector:
         region.llr = llr = math.log(DOWN_FAILS / fails) if failed else math.log(_UP_SAYS / (1.0 - fails))
         domain = region.domain
         signals: list[Signal] = []
-        if path.stuck >= DISBELIEF and self._others_believed(domain, at):
+        if path.stuck >= DISBELIEF and self._others_believed(region, at):
             if not any(self._believed(other, at) for other in self._regions.values() if other.domain is domain):
                 domain.sum = 0.0
             llr = 0.0
@@ -255,16 +264,16 @@ class Detector:
             return signals + self._decide(True, seen, "detector.alarm.lone" if lone else "detector.alarm")
         return signals
 
-    def _shared(self, region: Region, at: float) -> float:
-        """Chance of a failure if the spell that a neighbour in the domain is in is the domain's: it often is."""
-        return max(
-            (
-                other.path.fails_if_shared(at)
-                for other in self._regions.values()
-                if other.domain is region.domain and other is not region and other.path.stuck < 0.5
-            ),
-            default=0.0,
-        )
+    def _shared(self, domain: Domain, at: float, failed: bool) -> float:
+        """Chance of a failure if the domain's regions share their spells of loss; 0 for a domain of one region."""
+        common = domain.common
+        if common is None:
+            return 0.0
+        if at <= common.last:
+            return common.fails_again()
+        fails = common.fails(at)
+        common.update(fails, failed)
+        return fails
 
     def _rest(self) -> None:
         """The suspicion is over; the target was up all the time."""
@@ -272,6 +281,8 @@ class Detector:
         self._simulated = False
         for domain in self._domains.values():
             domain.sum = 0.0
+            if domain.common is not None:
+                domain.common.settle()
         for region in self._regions.values():
             region.rounds = 0
             if region.path.pending_probes:
@@ -293,8 +304,8 @@ class Detector:
         unheard_s = UNHEARD_INTERVALS * self._policy.interval_s + 60.0
         return region.path.stuck < DISBELIEF and at - region.path.last <= unheard_s
 
-    def _others_believed(self, domain: Domain, at: float) -> bool:
-        return any(self._believed(other, at) for other in self._regions.values() if other.domain is not domain)
+    def _others_believed(self, region: Region, at: float) -> bool:
+        return any(self._believed(other, at) for other in self._regions.values() if other is not region)
 
     def _lone(self, at: float) -> bool:
         """Whether one domain alone can be believed."""
@@ -307,7 +318,7 @@ class Detector:
     def _towards_up(self, region: Region, seen: Observation, failed: bool) -> list[Signal]:
         at = seen.at
         path, domain = region.path, region.domain
-        if path.stuck >= DISBELIEF and self._others_believed(domain, at):
+        if path.stuck >= DISBELIEF and self._others_believed(region, at):
             path.update(path.fails(at), failed)
             return []
         path.last = at
@@ -337,7 +348,7 @@ class Detector:
     def _partially(self, domain: Domain, seen: Observation, evidence: float) -> list[Signal]:
         shift = self._partial
         began = shift.since
-        if not shift.add(domain.name, evidence, seen.at, well=seen.outcome is Outcome.UP):
+        if not shift.add(domain.name, evidence, seen.at, well=seen.outcome is Outcome.UP, lone=self._lone(seen.at)):
             return []
         figures: Evidence = {"threshold": shift.threshold, "domains": dict(shift.sums)}
         if shift.active:
@@ -350,7 +361,7 @@ class Detector:
         if not shift.active and not over:
             latency.learn(seen.total_ms)
         began = shift.since
-        if not shift.add(region.domain.name, slow_evidence(over), seen.at, well=not over):
+        if not shift.add(region.domain.name, slow_evidence(over), seen.at, well=not over, lone=self._lone(seen.at)):
             return []
         figures: Evidence = {
             "total_ms": seen.total_ms,
@@ -468,12 +479,13 @@ class Detector:
     def _signal(
         self, condition: Condition, active: bool, seen: Observation, *, began: float, rule: str, evidence: Evidence
     ) -> Signal:
+        at = max(seen.received, seen.at)
         return Signal(
             monitor=self.monitor,
             condition=condition,
             active=active,
-            at=max(seen.received, seen.at),
-            began=began,
+            at=at,
+            began=min(began, at),  # regions deliver out of each other's order
             rule=rule,
             evidence=evidence,
             simulated=self._simulated or seen.simulated,
@@ -531,8 +543,8 @@ class Detector:
             if region is None:
                 continue
             region.take(known, self._policy)
-            self._partial.sums[region.domain.name] = min(known.partial, self._partial.cap)
-            self._slow.sums[region.domain.name] = min(known.slow, self._slow.cap)
+            self._partial.sums[region.domain.name] = min(known.partial, self._partial.threshold)
+            self._slow.sums[region.domain.name] = min(known.slow, self._slow.threshold)
             if self._streaks is not None:
                 self._streaks.streaks[known.name] = known.streak
         for shift in (self._partial, self._slow):

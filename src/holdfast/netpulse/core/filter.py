@@ -101,12 +101,11 @@ class Path:
         self.stuck += (1.0 - self.stuck) * -math.expm1(-STICK_PER_S * elapsed)
         self.stuck -= self.stuck * -math.expm1(-UNSTICK_PER_S * elapsed)
         self.resting = False
-        return min(max(self.good_fails + (BAD_FAILS - self.good_fails) * self.bad, LEAST_FAILS), 0.98)
+        return self.fails_again()
 
-    def fails_if_shared(self, at: float) -> float:
-        """Chance that a probe from a neighbour fails, if it shares this path's spells. Changes nothing."""
-        kept = math.exp(-FORGET_PER_S * max(at - self.last, 0.0))
-        return BAD_FAILS * (self.bad_share + (self.bad - self.bad_share) * kept)
+    def fails_again(self) -> float:
+        """Chance that another probe at the time of the last one fails."""
+        return min(max(self.good_fails + (BAD_FAILS - self.good_fails) * self.bad, LEAST_FAILS), 0.98)
 
     def update(self, fails: float, failed: bool) -> None:
         """Condition on a probe that ``fails`` was predicted for."""

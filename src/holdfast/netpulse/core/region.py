@@ -75,10 +75,12 @@ class DetectorState(msgspec.Struct, array_like=True):
 class Domain:
     """A failure domain: its evidence for "down", and, while it is down, for "up"."""
 
-    __slots__ = ("cap", "name", "recovery", "sum", "up_since")
+    __slots__ = ("common", "name", "recovery", "sum", "up_since")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, common: Path | None) -> None:
         self.name = name
+        self.common = common
+        """The path that its regions may have in common; ``None`` for a single region."""
         self.sum = 0.0
         self.recovery = 0.0
         self.up_since = math.inf

@@ -259,3 +259,14 @@ def test_a_region_that_sees_it_up_for_five_minutes_ends_an_outage_that_another_s
         watch.see("us", Outcome.UP, after_s=15)
     assert watch.signals[-1].rule == "detector.recovered.lone"
     assert watch.now - began < 400
+
+
+def test_regions_of_one_domain_that_lose_probes_together_are_one_witness() -> None:
+    regions = {"a": "x", "b": "x", "c": "x"}
+    watch = Watch(regions, threshold=16.0, cap=16.0, lone_threshold=16.0)
+    watch.up(3)
+    for _ in range(3):
+        for region in regions:
+            watch.see(region, after_s=10)
+    assert not watch.down
+    assert watch.detector.doubt > 0.5
