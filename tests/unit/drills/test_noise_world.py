@@ -52,15 +52,15 @@ class Counter:
 def test_as_many_probes_fail_with_skipping_as_without(variant: str) -> None:
     of = scenario(variant, (2, 1))
     shares = []
-    for skips, days in ((True, 150), (False, 15)):
+    for skips, days in ((True, 100), (False, 8)):
         watcher = Counter(skips=skips)
         seen = World(of, Random(3), confirm=False).play(watcher, iter(()), until=days * 86_400.0)
         assert watcher.probes == pytest.approx(days * 86_400 / 10, rel=1e-4)
         assert watcher.probes == seen.probes
         shares.append(watcher.failures / watcher.probes)
     lone = 0.002 if variant != "lossy" else (0.002 * 2 + 0.05) / 3
-    assert shares[0] == pytest.approx(lone + 0.002 * 0.9, rel=0.15)
-    assert shares[1] == pytest.approx(shares[0], rel=0.35)
+    assert shares[0] == pytest.approx(lone + 0.002 * 0.9, rel=0.2)
+    assert shares[1] == pytest.approx(shares[0], rel=0.5)
 
 
 def test_probes_stay_on_their_schedule_over_a_skip() -> None:

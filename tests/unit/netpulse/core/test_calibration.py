@@ -88,7 +88,7 @@ def test_the_kind_of_check_gives_what_only_it_knows() -> None:
 
 @pytest.mark.parametrize(
     ("domains", "interval_s", "rate", "years"),
-    [((1,), 30.0, 25.0, 1.0), ((1, 1), 5.0, 4.0, 0.25), ((1,), 3_600.0, 4.0, 10.0)],
+    [((1,), 30.0, 25.0, 0.4), ((1, 1), 30.0, 4.0, 0.75), ((1,), 3_600.0, 4.0, 4.0)],
 )
 def test_the_simulated_world_keeps_the_stated_rate(
     domains: Sequence[int], interval_s: float, rate: float, years: float

@@ -269,4 +269,4 @@ def test_regions_of_one_domain_that_lose_probes_together_are_one_witness() -> No
         for region in regions:
             watch.see(region, after_s=10)
     assert not watch.down
-    assert watch.detector.doubt > 0.5
+    assert 0.3 < watch.detector.doubt < 0.7
