@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 
+import dns.message
+import dns.rrset
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.netpulse.core.result import Failure
-from holdfast.netpulse.shell.probes import grpc, icmp, websocket
+from holdfast.netpulse.shell.probes import grpc, icmp, lookup, websocket
 from holdfast.netpulse.shell.probes.examination import examine
 from holdfast.netpulse.shell.probes.finding import DETAIL_LIMIT, Failed, from_os_error, printable, quoted
 from holdfast.netpulse.shell.probes.http import accepted
@@ -91,3 +93,22 @@ def test_an_examination_finds_does_not_find_or_cannot_say(
     kind: bytes, expression: str, body: str, answer: bytes
 ) -> None:
     assert examine(kind, expression, body)[0] == answer
+
+
+@given(st.binary(max_size=80))
+def test_an_answer_with_addresses_is_read_or_refused(data: bytes) -> None:
+    head = bytes.fromhex("0000818000010005") + bytes(4) + b"\1x\0\0\1\0\1"
+    try:
+        found = lookup.addresses(head + data, lookup.A)
+    except Failed:
+        return
+    assert all(len(address.split(".")) == 4 for address in found)
+
+
+def test_addresses_are_read_past_an_alias() -> None:
+    asked = dns.message.make_query("a.example", "AAAA")
+    answer = dns.message.make_response(asked)
+    answer.answer.append(dns.rrset.from_text("a.example.", 1, "IN", "CNAME", "b.example."))
+    answer.answer.append(dns.rrset.from_text("b.example.", 1, "IN", "AAAA", "2001:db8::1"))
+    assert lookup.addresses(answer.to_wire(), lookup.AAAA) == ["2001:db8::1"]
+    assert lookup.addresses(answer.to_wire(), lookup.A) == []

@@ -35,9 +35,14 @@ async def probe_dns(check: DnsCheck, trip: Trip) -> None:
     start = trip.clock()
     trip.doing = "the name server's answer"
     trip.address = servers[0][0]
-    answer, server = await lookup.ask(trip.loop, servers, dns.message.make_query(_name(check), check.type, use_edns=0))
+    question = dns.message.make_query(_name(check), check.type, use_edns=0)
+    data, server = await lookup.ask(trip.loop, servers, question.to_wire())
     trip.address = server[0]
     trip.resolve_ms = trip.since(start)
+    try:
+        answer = dns.message.from_wire(data, ignore_trailing=True)
+    except dns.exception.DNSException:
+        raise Failed(Failure.PROTOCOL, "the name server's answer is malformed") from None
     if answer.rcode() == dns.rcode.NXDOMAIN:
         raise Failed(Failure.RESOLVE, f"the name {quoted(check.name)} does not exist")
     wanted = dns.rdatatype.from_text(check.type)

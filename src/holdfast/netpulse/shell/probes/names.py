@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Final
 
 import dns.exception
-import dns.message
 import dns.name
 import dns.rcode
-import dns.rdatatype
 import dns.resolver
 
 from holdfast.netpulse.core.result import Failure
@@ -85,8 +83,8 @@ class Names:
     async def _look_up(self, host: str) -> Sequence[str]:
         """Ask for both families at once; without a route for IPv6 only when there is nothing else."""
         if not _has_ipv6():
-            return await self._ask(host, "A") or await self._ask(host, "AAAA") or _nothing(host)
-        tasks = [asyncio.ensure_future(self._ask(host, kind)) for kind in ("A", "AAAA")]
+            return await self._ask(host, lookup.A) or await self._ask(host, lookup.AAAA) or _nothing(host)
+        tasks = [asyncio.ensure_future(self._ask(host, kind)) for kind in (lookup.A, lookup.AAAA)]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             enough = any(task.exception() is None and task.result() for task in done)
@@ -102,15 +100,14 @@ class Names:
             raise errors[0]
         return found or _nothing(host)
 
-    async def _ask(self, host: str, kind: str) -> Sequence[str]:
+    async def _ask(self, host: str, kind: int) -> Sequence[str]:
         """Addresses of one family, following the search list. Raises :class:`Failed` for a name that is not there."""
         loop = asyncio.get_running_loop()
         servers = self.servers()
         for name in self._candidates(host):
-            answer, _ = await lookup.ask(loop, servers, dns.message.make_query(name, kind))
-            if answer.rcode() != dns.rcode.NXDOMAIN:
-                wanted = dns.rdatatype.from_text(kind)
-                return [record.address for rrset in answer.answer if rrset.rdtype == wanted for record in rrset]
+            answer, _ = await lookup.ask(loop, servers, lookup.question(name.to_digestable(), kind))
+            if lookup.rcode(answer) != dns.rcode.NXDOMAIN:
+                return lookup.addresses(answer, kind)
         raise Failed(Failure.RESOLVE, f"the name {quoted(host)} does not exist")
 
     def _candidates(self, host: str) -> Sequence[dns.name.Name]:
