@@ -9,6 +9,7 @@ import time
 import pytest
 
 from holdfast.netpulse.core.result import Failure, Outcome
+from holdfast.netpulse.shell.probes.prober import OVERDUE_S
 from tests.integration.netpulse.probes.targets import answer, get, repeating, reset, saying, target
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +32,14 @@ async def test_a_target_that_never_answers_times_out_waiting_for_the_answer() ->
     assert took < QUICK + 0.5
     assert found.phases.connect is not None
     assert found.phases.first_byte is None
+
+
+async def test_an_agent_that_is_too_busy_does_not_blame_its_target() -> None:
+    async with target(silent) as port:
+        asyncio.get_running_loop().call_later(QUICK / 2, time.sleep, QUICK + OVERDUE_S)
+        found = await get(port, within=QUICK)
+    assert (found.outcome, found.failure) == (Outcome.UNKNOWN, Failure.AGENT), found
+    assert "too busy" in found.detail
 
 
 async def test_a_target_that_takes_no_connection_times_out_waiting_for_that() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from holdfast.kernel import Duration
 from holdfast.netpulse.core.result import Failure, Outcome
@@ -23,6 +24,9 @@ from holdfast.netpulse.shell.probes.tls import probe_tls
 from holdfast.netpulse.shell.probes.trip import Trip
 from holdfast.netpulse.shell.probes.trust import Trust
 from holdfast.netpulse.shell.probes.websocket import probe_websocket
+
+OVERDUE_S: Final = 0.5
+"""A timer that is later than this says that the agent has no time, not that the target took too much of it."""
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +65,9 @@ class Prober:
             failure, detail = failed.failure, failed.detail
         except TimeoutError:
             failure, detail = Failure.TIMEOUT, f"not over within {Duration(spec.timeout)}: waited for {trip.doing}"
+            if (overdue_s := self._clock() - trip.deadline) > OVERDUE_S:
+                # Our own timer came late: so may everything that the target sent.
+                failure, detail = Failure.AGENT, f"the agent was too busy: {overdue_s:.1f} s late to see the timeout"
         except OSError as error:
             verdict = from_os_error(error)
             failure, detail = verdict.failure, verdict.detail
