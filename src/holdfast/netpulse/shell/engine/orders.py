@@ -75,7 +75,8 @@ class Dispatch:
         """At once if there is news; otherwise when there is, or when the time for which a question is held is over."""
         desk = self._desks.setdefault(ask.agent, _Desk())
         if desk.epoch != ask.epoch:
-            desk.epoch, desk.number = ask.epoch, 0
+            # From where the agent is: it may have counted with the engine before this one.
+            desk.epoch, desk.number = ask.epoch, ask.confirmed
             desk.confirms.clear()
         while desk.confirms and desk.confirms[0].number <= ask.confirmed:
             desk.confirms.popleft()
