@@ -10,8 +10,10 @@ that names another agent than its certificate is refused with 403.
     :class:`Batch` -> :class:`Receipt`. Answered after the commit. An agent keeps results in its spool until a receipt
     covers them: ``(agent, spool, seq)`` makes a repetition harmless.
 
-Bodies are bounded by :data:`BATCH_BYTES`. 413, 400 and 403 are final: the agent says so, and for a batch goes on with
-smaller ones down to a single result, which is then dropped and counted. Anything else is repeated with backoff.
+Bodies are bounded by :data:`BATCH_BYTES`. 413 and 400 are final: the agent says so, and for a batch goes on with
+smaller ones down to a single result, which is then dropped and counted. 403 is about who sends and not about what: an
+agent that gets it watches nothing, and keeps what it saw until it is let in again. Anything else is repeated with
+backoff.
 """
 
 from __future__ import annotations
