@@ -21,6 +21,7 @@ from holdfast.netpulse.shell.agent.spool import Spool, SpoolBusy
 from holdfast.netpulse.shell.certificates import Bundle, Identity, find_bundle, identity
 from holdfast.netpulse.shell.probes import Leave
 from holdfast.netpulse.shell.probes import Prober as RealProber
+from holdfast.web.connections import places
 
 if TYPE_CHECKING:
     from holdfast.netpulse.core.settings import AgentSettings, NetpulseSettings
@@ -77,7 +78,7 @@ async def serve_agent(
             version=holdfast.__version__,
             schedule=Path(wanted.spool) / f"{who.agent}.schedule",
             canaries=wanted.canaries,
-            places=wanted.concurrency,
+            places=places(wanted.concurrency),  # each needs a descriptor
             heartbeat_s=wanted.heartbeat,
             drain_s=wanted.drain_timeout,
             rng=Random(),
