@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
+import psycopg
 import pytest
 
 from holdfast.kernel import Duration
@@ -14,6 +15,7 @@ from holdfast.netpulse.shell.records import partitions, upkeep
 from tests.conformance.netpulse.world import START, after, decided, incident, notice, seen
 
 if TYPE_CHECKING:
+    from holdfast.store import StoreSettings
     from tests.conformance.netpulse.world import World
 
 pytestmark = pytest.mark.anyio
@@ -131,3 +133,18 @@ async def test_retention_of_less_than_a_day_is_kept(world: World) -> None:
     await world.take(seen())
     await world.records.upkeep(START + 2 * DAY)
     assert await world.stored() == 0
+
+
+async def test_a_day_that_somebody_reads_is_forgotten_later(world: World, store_settings: StoreSettings) -> None:
+    if world.database.dialect != "postgresql":
+        pytest.skip("SQLite has no partitions")
+    await world.take(seen())
+    with psycopg.connect(store_settings.url) as reader:
+        reader.execute("SELECT count(*) FROM netpulse_results")
+        await world.records.upkeep(START + 30 * DAY)
+        reader.rollback()
+        assert await world.stored() == 1
+    await world.records.upkeep(START + 30 * DAY)
+    assert await world.stored() == 0
+    setting = await world.database.write(lambda tx: tx.one("SELECT current_setting('lock_timeout')"))
+    assert setting == ("0",)

@@ -13,7 +13,7 @@ import msgspec
 from holdfast.netpulse.shell.records import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from holdfast.store import Tx
 
@@ -39,13 +39,16 @@ class Names:
         self._day = 0
         self._known: dict[Kind, dict[str, int]] = {}
 
-    def resolve(self, tx: Tx, day: int, wanted: Mapping[Kind, Iterable[str]]) -> dict[Kind, dict[str, int]]:
+    def resolve(self, tx: Tx, day: int, wanted: Mapping[Kind, Collection[str]]) -> dict[Kind, dict[str, int]]:
         """The numbers of names that are used on a day. To be given to :meth:`learn` after the commit."""
         known = self._known if day == self._day else {}
         numbers: dict[Kind, dict[str, int]] = {}
         for kind, names in wanted.items():
             of = known.get(kind, {})
-            numbers[kind] = {name: of.get(name) or _number(tx, kind, name, day) for name in names}
+            numbers[kind] = {name: of[name] for name in names if name in of}
+            if unknown := [name for name in names if name not in of]:
+                statement = sql.of(tx.dialect, sql.NAMES_USED)
+                numbers[kind].update(tx.all(statement, int(kind), day, sql.several(tx.dialect, unknown)))
         return numbers
 
     def learn(self, day: int, numbers: Mapping[Kind, Mapping[str, int]], generation: int) -> None:
@@ -61,12 +64,6 @@ class Names:
         """Some may have been removed."""
         self.generation += 1
         self._known = {}
-
-
-def _number(tx: Tx, kind: Kind, name: str, day: int) -> int:
-    row = tx.one(sql.NAME_USED, int(kind), name, day)
-    assert row is not None  # noqa: S101 - it returns what it wrote
-    return int(row[0])
 
 
 def source(region: str, domain: str, agent: str) -> str:

@@ -25,7 +25,7 @@ from holdfast.netpulse.shell.records import (
 from holdfast.netpulse.shell.records import export as exports
 from holdfast.netpulse.shell.records.intake import Intake
 from holdfast.netpulse.shell.records.names import Names
-from holdfast.store import StoreError, StoreUnavailable
+from holdfast.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -290,14 +290,11 @@ class NetpulseRecords(Records):
         today = int(now // rows.DAY_S)
         days = frozenset(range(today, today + partitions.AHEAD + 1))
         if missing := days - intake.days:
-            await self._database.write(partial(partitions.make_all, days=sorted(missing)))
+            await self._database.write(partial(upkeep.make_partitions, epoch=intake.epoch, days=sorted(missing)))
             intake.days = days
         await self._database.write(partitions.summarize)
         for day in await self._database.read(partial(upkeep.old_partitions, retention=self._retention, now=now)):
-            try:
-                await self._database.write(partial(upkeep.drop_partition, epoch=intake.epoch, day=day))
-            except StoreUnavailable:  # somebody reads it; there is a next time
-                break
+            await self._database.write(partial(upkeep.drop_partition, epoch=intake.epoch, day=day))
 
     def _opened(self) -> Intake:
         if self._intake is None:
@@ -307,8 +304,8 @@ class NetpulseRecords(Records):
 
 def _take_over(tx: Tx, *, days: Iterable[int]) -> tuple[int, int, Mapping[tuple[str, str], Mark]]:
     """The new epoch, the number of the last result, and what was taken of each spool."""
-    partitions.make_all(tx, days)
     row = tx.one(sql.TAKE_OVER)
     assert row is not None  # noqa: S101 - made with the table
+    partitions.make_all(tx, days)
     epoch, stored = row
     return epoch, stored, results.marks(tx)

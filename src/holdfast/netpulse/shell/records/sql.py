@@ -2,7 +2,7 @@
 
 Both stores run the same text, except for the words in braces, which :func:`of` fills in:
 
-- ``{among}`` takes one parameter made by :func:`several` and matches any of its values;
+- ``{among}`` takes one parameter made by :func:`several` and matches any of its values; ``{each}`` is a table of them;
 - ``{lock}`` holds rows until the commit, waiting for others that hold them; ``{take}`` leaves those out. SQLite has one
   writer at a time.
 """
@@ -19,8 +19,13 @@ from typing import Any, Final
 from holdfast.store import Dialect
 
 _WORDS: Final[dict[Dialect, dict[str, str]]] = {
-    "sqlite": {"among": "IN (SELECT value FROM json_each(?))", "lock": "", "take": ""},
-    "postgresql": {"among": "= ANY(?)", "lock": "FOR UPDATE", "take": "FOR UPDATE OF n SKIP LOCKED"},
+    "sqlite": {"among": "IN (SELECT value FROM json_each(?))", "each": "json_each(?)", "lock": "", "take": ""},
+    "postgresql": {
+        "among": "= ANY(?)",
+        "each": "unnest(CAST(? AS text[])) AS each (value)",
+        "lock": "FOR UPDATE",
+        "take": "FOR UPDATE OF n SKIP LOCKED",
+    },
 }
 
 
@@ -52,9 +57,11 @@ ENGINE = "SELECT epoch, stored, rolled, checkpoint FROM netpulse_engine WHERE on
 
 RESULT = "r.seq, r.at, r.monitor, r.source, r.delay, r.total, r.address, r.status, r.what, r.day, r.figures, r.detail"
 
-NAME_USED = """
-    INSERT INTO netpulse_names (kind, name, seen) VALUES (?, ?, ?)
-    ON CONFLICT (kind, name) DO UPDATE SET seen = excluded.seen RETURNING id"""
+# All at once: the first batch of a day has a thousand of them, and each would be a round trip.
+NAMES_USED = """
+    INSERT INTO netpulse_names (kind, name, seen)
+    SELECT CAST(? AS INTEGER), value, CAST(? AS INTEGER) FROM {each} WHERE TRUE
+    ON CONFLICT (kind, name) DO UPDATE SET seen = excluded.seen RETURNING name, id"""
 NAMES = "SELECT id, name FROM netpulse_names WHERE id {among}"
 NUMBERS = "SELECT name, id FROM netpulse_names WHERE kind = ? AND name {among}"
 

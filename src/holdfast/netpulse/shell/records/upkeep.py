@@ -20,6 +20,8 @@ from holdfast.netpulse.shell.records.names import Kind
 from holdfast.netpulse.shell.records.rollups import DAY, HOUR, MINUTE, SIZES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from holdfast.netpulse.core.settings import RetentionSettings
     from holdfast.store import Tx
 
@@ -34,10 +36,13 @@ OTHERS: Final = 200
 
 SPOOLS_KEPT_DAYS: Final = 90
 """An agent that was switched off for a season does not get its results counted twice when it comes back."""
-LOCK_S: Final = 0.5
-"""How long dropping a partition waits for readers, while those who come later wait for it."""
-
 _FOREVER: Final = 2**62
+
+
+def make_partitions(tx: Tx, *, epoch: int, days: Iterable[int]) -> None:
+    """Ahead of their days."""
+    engine.turn(tx, epoch)
+    partitions.make_all(tx, days)
 
 
 def old_partitions(tx: Tx, *, retention: RetentionSettings, now: float) -> list[int]:
@@ -45,10 +50,9 @@ def old_partitions(tx: Tx, *, retention: RetentionSettings, now: float) -> list[
     return [day for day in partitions.found(tx) if (day + 1) * DAY <= now - retention.raw]
 
 
-def drop_partition(tx: Tx, *, epoch: int, day: int) -> bool:
-    """``False`` when some of it is still needed."""
-    at = engine.turn(tx, epoch)
-    return partitions.drop(tx, day, needed_after=at.rolled, lock_s=LOCK_S)
+def drop_partition(tx: Tx, *, epoch: int, day: int) -> None:
+    """Unless some of it is still needed, or read just now; there is a next time."""
+    partitions.drop(tx, day, needed_after=engine.turn(tx, epoch).rolled)
 
 
 def forget_results(tx: Tx, *, epoch: int, retention: RetentionSettings, now: float) -> int:
