@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
-import json
 import re
 import time
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from random import Random
-from typing import Any, NamedTuple, cast, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 import pytest
 
@@ -38,8 +37,9 @@ from holdfast.execution.shell.api.requests import SubmissionBody
 from holdfast.execution.shell.api.service import Service
 from holdfast.execution.shell.sandbox import root
 from holdfast.execution.shell.sandbox.tier import Tier
-from holdfast.identity import ROLES, Principal, Scope
+from holdfast.identity import ROLES, Scope
 from holdfast.kernel import Duration, Size
+from tests.unit.house.asking import Endpoint, Nobody, Reply, ask
 from tests.unit.house.pages import ROOT, SOURCE, calls, codes, rows, section, texts
 
 EXECUTION = (ROOT / "docs" / "execution.md").read_text()
@@ -59,57 +59,9 @@ def first_codes(page: str, heading: str) -> list[str]:
 # ---------------------------------------------------------------- endpoints
 
 
-class Endpoint(NamedTuple):
-    method: str
-    path: str
-
-
-class Reply(NamedTuple):
-    status: int
-    body: Any
-
-
-class Nobody:
-    """Every key is good, and may do nothing."""
-
-    async def authenticate(self, text: str, *, now: float) -> Principal:
-        return Principal(tenant="t", key_id="k", scopes=frozenset())
-
-
-async def ask(front: Front, endpoint: Endpoint, *, key: bool = True) -> Reply:
-    """One request, without a network."""
-    body = b"{}" if endpoint.method == "POST" else b""
-    if endpoint.path == "/v1/batches":
-        body = b'{"jobs": []}'
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": endpoint.method,
-        "scheme": "http",
-        "path": endpoint.path,
-        "raw_path": endpoint.path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [*headers, (b"x-api-key", b"any")] if key else headers,
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 2),
-        "state": {},
-    }
-    status, pieces = 0, []
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Any) -> None:
-        nonlocal status
-        status = message.get("status", status)
-        pieces.append(message.get("body", b""))
-
-    await front(cast("Any", scope), cast("Any", receive), cast("Any", send))
-    text = b"".join(pieces)
-    return Reply(status, json.loads(text) if text.startswith(b"{") else text)
+async def refused_to(front: Front, endpoint: Endpoint, *, key: bool = True) -> Reply:
+    """The answer; a batch has to have jobs before it is looked at."""
+    return await ask(front, endpoint, key=key, body=b'{"jobs": []}' if endpoint.path == "/v1/batches" else b"{}")
 
 
 @cache
@@ -133,11 +85,11 @@ def endpoints() -> Mapping[Endpoint, str]:
         for path, operations in document["paths"].items():
             for method in operations:
                 endpoint = Endpoint(method.upper(), path)
-                refused = await ask(front, endpoint)
+                refused = await refused_to(front, endpoint)
                 scope = re.search(r"lacks the scope '([a-z:]+)'", str(refused.body))
                 found[endpoint] = scope[1] if refused.status == 403 and scope else OPEN
                 if found[endpoint] is not OPEN:
-                    assert (await ask(front, endpoint, key=False)).status == 401
+                    assert (await refused_to(front, endpoint, key=False)).status == 401
         return found
 
     return asyncio.run(scenario())

@@ -26,9 +26,6 @@ TYPES: Final = catalogue(
         "What the file says is changed in the file, and taken up on reload. What the API made is changed by the API.",
     ),
     ProblemType(
-        "link-expired", 410, "The link has expired", "Links in messages are good for a week. Use the incident's page."
-    ),
-    ProblemType(
         "not-leading",
         503,
         "Another engine has taken over",
