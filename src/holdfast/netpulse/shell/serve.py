@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -25,7 +26,9 @@ from holdfast.netpulse.shell.api import open_links, serve_api
 from holdfast.netpulse.shell.engine import Runtime
 from holdfast.netpulse.shell.engine.publishing import Publishing
 from holdfast.netpulse.shell.notify import Notifier
+from holdfast.netpulse.shell.notify.http import Network
 from holdfast.netpulse.shell.records import NetpulseRecords
+from holdfast.netpulse.shell.status import ChannelMessenger, Subscribers, subscribe_router
 from holdfast.store import StoreSettings, open_database
 from holdfast.web.listening import listen, url
 from holdfast.web.patience import once_it_answers
@@ -66,7 +69,9 @@ async def serve(
         await once_it_answers(runtime.open, rng=rng)
         stack.push_async_callback(records.close)
         links = await open_links(records, lambda: runtime.settings.public_url, clock=time.time)
-        api = await serve_api(runtime, records, identities, sock, links=links)
+        subscribers = await _subscribers(stack, settings, records)
+        routers = [] if subscribers is None else [subscribe_router(subscribers)]
+        api = await serve_api(runtime, records, identities, sock, links=links, routers=routers)
         notifier = Notifier(
             records,
             settings,
@@ -86,7 +91,7 @@ async def serve(
         await stack.enter_async_context(_running(_trim(identities, runtime), "audit"))
         serving = await stack.enter_async_context(_running(api.run(), "api"))
         if settings.status is not None:
-            await stack.enter_async_context(_running(Publishing(runtime, records).run(), "status page"))
+            await stack.enter_async_context(_running(Publishing(runtime, records, subscribers).run(), "status page"))
         log.info("NetPulse is ready", extra={"action": "ready", "url": url(sock), "agents": agents.url})
         ready({"netpulse": url(sock), "agents": agents.url})
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -106,6 +111,26 @@ async def serve(
         await asyncio.wait({serving}, timeout=settings.drain_timeout or 1.0)
     log.info("NetPulse has ended", extra={"action": "ended"})
     return 0
+
+
+async def _subscribers(
+    stack: AsyncExitStack, settings: NetpulseSettings, records: NetpulseRecords
+) -> Subscribers | None:
+    """Those of the status page; ``None`` when there is no page, or no address that their links could lead to."""
+    if settings.status is None or not settings.public_url:
+        return None
+    network = Network()
+    stack.push_async_callback(network.close)
+    channel = settings.channels.get(settings.status.subscribe_channel)
+    return Subscribers(
+        records,
+        ChannelMessenger(network, channel, wall=time.time),
+        title=settings.status.title,
+        api_url=settings.public_url,
+        by_mail=channel is not None and channel.email is not None,
+        wall=time.time,
+        entropy=os.urandom,
+    )
 
 
 def _make_certificates(settings: NetpulseSettings) -> None:

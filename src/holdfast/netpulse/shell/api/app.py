@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -39,10 +40,11 @@ Errors are problem details (RFC 9457); a GET of `type` explains it. Times are RF
 a request are text with a unit, quantities in answers carry theirs in the name."""
 
 
-def application(service: Service) -> Front:
-    """The ASGI application over a service."""
+def application(service: Service, routers: Sequence[Router] = ()) -> Front:
+    """The ASGI application over a service; ``routers`` are what else is offered here."""
     app = Litestar(
         route_handlers=[
+            *routers,
             monitors.list_monitors,
             monitors.create_monitor,
             monitors.read_monitor,

@@ -27,8 +27,12 @@ from holdfast.web.streams import closing_streams
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 OPEN_PREFIX: Final = "/problems/"
 SCHEMA_PATHS: Final = frozenset({"/openapi.json", "/schema"})
-SECRET_PREFIXES: Final[Mapping[str, int]] = {"/v1/heartbeats/": HEARTBEAT_BYTES, "/ack/": 4_096}
-"""Paths that are their own credential, and the bytes that a body may have there."""
+SECRET_PREFIXES: Final[Mapping[str, int]] = {
+    "/v1/heartbeats/": HEARTBEAT_BYTES,
+    "/ack/": 4_096,
+    "/v1/status/subscribers": 4_096,
+}
+"""Paths that are their own credential, or need none, and the bytes that a body may have there."""
 BODY_BYTES: Final = 256 * 1024
 """A monitor with the largest body that it may send has some 70 KiB; a thousand alerts have more."""
 ALERTS_BYTES: Final = 4 * 2**20

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Sequence
 from random import Random
 from typing import Protocol
+
+from litestar import Router
 
 from holdfast.netpulse.core.ports import Netpulse
 from holdfast.netpulse.shell.api.app import application
@@ -19,10 +22,10 @@ from holdfast.web.connections import Guard, places
 class Server(server.Server):
     """Make it, :meth:`run` it in a task, :meth:`stop` it."""
 
-    def __init__(self, service: Service, sock: socket.socket, *, guard: Guard) -> None:
+    def __init__(self, service: Service, sock: socket.socket, *, guard: Guard, routers: Sequence[Router] = ()) -> None:
         self.service = service
         service.metrics.follow_connections(lambda: guard.connections, lambda: guard.evicted)
-        self.front = application(service)
+        self.front = application(service, routers)
         super().__init__(
             self.front, sock, guard=guard, drain_timeout_s=service.settings.drain_timeout, stopping=service.stop
         )
@@ -47,15 +50,16 @@ async def serve_api(
     *,
     links: Links | None = None,
     export: Export | None = None,
+    routers: Sequence[Router] = (),
 ) -> Server:
     """The API, ready to :meth:`~Server.run`. The settings are those that ``netpulse`` has in force.
 
     ``links`` are those that messages are sent with; made here without one. ``export`` writes months to files.
-    Raises ``StoreUnavailable``.
+    ``routers`` are what else is offered at the same address. Raises ``StoreUnavailable``.
     """
     if links is None:
         links = await open_links(records, lambda: netpulse.settings.public_url, clock=time.time)
     service = Service(
         netpulse, records, identities=identities, links=links, export=export, clock=time.time, rng=Random()
     )
-    return Server(service, sock, guard=Guard(most=places()))
+    return Server(service, sock, guard=Guard(most=places()), routers=routers)

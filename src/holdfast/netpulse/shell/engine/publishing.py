@@ -13,10 +13,10 @@ import msgspec
 from holdfast.netpulse.core.maintenance import Window as Recurrence
 from holdfast.netpulse.core.matching import matches
 from holdfast.netpulse.core.ports import Records
-from holdfast.netpulse.core.status import DAYS, StatusSource, Update, Window, status_view
+from holdfast.netpulse.core.status import DAYS, StatusSource, StatusView, Update, Window, status_view
 from holdfast.netpulse.core.world import World, labels_of
 from holdfast.netpulse.shell.engine.runtime import Runtime
-from holdfast.netpulse.shell.status import StatusPublisher
+from holdfast.netpulse.shell.status import StatusPublisher, Subscribers
 from holdfast.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -31,10 +31,12 @@ _INCIDENTS: Final = 200
 class Publishing:
     """Runs beside the engine."""
 
-    def __init__(self, runtime: Runtime, records: Records) -> None:
+    def __init__(self, runtime: Runtime, records: Records, subscribers: Subscribers | None = None) -> None:
         loop = asyncio.get_running_loop()
         self._runtime = runtime
         self._records = records
+        self._subscribers = subscribers
+        self._telling: asyncio.Task[None] | None = None
         self._clock = loop.time
         self._publisher: StatusPublisher | None = None
         self._directory = ""
@@ -61,8 +63,10 @@ class Publishing:
                     pass
         finally:
             listener.close()
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            tasks = [task for task in (listening, self._telling) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _publish(self) -> None:
         settings = self._runtime.settings
@@ -76,7 +80,17 @@ class Publishing:
         except StoreUnavailable as error:
             log.warning("the status page is old: %s", error, extra={"action": "status_page"})
             return
-        await self._publisher.publish(status_view(source, now=self._runtime.now()))
+        view = status_view(source, now=self._runtime.now())
+        await self._publisher.publish(view)
+        if self._subscribers is not None and (self._telling is None or self._telling.done()):
+            # Beside it: the page does not wait for somebody's mail server.
+            self._telling = asyncio.create_task(self._tell(self._subscribers, view), name="status subscribers")
+
+    async def _tell(self, subscribers: Subscribers, view: StatusView) -> None:
+        try:
+            await subscribers.tell(view)
+        except* StoreUnavailable as errors:
+            log.warning("subscribers are told later: %s", errors.exceptions[0], extra={"action": "status_subscriber"})
 
     async def _source(self) -> StatusSource:
         runtime, settings, now = self._runtime, self._runtime.settings, self._runtime.now()
@@ -93,7 +107,7 @@ class Publishing:
             watched_since={key: runtime.board.first(key) or now for key in keys},
             updates=await self._updates(),
             windows=_windows(runtime.world, tenant, now),
-            subscribe_url=settings.public_url,
+            subscribe_url="" if self._subscribers is None else settings.public_url,
         )
 
     async def _updates(self) -> Mapping[str, Sequence[Update]]:

@@ -1,5 +1,6 @@
 """The public status page: files, served by a process of its own, so that it stands when the engine does not."""
 
+from holdfast.netpulse.shell.status.messenger import ChannelMessenger
 from holdfast.netpulse.shell.status.publisher import StatusPublisher
 from holdfast.netpulse.shell.status.render import render
 from holdfast.netpulse.shell.status.server import serve_status
@@ -8,6 +9,7 @@ from holdfast.netpulse.shell.status.subscribers import Messenger, Subscribers
 from holdfast.netpulse.shell.status.updates import StatusUpdates
 
 __all__ = [
+    "ChannelMessenger",
     "Messenger",
     "StatusPublisher",
     "StatusUpdates",
