@@ -28,7 +28,14 @@ from holdfast.netpulse.shell.engine.publishing import Publishing
 from holdfast.netpulse.shell.notify import Notifier
 from holdfast.netpulse.shell.notify.http import Network
 from holdfast.netpulse.shell.records import NetpulseRecords
-from holdfast.netpulse.shell.status import ChannelMessenger, Subscribers, subscribe_router
+from holdfast.netpulse.shell.status import (
+    ChannelMessenger,
+    Desk,
+    StatusUpdates,
+    Subscribers,
+    subscribe_router,
+    writing_router,
+)
 from holdfast.store import StoreSettings, open_database
 from holdfast.web.listening import listen, url
 from holdfast.web.patience import once_it_answers
@@ -71,6 +78,8 @@ async def serve(
         links = await open_links(records, lambda: runtime.settings.public_url, clock=time.time)
         subscribers = await _subscribers(stack, settings, records)
         routers = [] if subscribers is None else [subscribe_router(subscribers)]
+        if settings.status is not None:
+            routers.append(writing_router(Desk(StatusUpdates(records), runtime, wall=time.time)))
         api = await serve_api(runtime, records, identities, sock, links=links, routers=routers)
         notifier = Notifier(
             records,

@@ -25,7 +25,9 @@ from holdfast.testing.netpulse import ScriptedNetpulse
 from holdfast.web.connections import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+
+    from litestar import Router
 
     from holdfast.netpulse.shell.api.exports import Export
 
@@ -131,8 +133,13 @@ def looped(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None
 
 
 @asynccontextmanager
-async def running(*, public: bool = False, export: Export | None = None) -> AsyncIterator[Api]:
-    """The API on a free port of loopback; ``public``: with ``demo_readonly``."""
+async def running(
+    *,
+    public: bool = False,
+    export: Export | None = None,
+    more: Callable[[ScriptedNetpulse], Sequence[Router]] = lambda _: (),
+) -> AsyncIterator[Api]:
+    """The API on a free port of loopback; ``public``: with ``demo_readonly``; ``more`` routers."""
 
     netpulse, identities = ScriptedNetpulse(clock=time.time), FakeIdentities()
     netpulse.scene.settings = msgspec.structs.replace(netpulse.scene.settings, demo_readonly=public)
@@ -147,7 +154,7 @@ async def running(*, public: bool = False, export: Export | None = None) -> Asyn
         rng=Random(1),
     )
     sock = socket.create_server(("127.0.0.1", 0), backlog=64)
-    server = Server(service, sock, guard=Guard(most=500))
+    server = Server(service, sock, guard=Guard(most=500), routers=more(netpulse))
     host, port = sock.getsockname()
     task = asyncio.create_task(server.run())
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:

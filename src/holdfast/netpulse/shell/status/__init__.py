@@ -7,9 +7,11 @@ from holdfast.netpulse.shell.status.server import serve_status
 from holdfast.netpulse.shell.status.subscribe import subscribe_router
 from holdfast.netpulse.shell.status.subscribers import Messenger, Subscribers
 from holdfast.netpulse.shell.status.updates import StatusUpdates
+from holdfast.netpulse.shell.status.writing import Desk, writing_router
 
 __all__ = [
     "ChannelMessenger",
+    "Desk",
     "Messenger",
     "StatusPublisher",
     "StatusUpdates",
@@ -17,4 +19,5 @@ __all__ = [
     "render",
     "serve_status",
     "subscribe_router",
+    "writing_router",
 ]
