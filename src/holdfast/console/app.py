@@ -54,6 +54,7 @@ HANDLERS: Final = (
     pulse_monitor.simulate,
     pulse_incidents.incidents_page,
     pulse_incidents.incident_page,
+    pulse_incidents.publish,
     pulse_incidents.act,
 )
 

@@ -156,6 +156,14 @@ class Explanation(_Told, frozen=True):
     notices: tuple[Notice, ...] = ()
 
 
+class Update(_Told, frozen=True):
+    """What somebody wrote on the status page."""
+
+    at: str = ""
+    status: str = ""
+    body: str = ""
+
+
 class Region(_Told, frozen=True):
     """A region and its agents."""
 
@@ -256,6 +264,10 @@ class _Checks(_Told, frozen=True):
     checks: tuple[Check, ...] = ()
 
 
+class _Updates(_Told, frozen=True):
+    updates: tuple[Update, ...] = ()
+
+
 class _Channel(_Told, frozen=True):
     id: str
     kind: str = ""
@@ -336,6 +348,20 @@ class NetpulseApi(ServiceApi):
     async def act(self, key: str, id: str, action: str, body: Mapping[str, str] | None = None) -> None:
         """``ack``, ``resolve`` or ``notes`` (with its ``text``)."""
         await self.ask("POST", f"{_at('incidents', id)}/{action}", _Nothing, key=key, body=dict(body or {}))
+
+    async def updates(self, key: str, id: str) -> tuple[Update, ...] | None:
+        """What was written about an incident on the status page; ``None`` where there is no such page."""
+        try:
+            return (await self.ask("GET", f"/v1/status{_at('incidents', id)[3:]}/updates", _Updates, key=key)).updates
+        except ServiceProblem as problem:
+            if problem.status in {404, 405}:
+                return None
+            raise
+
+    async def publish(self, key: str, id: str, *, status: str, body: str) -> None:
+        """Write on the status page."""
+        path = f"/v1/status{_at('incidents', id)[3:]}/updates"
+        await self.ask("POST", path, _Nothing, key=key, body={"status": status, "body": body})
 
     async def regions(self, key: str) -> tuple[Region, ...]:
         """Where from."""

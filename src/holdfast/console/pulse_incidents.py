@@ -17,6 +17,7 @@ Asked = Request[Any, Any, Any]
 
 PAGE: Final = 25
 NOTE_CHARACTERS: Final = 2000
+UPDATE_STATUSES: Final = ("investigating", "identified", "monitoring", "resolved")
 _ACTIONS: Final = {"acknowledge": "ack", "resolve": "resolve", "note": "notes"}
 
 
@@ -43,7 +44,7 @@ async def incidents_page(
 async def incident_page(request: Asked, console: Shared, id: FromPath[str]) -> Response[str]:
     """One incident."""
     key, api = signed_in(request).key, console.pulse()
-    told, whoami = await asyncio.gather(api.explain(key, id), api.whoami(key))
+    told, whoami, updates = await asyncio.gather(api.explain(key, id), api.whoami(key), api.updates(key, id))
     incident = told.incident
     return console.page(
         request,
@@ -58,8 +59,22 @@ async def incident_page(request: Asked, console: Shared, id: FromPath[str]) -> R
         may_acknowledge=incident.state in {"open", "reopened", "flapping"},
         may_resolve=incident.standing and incident.state != "detected",
         note_characters=NOTE_CHARACTERS,
+        updates=updates,
+        update_statuses=UPDATE_STATUSES,
         live="/events",
     )
+
+
+@post("/incidents/{id:str}/publish", status_code=200)
+async def publish(request: Asked, console: Shared, id: FromPath[str]) -> Response[Any]:
+    """Say something to the public."""
+    session = signed_in(request)
+    fields = await read_form(request, console.sessions)
+    text = text_of(fields, "body").strip()
+    if not text or len(text) > NOTE_CHARACTERS or fields.get("status") not in UPDATE_STATUSES:
+        raise Refused(422, "An update needs a status and some text", f"write 1 to {NOTE_CHARACTERS} characters")
+    await console.pulse().publish(session.key, id, status=fields["status"], body=text)
+    return see(f"/incidents/{id}")
 
 
 @post("/incidents/{id:str}/{action:str}", status_code=200)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.console.visitor import Visitor, console, visitor
 from tests.integration.netpulse.api.harness import Api, running
+from tests.integration.netpulse.status.test_in_the_api import routers
 
 
 @asynccontextmanager
@@ -68,6 +69,20 @@ async def test_each_role_sees_the_buttons_that_it_may_use(key: str, buttons: set
                 re.findall(r'method="post" action="/(incidents|monitors|channels)/', (await who.get(path)).text)
             )
         assert seen == buttons
+
+
+async def test_what_an_editor_publishes_is_on_its_way_to_the_public() -> None:
+    async with (
+        running(more=routers) as api,
+        console(netpulse=api.url, demo_api_key="editor") as url,
+        visitor(url) as who,
+    ):
+        standing = await api.ok("GET", "/v1/incidents?standing=true&monitor=checkout")
+        page = f"/incidents/{standing['incidents'][0]['id']}"
+        assert "What the public reads" in (await who.get(page)).words
+        assert (await who.post(f"{page}/publish", status="identified", body="A cable was cut.")).status == 303
+        assert "Identified A cable was cut." in (await who.get(page)).words
+        assert (await who.post(f"{page}/publish", status="broken", body="x")).status == 422
 
 
 async def test_checks_come_as_they_happen() -> None:

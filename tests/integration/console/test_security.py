@@ -72,6 +72,7 @@ def test_there_are_forms_to_test() -> None:
         "/channels/J/test",
         "/code",
         "/incidents/J/J",
+        "/incidents/J/publish",
         "/jobs/J/cancel",
         "/monitors/J/simulate",
         "/sign-in",
