@@ -88,12 +88,15 @@ class Book:
         """
         draft = Draft(now)
         situation = self._situation
+        before = situation.surroundings.watched
         situation.surround(surroundings, now)
         for monitor in sorted(self._known() - situation.regions.keys()):
             watched = surroundings.watched.get(monitor)
             if watched is None or watched.paused:
                 self._drop(draft, monitor, "was removed" if watched is None else "was paused")
         for monitor, watched in surroundings.watched.items():
+            if before and monitor not in before:
+                self._spans.born(monitor, now)
             if watched.paused:
                 self._spans.begin(draft, monitor, "paused", now)
             else:

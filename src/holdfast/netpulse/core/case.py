@@ -18,6 +18,7 @@ from holdfast.netpulse.core.incident import (
     Transition,
     Wanted,
 )
+from holdfast.netpulse.core.surroundings import Watched
 
 TOLD: frozenset[State] = frozenset(State) - {State.DETECTED, State.RESOLVED}
 """States of incidents that somebody was told of and that stand."""
@@ -205,7 +206,7 @@ class Draft:
         self._cases: dict[str, Case] = {}
         self._transitions: list[Transition] = []
         self._spans: dict[tuple[str, str, float], Span] = {}
-        self._wanted: dict[str, str] = {}
+        self._wanted: dict[str, Wanted] = {}
 
     def step(
         self,
@@ -243,10 +244,12 @@ class Draft:
         """A span began or ended. One that did both at the same moment never was."""
         self._spans[span.monitor, span.kind, span.since] = span
 
-    def want(self, monitors: Iterable[str], reason: str) -> None:
+    def want(self, monitors: Iterable[Watched], reason: str) -> None:
         """Have these probed now, by all of their regions."""
-        for monitor in monitors:
-            self._wanted.setdefault(monitor, reason)
+        for watched in monitors:
+            self._wanted.setdefault(
+                watched.monitor, Wanted(monitor=watched.monitor, regions=watched.regions, reason=reason)
+            )
 
     def decisions(self, describe: Callable[[Case], None]) -> Decisions:
         """All of it; ``describe`` brings title and cause of each incident up to date."""
@@ -256,7 +259,7 @@ class Draft:
             incidents=tuple(case.frozen() for case in self._cases.values()),
             transitions=tuple(self._transitions),
             spans=tuple(self._spans.values()),
-            wanted=tuple(Wanted(monitor=m, regions=(), reason=reason) for m, reason in self._wanted.items()),
+            wanted=tuple(self._wanted.values()),
         )
 
 

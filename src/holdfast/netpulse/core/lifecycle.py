@@ -226,12 +226,9 @@ def _detected(situation: Situation, draft: Draft, case: Case) -> bool:
             draft.step(case, "incident.released", f"It is not held back any more by {before}.", evidence={"by": before})
         if before == "blind" and not why:
             # What was known is from before the eyes were shut. Look once before waking somebody.
-            draft.want((m.monitor for m in case.failing), "it was out of sight")
-            until = (
-                now
-                + GRACE_S
-                + max((w.timeout_s for m in case.failing if (w := situation.watched(m.monitor))), default=0.0)
-            )
+            failing = [watched for m in case.failing if (watched := situation.watched(m.monitor))]
+            draft.want(failing, "it was out of sight")
+            until = now + GRACE_S + max((watched.timeout_s for watched in failing), default=0.0)
             case.settle = Settle(since=now, until=until, doubt_until=until)
     if why or (case.settle is not None and not settled(situation, case.settle, case.facet, now)):
         return False

@@ -69,6 +69,8 @@ def past(situation: Situation, monitor: str, facet: str, now: float) -> Case | N
 def ask(situation: Situation, draft: Draft, watched: Watched, member: Member, facet: str) -> Settle | None:
     """Have parents and relatives probed; what to wait for, ``None`` when there is nobody to ask.
 
+    Who reports itself (a heartbeat) or is watched by somebody else cannot be asked.
+
     With ``settle`` set, that is the wait. Without, it lasts until each of them was checked after this failure began:
     at most the longest of their timeouts and 5 s. A parent whose check failed may be about to be found down, so it is
     waited for one of its intervals longer, at most ``correlate``.
@@ -79,24 +81,25 @@ def ask(situation: Situation, draft: Draft, watched: Watched, member: Member, fa
     parents = [
         name
         for name in islice(situation.graph.ancestors(watched.monitor), ASKED_LIMIT)
-        if situation.failing(name, facet) is None and not situation.surroundings.watched[name].paused
+        if situation.failing(name, facet) is None and situation.surroundings.watched[name].asked
     ]
     related = (
         name
         for name in dict.fromkeys(islice(situation.relatives(watched.monitor), 4 * ASKED_LIMIT))
         if name not in parents and situation.failing(name, facet) is None
     )
-    relatives = [name for name in related if not situation.surroundings.watched[name].paused][:ASKED_LIMIT]
-    draft.want(parents, f"{watched.monitor} depends on it and fails")
-    draft.want(relatives, f"{watched.monitor} shares a cause with it and fails")
+    relatives = [name for name in related if situation.surroundings.watched[name].asked][:ASKED_LIMIT]
+    everybody = situation.surroundings.watched
+    draft.want((everybody[name] for name in parents), f"{watched.monitor} depends on it and fails")
+    draft.want((everybody[name] for name in relatives), f"{watched.monitor} shares a cause with it and fails")
     now = draft.now
     if settings.settle > 0:
         return Settle(since=member.began, until=now + settings.settle, doubt_until=now + settings.settle)
     if not parents and not relatives:
         return None
-    asked = [situation.surroundings.watched[name] for name in (*parents, *relatives)]
+    asked = [everybody[name] for name in (*parents, *relatives)]
     until = now + max(other.timeout_s for other in asked) + GRACE_S
-    interval = max((situation.surroundings.watched[name].interval_s for name in parents), default=0.0)
+    interval = max((everybody[name].interval_s for name in parents), default=0.0)
     return Settle(
         since=member.began,
         parents=frozenset(parents),

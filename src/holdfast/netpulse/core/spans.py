@@ -33,14 +33,14 @@ class Shift:
 class Spans:
     """Those that have not ended, a few for each monitor."""
 
-    __slots__ = ("_maintained", "_maintained_until", "_open")
+    __slots__ = ("_maintained", "_not_before", "_open")
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, str], float] = {}
         self._maintained: dict[str, tuple[str, float, float]] = {}
         """Id, begin and end of the maintenance that each monitor is in."""
-        self._maintained_until: dict[str, float] = {}
-        """End of the last maintenance of each monitor, for failures in it that are found after it."""
+        self._not_before: dict[str, float] = {}
+        """End of the last maintenance of each monitor, for failures in it that are found after it; or its birth."""
 
     def restore(self, span: Span) -> None:
         """Go on with one of the records."""
@@ -58,7 +58,7 @@ class Spans:
 
     def monitors(self) -> set[str]:
         """Whose there are."""
-        return {monitor for monitor, _ in self._open} | self._maintained_until.keys()
+        return {monitor for monitor, _ in self._open} | self._not_before.keys()
 
     def maintenance(self, monitor: str) -> str:
         """Id of the maintenance that the monitor is in, as of the last :meth:`maintain`; empty when in none."""
@@ -74,7 +74,7 @@ class Spans:
             return
         if kind in _CUT:
             maintained = self._maintained.get(monitor)
-            since = max(since, self._maintained_until.get(monitor, since))
+            since = max(since, self._not_before.get(monitor, since))
             if maintained is not None:
                 if since < maintained[1]:  # it had failed before the window, and was found in it
                     draft.span(Span(monitor=monitor, kind=kind, since=since, until=maintained[1]))
@@ -88,13 +88,17 @@ class Spans:
         if since is not None:
             draft.span(Span(monitor=monitor, kind=kind, since=since, until=max(since, until)))
 
+    def born(self, monitor: str, now: float) -> None:
+        """It is watched from now on: it was not down before."""
+        self._not_before[monitor] = now
+
     def drop(self, draft: Draft, monitor: str) -> None:
         """The monitor is gone or paused."""
         for kind in _ALL:
             if kind != "paused":
                 self.end(draft, monitor, kind, draft.now)
         self._maintained.pop(monitor, None)
-        self._maintained_until.pop(monitor, None)
+        self._not_before.pop(monitor, None)
 
     def maintain(self, draft: Draft, situation: Situation, *, reloaded: bool) -> Shift:
         """Begin and end what windows say.
@@ -120,7 +124,7 @@ class Spans:
             elif before is not None:
                 end = min(now, before[2])
                 del self._maintained[monitor]
-                self._maintained_until[monitor] = end
+                self._not_before[monitor] = end
                 self.end(draft, monitor, "maintenance", end)
                 self._resume(draft, monitor, situation.active.get(monitor, {}), end)
                 shift.over.setdefault(before[0], []).append(monitor)

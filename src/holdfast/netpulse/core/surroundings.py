@@ -28,10 +28,15 @@ class Watched:
     """``monitor`` (its id), ``group``, ``severity``, ``host``, ``address``, ``domain`` and its tags: what matchers and
     correlation see."""
     regions: tuple[str, ...] = ()
-    """That watch it. When none of them sees, it is unknown; without any, that is never decided."""
+    """That probe it. When none of them sees, it is unknown; without any (a heartbeat, a foreign alert) it never is."""
     interval_s: float = 30.0
     timeout_s: float = 10.0
     paused: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether it can be probed when somebody wants to know."""
+        return bool(self.regions) and not self.paused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

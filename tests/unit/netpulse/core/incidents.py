@@ -56,10 +56,10 @@ class Desk:
 
     def configure(self) -> Decisions:
         around = Surroundings(
-            watched=self.monitors,
+            watched=dict(self.monitors),
             settings=self.settings,
             maintenance={"t": self.windows},
-            silences=self.silences,
+            silences=tuple(self.silences),
             blind=self.blind,
         )
         return self.keep(self.book.configure(around, self.now))

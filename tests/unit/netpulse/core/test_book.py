@@ -245,3 +245,12 @@ def test_the_same_happens_for_the_same_input() -> None:
         desk.fail(*(f"m{number}" for number in range(9)))
         desk.wait(100)
     assert first.transitions == second.transitions
+
+
+def test_a_monitor_was_not_down_before_it_was_watched() -> None:
+    desk = Desk([watched("web")])
+    desk.now += 60
+    desk.monitors["t/new"] = watched("new")
+    desk.configure()
+    desk.fail("new")
+    assert desk.lengths("new", "down") == [(60, None)]

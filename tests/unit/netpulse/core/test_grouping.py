@@ -158,3 +158,17 @@ def test_more_members_are_told_together_every_five_minutes_at_most() -> None:
         desk.wait(20)
     desk.wait(600)
     assert desk.tell() == ["opened", "joined", "joined"]
+
+
+def test_those_who_cannot_be_probed_are_not_waited_for() -> None:
+    desk = Desk(
+        [replace(watched("job"), regions=()), replace(watched("old"), paused=True), watched("web", "job", "old")]
+    )
+    desk.fail("web")
+    assert (desk.wanted, desk.tell()) == ([], ["opened"])
+
+
+def test_who_is_asked_is_asked_in_all_of_its_regions() -> None:
+    desk = Desk([watched("db"), watched("web", "db")])
+    (wanted,) = desk.fail("web").wanted
+    assert (wanted.monitor, wanted.regions) == ("t/db", ("ap", "eu", "us"))
