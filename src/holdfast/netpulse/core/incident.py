@@ -11,6 +11,7 @@
     detected -> open | resolved (it was nothing: nobody is told, the record stays)
     open | reopened -> acknowledged | recovering | flapping | resolved (by hand)
     acknowledged -> recovering | flapping | resolved
+    reopened | acknowledged -> open (a ticket that became a page: it is told as one, to everybody)
     recovering -> resolved | open | acknowledged (whichever it was before)
     resolved -> reopened
     flapping -> resolved | open | acknowledged
