@@ -81,6 +81,12 @@ class Window:
             return occurrence.until
         return self._next.since if self._next is not None else None
 
+    def last_end(self, now: float) -> float | None:
+        """When it was open last; ``None`` when it is, or never was."""
+        self._advance(now)
+        current = self._current
+        return current.until if current is not None and current.until <= now else None
+
     def coming(self, now: float) -> Occurrence | None:
         """The next occurrence that has not begun."""
         self._advance(now)

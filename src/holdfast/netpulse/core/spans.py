@@ -112,6 +112,9 @@ class Spans:
         for monitor in sorted({*self._maintained, *situation.suppression.covered()}):
             before = self._maintained.get(monitor)
             found = situation.suppression.maintenance(monitor, now)
+            ended = situation.suppression.last_end(monitor, now) if reloaded else None
+            if ended is not None:  # also one that ended shortly before a restart
+                self._not_before.setdefault(monitor, ended)
             if found is not None and before is None:
                 since = now if reloaded else found[1].since
                 for kind in KINDS.values():

@@ -43,6 +43,11 @@ class Suppression:
                 best = id, occurrence
         return best
 
+    def last_end(self, monitor: str, now: float) -> float | None:
+        """When the last maintenance of the monitor ended."""
+        ends = [end for _, window in self._windows_of.get(monitor, ()) if (end := window.last_end(now)) is not None]
+        return max(ends, default=None)
+
     def silence(self, watched: Watched, condition: Condition, now: float) -> Silence | None:
         """The silence that covers a condition of a monitor."""
         for silence in self._silences:

@@ -141,3 +141,13 @@ def test_children_of_what_was_resolved_by_hand_are_held_as_long_as_it_fails() ->
     desk.recover("db")
     desk.wait(60)
     assert desk.tell() == ["opened", "resolved", "opened"]
+
+
+def test_a_failure_in_a_window_that_is_found_after_it_and_a_restart_counts_from_its_end() -> None:
+    desk = Desk([watched("web")])
+    desk.maintain("m1", 60.0)
+    desk.wait(122)
+    desk.book = desk.new_book()
+    desk.configure()
+    desk.fail("web")  # its first failure was 5 s ago, the window ended 2 s ago
+    assert desk.lengths("web", "down") == [(120, None)]
