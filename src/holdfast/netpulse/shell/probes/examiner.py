@@ -23,13 +23,13 @@ from holdfast.netpulse.shell.probes.finding import Failed
 from holdfast.netpulse.shell.probes.wire import Wire
 
 SEARCH_S: Final = 0.5
-"""A linear search of 1 MiB takes some milliseconds."""
+"""Generous for a search that is linear; chosen, not measured."""
 BANNED_S: Final = 600.0
 BANNED: Final = 1024
 """Expressions that are remembered as banned."""
 PROCESSES: Final = 2
 MEMORY_BYTES: Final = 1024 * 2**20
-"""Of address space; the JSON of 1 MiB takes at most some 50 MiB as objects."""
+"""Of address space: a bound against runaways, far above what the default ``body_limit`` needs."""
 _SCRIPT: Final = str(Path(__file__).with_name("examination.py"))
 _GRACE_S: Final = 1.0
 """Beyond the limit of a search: for the process to start, and for a machine that is busy."""

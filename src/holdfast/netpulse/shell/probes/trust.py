@@ -14,7 +14,7 @@ from holdfast.netpulse.core.result import Failure
 from holdfast.netpulse.shell.probes.finding import Failed
 
 CONTEXTS: Final = 256
-"""That are kept; each holds a trust store of some 100 KiB to 1 MiB."""
+"""That are kept; each holds a trust store."""
 CHAINS: Final = 4096
 """Whose expiry is remembered, so that it is read once and not at every probe."""
 DAY_S: Final = 86_400.0
@@ -34,8 +34,8 @@ class Trust:
     async def context(self, *, verify: bool, ca_file: str, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
         """A context; a changed ``ca_file`` makes a new one. Raises :class:`Failed`."""
         try:
-            changed = os.stat(ca_file).st_mtime if ca_file and verify else 0.0  # noqa: PTH116 - quicker, and
-            # quick enough for the loop (one stat of a file that was read before takes a microsecond, a thread fifty)
+            # On the loop, not in a thread: a local file is meant, and a hop to a thread would cost more than the stat.
+            changed = os.stat(ca_file).st_mtime if ca_file and verify else 0.0  # noqa: PTH116
             key = (verify, ca_file, alpn, changed)
             context = self._contexts.get(key)
             if context is None:

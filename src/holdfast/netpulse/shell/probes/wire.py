@@ -1,8 +1,8 @@
 """A connection to a target: a non-blocking socket, waited for by readiness, with or without TLS.
 
 A probe is a straight line (connect, shake hands, ask, read, close) on a connection of its own. Transports and
-protocols are made for connections that live; here they would cost more than all the rest of a probe, and hide where
-connecting ends and the handshake begins. So the socket is used directly, and each phase is timed where it happens.
+protocols are made for connections that live, and hide where connecting ends and the handshake begins. So the socket is
+used directly, and each phase is timed where it happens.
 
 The addresses of a name are tried one after the other, each with an equal share of the time that is left. A dead first
 address therefore shows as a slow connect, which is what a simple client would see, too. Every address is judged
