@@ -52,7 +52,8 @@ def _step(step: Transition) -> Iterator[str]:
     yield f"{_clock(step.at)} {what}"
     inner = step.evidence.get("evidence")
     if isinstance(inner, Mapping) and inner:
-        yield f"         {step.evidence.get('rule', '')}: {figures(inner)}."
+        plain = f"{step.evidence.get('rule', '')}: {figures(inner)}."
+        yield f"         {weighed(inner) or plain}"
     elif step.rule == "incident.open" and step.evidence.get("settled_s"):
         waited = step.evidence["settled_s"]
         yield f"         Waited {waited} s for the answers of others, so that one page names the cause."
@@ -60,6 +61,28 @@ def _step(step: Transition) -> Iterator[str]:
         yield f"         Damping: {figures(step.evidence)}."
     if step.rule == "incident.reopened":
         yield f"         Its next recovery has to hold for {step.evidence.get('hold_s')} s."
+
+
+def weighed(evidence: Evidence) -> str:
+    """A detector's ledger in words; empty for what is none.
+
+    ``eu, us, ap saw it fail. Evidence 18.14, needed 14.45; of one domain at most 7.22 (a 6.05, b 6.05, c 6.05).``
+    """
+    domains, regions = evidence.get("domains"), evidence.get("regions")
+    if not isinstance(domains, list) or not isinstance(regions, list) or "threshold" not in evidence:
+        return ""
+    failing = [str(region.get("region")) for region in regions if region.get("failing") is True]
+    doubted = [str(region.get("region")) for region in regions if region.get("believed") is False]
+    text = f"{', '.join(failing)} saw it fail. " if failing else "Every region saw it up. "
+    shares = ", ".join(f"{each.get('domain')} {each.get('sum')}" for each in domains)
+    text += f"Evidence {evidence.get('total')}, needed {evidence['threshold']}"
+    if evidence.get("lone"):
+        text += f"; only one failure domain can be believed now, so it decides alone ({shares})."
+    else:
+        text += f"; of one failure domain at most {evidence.get('cap')} counts ({shares})."
+    if doubted:
+        text += f" {', '.join(doubted)} {'is' if len(doubted) == 1 else 'are'} not believed: stuck, or not heard."
+    return text
 
 
 def figures(evidence: Evidence) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.netpulse.core.incident import Notice
-from holdfast.netpulse.core.story import sentences
+from holdfast.netpulse.core.incident import Evidence, Notice
+from holdfast.netpulse.core.story import sentences, weighed
 from tests.unit.netpulse.core.incidents import Desk, watched
 
 
@@ -53,3 +53,24 @@ def test_a_long_story_is_told_from_both_ends() -> None:
     lines = sentences(desk.only(), desk.transitions)
     assert len(lines) < 140
     assert any("left out" in line for line in lines)
+
+
+def test_the_ledger_of_a_detector_is_told_in_words() -> None:
+    ledger: Evidence = {
+        "threshold": 14.45,
+        "cap": 7.22,
+        "total": 12.1,
+        "lone": False,
+        "domains": [{"domain": "a", "sum": 6.05}, {"domain": "b", "sum": 6.05}],
+        "regions": [
+            {"region": "eu", "failing": True, "believed": True},
+            {"region": "us", "failing": True, "believed": True},
+            {"region": "ap", "failing": False, "believed": False},
+        ],
+    }
+    assert weighed(ledger) == (
+        "eu, us saw it fail. Evidence 12.1, needed 14.45; of one failure domain at most 7.22 counts (a 6.05, b 6.05)."
+        " ap is not believed: stuck, or not heard."
+    )
+    assert "decides alone" in weighed({**ledger, "lone": True})
+    assert weighed({"title": "of another system"}) == ""
