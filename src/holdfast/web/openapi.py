@@ -1,4 +1,4 @@
-"""Problems in an OpenAPI document, which the web framework cannot know."""
+"""The OpenAPI document of an API: its head, and problems, which the web framework cannot know."""
 
 from __future__ import annotations
 
@@ -6,11 +6,34 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from holdfast import __version__
 from holdfast.web.problems import MEDIA_TYPE, ProblemType
 
 _RETRY_AFTER: Final = {
     "Retry-After": {"description": "Seconds until it is worth trying again.", "schema": {"type": "integer"}}
 }
+
+
+def openapi_config(title: str, description: str) -> OpenAPIConfig:
+    """What the framework puts around the routes: every operation wants a key unless it says otherwise."""
+    return OpenAPIConfig(
+        title=title,
+        version=__version__,
+        description=description,
+        use_handler_docstrings=True,
+        render_plugins=[JsonRenderPlugin(path="/")],  # one is required; the front answers before it is asked
+        security=[{"bearer": []}, {"header": []}],
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer", description="An API key: `hf_...`."),
+                "header": SecurityScheme(type="apiKey", security_scheme_in="header", name="X-API-Key"),
+            }
+        ),
+    )
 
 
 def problem_schema(types: Mapping[str, ProblemType]) -> dict[str, Any]:

@@ -8,12 +8,8 @@ from typing import Final, cast
 import msgspec
 from litestar import Litestar
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
-from holdfast import __version__
 from holdfast.execution.shell.api import callbacks, events, jobs, operations
 from holdfast.execution.shell.api.document import document
 from holdfast.execution.shell.api.front import Front, Hot
@@ -21,6 +17,7 @@ from holdfast.execution.shell.api.service import Service
 from holdfast.execution.shell.api.workers import REPORT_BYTES, SYNC_BYTES, ReportEndpoint, SyncEndpoint
 from holdfast.identity import Scope
 from holdfast.web.handlers import HANDLERS
+from holdfast.web.openapi import openapi_config
 
 _DESCRIPTION: Final = """Programs come in, wait in a durable queue, run in sandboxes, and leave a result.
 
@@ -58,20 +55,7 @@ def application(service: Service) -> Front:
         ],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers=dict(HANDLERS),
-        openapi_config=OpenAPIConfig(
-            title="Holdfast execution",
-            version=__version__,
-            description=_DESCRIPTION,
-            use_handler_docstrings=True,
-            render_plugins=[JsonRenderPlugin(path="/")],  # one is required; the front answers before it is asked
-            security=[{"bearer": []}, {"header": []}],
-            components=Components(
-                security_schemes={
-                    "bearer": SecurityScheme(type="http", scheme="bearer", description="An API key: `hf_...`."),
-                    "header": SecurityScheme(type="apiKey", security_scheme_in="header", name="X-API-Key"),
-                }
-            ),
-        ),
+        openapi_config=openapi_config("Holdfast execution", _DESCRIPTION),
         request_max_body_size=None,  # the front has read it, and counted
         logging_config=None,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -23,10 +22,8 @@ from holdfast.execution.shell.api.rates import Rates
 from holdfast.execution.shell.api.requests import SubmissionBody
 from holdfast.execution.shell.api.submission import Intake
 from holdfast.identity import Principal, Scope
-from holdfast.store import StoreError
+from holdfast.web import trail
 from holdfast.web.watching import Held
-
-log = logging.getLogger(__name__)
 
 STATE_AGE_S: Final = 0.5
 _REFUSALS: Final[Mapping[str, str]] = {
@@ -75,17 +72,11 @@ class Outbox(Protocol):
         ...
 
 
-class Identities(Protocol):
+class Identities(trail.Trail, Protocol):
     """What is needed of the identity room."""
 
     async def authenticate(self, text: str, *, now: float) -> Principal | None:
         """Whom a key speaks for. Raises ``StoreUnavailable``."""
-        ...
-
-    async def audit(
-        self, tenant: str, *, actor: str, action: str, target: str, detail: Mapping[str, Any] | None = None, now: float
-    ) -> None:
-        """Write down what was done; returns once it is on disk."""
         ...
 
     async def audit_entries(
@@ -197,15 +188,8 @@ class Service:
     async def note(
         self, principal: Principal, action: str, target: str, detail: Mapping[str, Any] | None = None
     ) -> None:
-        """Write down what was done. It is done: a trail that cannot be written is our trouble, not the client's."""
-        try:
-            await self.identities.audit(
-                principal.tenant, actor=principal.key_id, action=action, target=target, detail=detail, now=self.clock()
-            )
-        except StoreError as error:
-            log.warning(
-                "the audit trail misses an entry", extra={"action": action, "target": target, "why": str(error)}
-            )
+        """Write down what was done."""
+        await trail.write_down(self.identities, principal, action, target, detail, now=self.clock())
 
 
 def backlog_s(state: QueueState) -> float:

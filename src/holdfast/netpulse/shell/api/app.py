@@ -8,12 +8,8 @@ from typing import Any, Final, cast
 
 from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
-from holdfast import __version__
 from holdfast.netpulse.errors import NetpulseError
 from holdfast.netpulse.shell.api import (
     ack,
@@ -32,6 +28,7 @@ from holdfast.netpulse.shell.api.front import Front
 from holdfast.netpulse.shell.api.problems import refusal
 from holdfast.netpulse.shell.api.service import Service
 from holdfast.web.handlers import HANDLERS, problem_response
+from holdfast.web.openapi import openapi_config
 from holdfast.web.problems import Problem
 
 _DESCRIPTION: Final = """Many regions watch, one page goes out, and it can be asked why.
@@ -90,20 +87,7 @@ def application(service: Service, routers: Sequence[Router] = ()) -> Front:
         ],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers={**HANDLERS, NetpulseError: _refused},
-        openapi_config=OpenAPIConfig(
-            title="Holdfast NetPulse",
-            version=__version__,
-            description=_DESCRIPTION,
-            use_handler_docstrings=True,
-            render_plugins=[JsonRenderPlugin(path="/")],  # one is required; the front answers before it is asked
-            security=[{"bearer": []}, {"header": []}],
-            components=Components(
-                security_schemes={
-                    "bearer": SecurityScheme(type="http", scheme="bearer", description="An API key: `hf_...`."),
-                    "header": SecurityScheme(type="apiKey", security_scheme_in="header", name="X-API-Key"),
-                }
-            ),
-        ),
+        openapi_config=openapi_config("Holdfast NetPulse", _DESCRIPTION),
         request_max_body_size=None,  # the front has read it, and counted
         logging_config=None,
     )

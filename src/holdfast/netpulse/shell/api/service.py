@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Final, Protocol, TypeAlias
@@ -23,11 +22,9 @@ from holdfast.netpulse.shell.api.links import Links
 from holdfast.netpulse.shell.api.metrics import Metrics
 from holdfast.netpulse.shell.api.overview import Overview
 from holdfast.netpulse.shell.api.problems import ProblemError
-from holdfast.store import StoreError
+from holdfast.web import trail
 from holdfast.web.rates import Buckets
 from holdfast.web.watching import Held
-
-log = logging.getLogger(__name__)
 
 PUBLIC: Final = "public"
 """The id of the key of visitors without one, where ``demo_readonly`` lets them in."""
@@ -45,17 +42,11 @@ TESTS_PER_S: Final = 0.1
 TESTS_BURST: Final = 5.0
 
 
-class Identities(Protocol):
+class Identities(trail.Trail, Protocol):
     """What is needed of the identity room."""
 
     async def authenticate(self, text: str, *, now: float) -> Principal | None:
         """Whom a key speaks for. Raises ``StoreUnavailable``."""
-        ...
-
-    async def audit(
-        self, tenant: str, *, actor: str, action: str, target: str, detail: Mapping[str, Any] | None = None, now: float
-    ) -> None:
-        """Write down what was done; returns once it is on disk."""
         ...
 
 
@@ -140,14 +131,8 @@ class Service:
     async def note(
         self, principal: Principal, action: str, target: str, detail: Mapping[str, Any] | None = None
     ) -> None:
-        """Write down what was done. It is done: a trail that cannot be written is our trouble, not the client's."""
-        try:
-            await self.identities.audit(
-                principal.tenant, actor=principal.key_id, action=action, target=target, detail=detail, now=self.clock()
-            )
-        except StoreError as error:
-            text = "the audit trail misses an entry"
-            log.warning(text, extra={"action": action, "target": target, "why": str(error)})
+        """Write down what was done."""
+        await trail.write_down(self.identities, principal, action, target, detail, now=self.clock())
 
 
 class Rate:
