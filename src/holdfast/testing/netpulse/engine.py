@@ -22,16 +22,14 @@ from holdfast.netpulse.core.views import (
     Beat,
     ExplainView,
     IncidentView,
-    LastCheck,
-    MemberView,
     MonitorView,
-    NoticeView,
     RegionView,
     SummaryView,
     TransitionView,
 )
 from holdfast.netpulse.core.world import Entry, World, target_of
 from holdfast.netpulse.errors import Conflict, Invalid, NotFound, ReadOnly
+from holdfast.netpulse.shell.engine import views
 from holdfast.testing.netpulse.records import ScriptedRecords
 from holdfast.testing.netpulse.scene import DAY, Look, Scene, scene
 from holdfast.web.times import timestamp
@@ -106,7 +104,7 @@ class ScriptedNetpulse:
         at = self.clock()
         entry = next(each for each in self._world.entries.values() if each.id == monitor)
         seen = self.records.observe(entry.key, region, at)
-        body = {"monitor": monitor, **msgspec.to_builtins(_last(seen))}
+        body = {"monitor": monitor, **msgspec.to_builtins(views.last_check(seen))}
         self.emit(entry.tenant, "check", body)
 
     # -- agents
@@ -177,7 +175,7 @@ class ScriptedNetpulse:
     async def timeline(self, tenant: str, incident: str) -> list[TransitionView]:
         """Oldest first."""
         _, found = self._incident(tenant, incident)
-        return [_transition(each) for each in self.scene.timelines[found.id]]
+        return [views.transition_view(each) for each in self.scene.timelines[found.id]]
 
     async def explain(self, tenant: str, incident: str) -> ExplainView:
         """The story that the timeline tells."""
@@ -188,20 +186,9 @@ class ScriptedNetpulse:
         return ExplainView(
             incident=self._incident_view(found),
             sentences=[each.text for each in timeline] + told + held,
-            ledger=[{"monitor": _id(each.monitor), **_plain(each.evidence)} for each in found.members],
-            timeline=[_transition(each) for each in timeline],
-            notices=[
-                NoticeView(
-                    key=notice.key,
-                    channel=notice.channel,
-                    event=notice.event,
-                    at=timestamp(notice.at),
-                    not_before=timestamp(notice.not_before),
-                    state=state,
-                    error=error,
-                )
-                for notice, state, error in self.scene.notices[found.id]
-            ],
+            ledger=[{"monitor": views.id_of(each.monitor), **each.evidence} for each in found.members],
+            timeline=[views.transition_view(each) for each in timeline],
+            notices=views.notice_views(self.scene.notices[found.id]),
         )
 
     def regions(self) -> list[RegionView]:
@@ -234,11 +221,11 @@ class ScriptedNetpulse:
 
     async def summary(self, tenant: str) -> SummaryView:
         """Counted anew each time."""
-        views = await self.monitors(tenant)
+        shown = await self.monitors(tenant)
         standing = await self.incidents(tenant, standing=True, monitor=None, limit=1000, before=None)
-        known = [each.uptime["24h"] for each in views if each.uptime["24h"] is not None]
+        known = [each.uptime["24h"] for each in shown if each.uptime["24h"] is not None]
         return SummaryView(
-            monitors=dict(Counter(each.state for each in views)),
+            monitors=dict(Counter(each.state for each in shown)),
             incidents=sum(each.opened is not None for each in standing),
             regions={each.region: each.state for each in self.regions()},
             uptime_24h=sum(known) / len(known) if known else None,
@@ -445,7 +432,7 @@ class ScriptedNetpulse:
             state=look.state,
             doubt=look.doubt,
             since=timestamp(self.scene.now - look.since_s),
-            last=[] if pending or spec.paused else [_last(each) for each in seen],
+            last=[] if pending or spec.paused else [views.last_check(each) for each in seen],
             beats=[] if pending or spec.paused else self._beats(entry, now),
             uptime=ups,
             p95_ms=None if pending or look.failing == 1.0 else round(look.total_ms * 1.4 + 120, 1),
@@ -486,71 +473,4 @@ class ScriptedNetpulse:
         return found
 
     def _incident_view(self, incident: Incident) -> IncidentView:
-        now = self.clock()
-        names = {entry.key: entry.name for entry in self._world.entries.values()}
-        return IncidentView(
-            id=incident.id,
-            state=incident.state.value,
-            condition=incident.condition.value,
-            severity=incident.severity,
-            title=incident.title,
-            cause={"kind": incident.cause.kind, "value": incident.cause.value},
-            members=[
-                MemberView(
-                    monitor=_id(each.monitor),
-                    name=names.get(each.monitor, _id(each.monitor)),
-                    condition=each.condition.value,
-                    began=timestamp(each.began),
-                    joined=timestamp(each.joined),
-                    until=timestamp(each.until),
-                    evidence=_plain(each.evidence),
-                )
-                for each in incident.members
-            ],
-            began=timestamp(incident.began),
-            detected=timestamp(incident.detected),
-            opened=timestamp(incident.opened),
-            acknowledged=timestamp(incident.acknowledged),
-            acknowledged_by=incident.acknowledged_by,
-            recovering=timestamp(incident.recovering),
-            resolved=timestamp(incident.resolved),
-            resolved_by=incident.resolved_by,
-            reopenings=incident.reopenings,
-            suppressed_by=incident.suppressed_by,
-            simulated=incident.simulated,
-            duration_s=round((incident.resolved or now) - incident.began, 1),
-            url=f"{self.settings.public_url}/incidents/{incident.id}",
-        )
-
-
-def _id(monitor: str) -> str:
-    return monitor.rpartition("/")[2]
-
-
-def _plain(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(evidence)
-
-
-def _last(seen: Any) -> LastCheck:
-    return LastCheck(
-        region=seen.region,
-        at=timestamp(seen.at),
-        outcome=seen.outcome.name.lower(),
-        failure=seen.failure.value,
-        total_ms=seen.total_ms,
-        status=seen.status,
-        detail=seen.detail,
-    )
-
-
-def _transition(each: Transition) -> TransitionView:
-    return TransitionView(
-        number=each.number,
-        at=timestamp(each.at),
-        rule=each.rule,
-        before=each.before.value if each.before else None,
-        after=each.after.value,
-        text=each.text,
-        actor=each.actor,
-        evidence=_plain(each.evidence),
-    )
+        return views.incident_view(incident, self._world, now=self.clock(), url=self.settings.public_url)
