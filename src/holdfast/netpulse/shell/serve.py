@@ -8,12 +8,12 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from holdfast.identity import Identities
@@ -28,6 +28,7 @@ from holdfast.netpulse.shell.engine.publishing import Publishing
 from holdfast.netpulse.shell.notify import Notifier
 from holdfast.netpulse.shell.notify.http import Network
 from holdfast.netpulse.shell.records import NetpulseRecords
+from holdfast.netpulse.shell.records.export import Exported
 from holdfast.netpulse.shell.status import (
     ChannelMessenger,
     Desk,
@@ -80,7 +81,9 @@ async def serve(
         routers = [] if subscribers is None else [subscribe_router(subscribers)]
         if settings.status is not None:
             routers.append(writing_router(Desk(StatusUpdates(records), runtime, wall=time.time)))
-        api = await serve_api(runtime, records, identities, sock, links=links, routers=routers)
+        api = await serve_api(
+            runtime, records, identities, sock, links=links, export=partial(_export, records), routers=routers
+        )
         notifier = Notifier(
             records,
             settings,
@@ -140,6 +143,12 @@ async def _subscribers(
         wall=time.time,
         entropy=os.urandom,
     )
+
+
+async def _export(
+    records: NetpulseRecords, month: str, tenant: str, directory: Path, file_format: Literal["csv", "parquet"]
+) -> Sequence[Exported]:
+    return await records.export(month, tenant, directory=directory, file_format=file_format)
 
 
 def _make_certificates(settings: NetpulseSettings) -> None:

@@ -66,6 +66,8 @@ _UPKEEP_S: Final = 5.0
 _LONGEST_TICK_S: Final = 1.0
 """Time is looked at this often even when nothing is known to be due."""
 _LATE_MIN_S: Final = 30.0
+_AT_ONCE: Final = 50
+"""Views that are made without a pause."""
 _ENGINE: Final = "engine"
 """The agent of results that the engine makes itself: heartbeats, and that they did not come."""
 
@@ -403,11 +405,12 @@ class Runtime:
     async def monitors(self, tenant: str) -> list[MonitorView]:
         """All of a tenant's."""
         now = self._clock()
-        return [
-            self.board.view(entry, self._simulated.get(key), now)
-            for key, entry in self._world.entries.items()
-            if entry.tenant == tenant
-        ]
+        found = []
+        for entry in [entry for entry in self._world.entries.values() if entry.tenant == tenant]:
+            found.append(self.board.view(entry, self._simulated.get(entry.key), now))
+            if len(found) % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # agents and pages come in between
+        return found
 
     async def monitor(self, tenant: str, monitor: str) -> MonitorView:
         """One, with figures of now."""
