@@ -21,7 +21,7 @@ from bisect import bisect
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from holdfast.netpulse.core.detector import Detector, Policy
+from holdfast.netpulse.core.detector import CONFIRM_SPACING_S, Detector, Policy
 from holdfast.netpulse.core.filter import BAD_FAILS, BAD_SHARE, DOWN_FAILS, GOOD_FAILS
 from holdfast.netpulse.core.result import Failure, Observation, Outcome
 from holdfast.netpulse.core.settings import MonitorSettings
@@ -121,15 +121,25 @@ def _delay(
         (number * step if number * step >= began else number * step + policy.interval_s, region, True)
         for number, region in enumerate(regions)
     ]
+    looking = False
     for _ in range(10_000):
         pending.sort()
         start, region, scheduled = pending.pop(0)
         if scheduled:
             pending.append((start + policy.interval_s, region, True))
+        if not region:
+            if detector.suspicious:
+                pending.append((start + CONFIRM_SPACING_S, "", False))
+                pending += [(start, wanted, False) for wanted in detector.confirmations(start)]
+            continue
         if any(signal.active for signal in detector.observe(_result(region, domains, start, timeout_s, failed=True))):
             return start + timeout_s - began
         if confirmations:
-            pending += [(start + timeout_s, wanted, False) for wanted in detector.confirmations(start + timeout_s)]
+            ended = start + timeout_s
+            pending += [(ended, wanted, False) for wanted in detector.confirmations(ended)]
+            if not looking:
+                looking = True
+                pending.append((ended + CONFIRM_SPACING_S, "", False))
     return math.inf
 
 
