@@ -4,14 +4,15 @@ The thresholds are fitted to :mod:`holdfast.drills.noise_world`, played with the
 confirmations. Logarithms of false pages a year fall by about one per nat:
 
     one domain     10 nats  12 nats  14 nats  16 nats           two domains    12.2 nats   14 nats   18 nats
-    5 s               383       35      3.3                      5 s                 < 3
+    5 s               383       35      3.3                      5 s                 0.5
     30 s               55      7.8      1.5     0.17             30 s                1.9      0.25      0.03
     300 s              16      1.6     0.35                      300 s              0.43
     3600 s            1.4     0.19                               3600 s             0.06
 
-(1.5 years at 5 s, 6 at 30 s, 40 and 300 at the longer ones; two domains 0.6, 12 to 30, 150 and 1,000.) Three domains
-and more keep the figures of two: one of them may be stuck, and then two are what is left. Rates below what was seen in
-those years are extrapolated; the slope is taken flatter than it was measured, so that they err to the safe side.
+(1.5 years at 5 s, 6 at 30 s, 40 and 300 at the longer ones; two domains 2, 12 to 30, 150 and 1,000. Below one a year
+these are few events.) Three domains and more keep the figures of two: one of them may be stuck, and then two are what
+is left. Rates below what was seen in those years are extrapolated; the slope is taken flatter than it was measured, so
+that they err to the safe side.
 """
 
 from __future__ import annotations
