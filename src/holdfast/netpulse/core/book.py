@@ -326,7 +326,7 @@ class Book:
         monitor, facet = signal.monitor, FACETS[signal.condition]
         was_well = situation.condition(monitor, _FACET_OF[facet]) is None
         situation.active.setdefault(monitor, {})[signal.condition] = signal
-        if signal.condition in KINDS:
+        if signal.condition in KINDS and not signal.simulated:  # pretending costs no uptime
             self._spans.begin(draft, monitor, KINDS[signal.condition], signal.began)
         if was_well and not self._spans.maintained(monitor):
             situation.dampers.failed((monitor, facet), now)

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from holdfast.netpulse.core.maintenance import Window as Recurrence
 from holdfast.netpulse.core.matching import matches
 from holdfast.netpulse.core.ports import Records
-from holdfast.netpulse.core.status import DAYS, StatusSource, StatusView, Update, Window, status_view
+from holdfast.netpulse.core.settings import MaintenanceSettings
+from holdfast.netpulse.core.status import DAYS, StatusSource, StatusView, Window, status_view
 from holdfast.netpulse.core.world import World, labels_of
 from holdfast.netpulse.shell.engine.runtime import Runtime
-from holdfast.netpulse.shell.status import StatusPublisher, Subscribers
+from holdfast.netpulse.shell.status import StatusPublisher, StatusUpdates, Subscribers
 from holdfast.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-UPDATES: Final = "status-updates"
-"""Kind of the documents that hold what people wrote about an incident: a JSON array of :class:`Update`."""
 _LOOK_S: Final = 5.0
+_FORGET_EVERY_S: Final = 3600.0
 _INCIDENTS: Final = 200
 """Most that the page tells of."""
 
@@ -40,6 +37,8 @@ class Publishing:
         self._clock = loop.time
         self._publisher: StatusPublisher | None = None
         self._directory = ""
+        self._recurrences: dict[str, tuple[MaintenanceSettings, Recurrence]] = {}
+        self._forgot = 0.0
 
     async def run(self) -> None:
         """Until cancelled: soon after something happened, and now and then."""
@@ -76,6 +75,9 @@ class Publishing:
             self._directory = settings.status.directory
             self._publisher = StatusPublisher(Path(self._directory), clock=self._clock)
         try:
+            if self._clock() - self._forgot > _FORGET_EVERY_S:
+                self._forgot = self._clock()
+                await StatusUpdates(self._records).forget(before=self._runtime.now() - (DAYS + 1) * 86_400.0)
             source = await self._source()
         except StoreUnavailable as error:
             log.warning("the status page is old: %s", error, extra={"action": "status_page"})
@@ -105,42 +107,36 @@ class Publishing:
             incidents=incidents,
             spans=await self._records.spans(keys, since=now - DAYS * 86_400.0, until=now) if keys else (),
             watched_since={key: runtime.board.first(key) or now for key in keys},
-            updates=await self._updates(),
-            windows=_windows(runtime.world, tenant, now),
+            updates=await StatusUpdates(self._records).by_incident(),
+            windows=self._windows(runtime.world, tenant, now),
             subscribe_url="" if self._subscribers is None else settings.public_url,
         )
 
-    async def _updates(self) -> Mapping[str, Sequence[Update]]:
-        found: dict[str, Sequence[Update]] = {}
-        for incident, data in (await self._records.documents(UPDATES)).items():
-            try:
-                found[incident] = msgspec.json.decode(data, type=list[Update])
-            except msgspec.DecodeError:
-                log.warning("updates cannot be read", extra={"action": "status_page", "incident": incident})
-        return found
-
-
-def _windows(world: World, tenant: str, now: float) -> list[Window]:
-    """Public maintenances that run, and the next of those that come."""
-    found = []
-    for name, settings in world.maintenance.get(tenant, {}).items():
-        if not settings.public:
-            continue
-        recurrence = Recurrence(settings)
-        monitors = tuple(
-            entry.id
-            for entry in world.entries.values()
-            if entry.tenant == tenant and matches(settings.match, labels_of(entry))
-        )
-        found += [
-            Window(
-                id=name,
-                title=settings.title or "Maintenance",
-                starts=occurrence.since,
-                ends=occurrence.until,
-                monitors=monitors,
+    def _windows(self, world: World, tenant: str, now: float) -> list[Window]:
+        """Public maintenances that run, and the next of those that come."""
+        public = {name: each for name, each in world.maintenance.get(tenant, {}).items() if each.public}
+        self._recurrences = {
+            name: known
+            if (known := self._recurrences.get(name)) is not None and known[0] == settings
+            else (settings, Recurrence(settings))
+            for name, settings in public.items()
+        }
+        found = []
+        for name, (settings, recurrence) in self._recurrences.items():
+            monitors = tuple(
+                entry.id
+                for entry in world.entries.values()
+                if entry.tenant == tenant and matches(settings.match, labels_of(entry))
             )
-            for occurrence in (recurrence.at(now), recurrence.coming(now))
-            if occurrence is not None
-        ]
-    return found
+            found += [
+                Window(
+                    id=name,
+                    title=settings.title or "Maintenance",
+                    starts=occurrence.since,
+                    ends=occurrence.until,
+                    monitors=monitors,
+                )
+                for occurrence in (recurrence.at(now), recurrence.coming(now))
+                if occurrence is not None
+            ]
+        return found

@@ -29,7 +29,7 @@ from holdfast.netpulse.shell.probes.wire import Wire, dial
 
 USER_AGENT: Final = "holdfast-netpulse"
 LIMITS: Final = Limits(header_block=64 * 1024, headers=256)
-"""Of the answer: twice the header block that our own proxy takes from a backend, so that what it passes is not refused."""
+"""Of the answer: twice the header block that our own proxy takes from a backend: what it passes is not refused."""
 
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _OWN: Final = frozenset(("connection", "content-length", "transfer-encoding", "accept-encoding"))
