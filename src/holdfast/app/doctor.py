@@ -21,7 +21,16 @@ from holdfast.app.settings import Config
 Level = Literal["ok", "warn", "fail"]
 """``fail`` stops Holdfast from running; ``warn`` costs speed, capacity or a drill."""
 
-DEFAULT_PORTS: Final = {8080: "front door", 8081: "admin plane", 8083: "code execution", 8085: "console"}
+DEFAULT_PORTS: Final = {
+    8080: "front door",
+    8081: "admin plane",
+    8083: "code execution",
+    8084: "NetPulse",
+    8085: "console",
+    8087: "status page",
+    8088: "pages of the demo",
+    8094: "NetPulse's agents",
+}
 _PACKAGES: Final = {"ip": "iproute2"}
 _DESCRIPTORS_PER_CONNECTION: Final = 2
 """One to the client, one to a backend."""
@@ -49,6 +58,7 @@ def examine(config: Config | None = None) -> list[Finding]:
         _descriptors(config),
         _reuse_port(),
         _ipv6(),
+        _icmp(),
         _state_directory(),
         *(() if config is not None else _default_ports()),
         *_drill_tools(),
@@ -117,6 +127,18 @@ def _ipv6() -> Finding:
     return Finding(name="IPv6", level="warn", detail="no loopback address ::1", remedy=remedy)
 
 
+def _icmp() -> Finding:
+    kinds = ((socket.SOCK_DGRAM, "without privileges"), (socket.SOCK_RAW, "by a raw socket"))
+    for kind, how in kinds:
+        try:
+            with socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP):
+                return Finding(name="ICMP", level="ok", detail=f"echo requests can be sent {how}")
+        except OSError:
+            continue
+    remedy = f'sysctl net.ipv4.ping_group_range="{os.getgid()} {os.getgid()}", if you want checks by ICMP'
+    return Finding(name="ICMP", level="warn", detail="this user may not send echo requests", remedy=remedy)
+
+
 def state_directory() -> Path:
     """Where Holdfast keeps state between runs (XDG base directories): ``$XDG_STATE_HOME/holdfast``."""
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
@@ -151,6 +173,9 @@ def _drill_tools() -> Iterator[Finding]:
         "nginx": "a peer in drills",
         "wrk": "closed-loop load",
         "ip": "cut networks",
+        "prometheus": "a peer in drills",
+        "prometheus-alertmanager": "a peer in drills",
+        "prometheus-blackbox-exporter": "a peer in drills",
     }
     for tool, why in tools.items():
         found = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/usr/local/sbin")
