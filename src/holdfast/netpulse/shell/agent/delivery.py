@@ -53,7 +53,10 @@ class Waiting:
         if isinstance(error, Forbidden):
             wait_s = FORBIDDEN_S * (0.5 + self._rng.random() / 2)
         if failures in (0, 5) or failures % 60 == 0:  # (at the longest wait that is every four minutes)
-            log.warning("no answer", extra={"action": f"{what}_failed", "error": str(error), "failures": failures + 1})
+            # Once is an engine that starts, perhaps beside this agent; a certificate that is refused is not.
+            level = logging.INFO if failures == 0 and not isinstance(error, Forbidden) else logging.WARNING
+            said = {"action": f"{what}_failed", "error": str(error), "failures": failures + 1}
+            log.log(level, "no answer", extra=said)
         self._answered.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
