@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.netpulse.core.delivery import line
 from holdfast.netpulse.core.incident import Condition, State
+from holdfast.netpulse.core.story import weighed
 
 if TYPE_CHECKING:
     from holdfast.netpulse.core.incident import Incident, Member, Notice
@@ -261,6 +262,9 @@ def _member(member: Member) -> str:
 def _evidence(members: list[Member]) -> tuple[str, ...]:
     """Of the first member that has some: what the others joined by is in the incident's ledger."""
     evidence = next((member.evidence for member in members if member.evidence), {})
+    words = weighed(evidence)
+    if words:
+        return (line(words, LINE),)
     return tuple(line(f"{_name(key)} {_value(key, value)}", LINE) for key, value in list(evidence.items())[:_EVIDENCE])
 
 
