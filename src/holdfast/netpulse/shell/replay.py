@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Final
 
@@ -40,6 +41,8 @@ async def replay(settings: NetpulseSettings, history: StoreSettings, *, days: fl
 
     Raises :class:`~..errors.Invalid` when the store holds no results of monitors in the configuration.
     """
+    if history.url.startswith("sqlite:") and not Path(history.url.removeprefix("sqlite:")).exists():  # noqa: ASYNC240
+        raise Invalid(f"{history.url}: no such store; name that of the engine whose history it is")
     database = await open_database(history)
     try:
         seen = await _results(database, days)
