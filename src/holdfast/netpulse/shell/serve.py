@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from holdfast.identity import Identities
 from holdfast.kernel import HoldfastError
 from holdfast.netpulse.core.settings import NetpulseSettings
+from holdfast.netpulse.core.steady import Steady
 from holdfast.netpulse.core.validate import split_address
 from holdfast.netpulse.shell import certificates
 from holdfast.netpulse.shell.agents import AgentListener
@@ -73,14 +74,14 @@ async def serve(
         await once_it_answers(identities.open, rng=rng)
         stack.push_async_callback(identities.close)
         records = NetpulseRecords(database, settings.retention, rng=Random())
-        runtime = Runtime(settings, records, rng=Random())
+        runtime = Runtime(settings, records, clock=Steady(wall=runtime.now, monotonic=time.monotonic), rng=Random())
         await once_it_answers(runtime.open, rng=rng)
         stack.push_async_callback(records.close)
-        links = await open_links(records, lambda: runtime.settings.public_url, clock=time.time)
+        links = await open_links(records, lambda: runtime.settings.public_url, clock=runtime.now)
         subscribers = await _subscribers(stack, settings, records)
         routers = [] if subscribers is None else [subscribe_router(subscribers)]
         if settings.status is not None:
-            routers.append(writing_router(Desk(StatusUpdates(records), runtime, wall=time.time)))
+            routers.append(writing_router(Desk(StatusUpdates(records), runtime, wall=runtime.now)))
         api = await serve_api(
             runtime, records, identities, sock, links=links, export=partial(_export, records), routers=routers
         )
@@ -88,7 +89,7 @@ async def serve(
             records,
             settings,
             lambda incident, channel: links.acknowledge(runtime.settings.tenant, incident, channel),
-            clock=time.time,
+            clock=runtime.now,
             rng=Random(),
             page=runtime.page,
         )
@@ -136,11 +137,11 @@ async def _subscribers(
     channel = settings.channels.get(settings.status.subscribe_channel)
     return Subscribers(
         records,
-        ChannelMessenger(network, channel, wall=time.time),
+        ChannelMessenger(network, channel, wall=runtime.now),
         title=settings.status.title,
         api_url=settings.public_url,
         by_mail=channel is not None and channel.email is not None,
-        wall=time.time,
+        wall=runtime.now,
         entropy=os.urandom,
     )
 
