@@ -129,6 +129,46 @@ class Receipt(Message, frozen=True):
     """What the engine adds to this agent's times."""
 
 
+SPOOL_CHARACTERS: Final = 64
+"""Most of the name of a spool or an epoch."""
+_LAST_SEQ: Final = 2**63 - 1
+
+
+def unsound_ask(ask: Ask) -> str:
+    """What cannot be in a question; empty: it is sound."""
+    if not all(map(math.isfinite, (ask.now, ask.sight.since, ask.lag_p99_ms))):
+        return "a time that is no number"
+    if len(ask.epoch) > SPOOL_CHARACTERS or min(ask.confirmed, ask.spooled, ask.dropped) < 0:
+        return "an epoch that is too long, or a negative count"
+    return ""
+
+
+def unsound_batch(batch: Batch) -> str:
+    """What cannot be in a batch, with the first result that has it; empty: it is sound.
+
+    An agent's certificate says who it is, not that its clock, its disk or its program are in order.
+    """
+    if not batch.results:
+        return "a batch without results; send none"
+    if not 0 < len(batch.spool) <= SPOOL_CHARACTERS or not batch.spool.isprintable():
+        return f"the name of a spool has 1 to {SPOOL_CHARACTERS} printable characters"
+    if not math.isfinite(batch.now):
+        return "the time of the batch is no number"
+    before = 0
+    for at, result in enumerate(batch.results):
+        if not before < result.seq <= _LAST_SEQ:
+            return f"result {at}: number {result.seq} does not rise from {before}"
+        before = result.seq
+        figures = (result.at, result.total_ms, *msgspec.structs.astuple(result.phases), result.cert_days)
+        if not all(figure is None or math.isfinite(figure) for figure in figures):
+            return f"result {at}: a figure that is no number"
+        if result.total_ms < 0 or any((part or 0.0) < 0 for part in msgspec.structs.astuple(result.phases)):
+            return f"result {at}: it took less than no time"
+        if not -(2**31) <= result.status < 2**31:
+            return f"result {at}: status {result.status} is none"
+    return ""
+
+
 M = TypeVar("M", bound=msgspec.Struct)
 
 
@@ -172,4 +212,6 @@ __all__ = [
     "Target",
     "decoder",
     "encode",
+    "unsound_ask",
+    "unsound_batch",
 ]

@@ -87,6 +87,12 @@ class Result(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """Sent at once, because another region saw a failure."""
 
 
+def one_line(text: str, most: int) -> str:
+    """What an agent said, as every store, mail and page takes it: printable, on one line, so many characters."""
+    text = text[:most]
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """A result as the engine believes it: who saw it, and when by the engine's clock."""
