@@ -9,7 +9,7 @@ same object. Every method takes ``now``, seconds since the epoch, which never ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -27,6 +27,9 @@ from holdfast.netpulse.core.world import World, labels_of
 
 ASK_AGAIN_S: Final = 1.0
 """While a failure is neither confirmed nor refuted, it is looked this often whether somebody else ought to be asked."""
+_ALERT: Final = "alert."
+"""What the names of monitors begin with that another system watches."""
+_LABEL: Final = "label."
 _DETECTED: Final = frozenset({Condition.DOWN, Condition.PARTIAL, Condition.SLOW, Condition.CERTIFICATE})
 """Conditions that detectors decide."""
 
@@ -62,6 +65,7 @@ class Engine:
             for incident in restored.incidents:
                 self._told[incident.id] = dict(restored.told.get(incident.id, {}))
                 self._due[incident.id] = now
+                self._foreign.update(_foreign_alerts(incident, world))
         decisions = self.configure(world, now)
         for key, state in (restored.states if restored is not None else {}).items():
             if key in self._detectors:
@@ -140,14 +144,14 @@ class Engine:
         """What another system decided. Each is watched by that system, and by nobody here."""
         signals = []
         for alert in alerts:
-            key = f"{tenant}/alert.{alert.fingerprint}"
+            key = f"{tenant}/{_ALERT}{alert.fingerprint}"
             if alert.active:
                 self._foreign[key] = alert
             elif key not in self._foreign:
                 continue
             evidence: Evidence = {
                 "title": alert.title,
-                **{f"label.{name}": value for name, value in alert.labels.items()},
+                **{f"{_LABEL}{name}": value for name, value in alert.labels.items()},
             }
             signals.append(
                 Signal(
@@ -164,8 +168,12 @@ class Engine:
         decisions = self._told_of(joined([configured, self._book.signals(signals, now)]), now)
         for alert in alerts:
             if not alert.active:
-                self._foreign.pop(f"{tenant}/alert.{alert.fingerprint}", None)
+                self._foreign.pop(f"{tenant}/{_ALERT}{alert.fingerprint}", None)
         return decisions
+
+    def foreign(self, tenant: str) -> int:
+        """How many alerts of other systems fire for a tenant."""
+        return sum(key.startswith(f"{tenant}/") for key in self._foreign)
 
     def acknowledge(self, incident: str, actor: str, now: float) -> Decisions:
         """Somebody has it."""
@@ -325,6 +333,29 @@ class Engine:
             began=now,
             rule="restart.reconcile",
             evidence=self.evidence(key),
+        )
+
+
+def _foreign_alerts(incident: Incident, world: World) -> Iterator[tuple[str, ForeignAlert]]:
+    """Of an incident of the records, the members that another system watches. It says them again, after hours."""
+    if not incident.standing:
+        return
+    for member in incident.members:
+        name = member.monitor.partition("/")[2]
+        if member.until is not None or not name.startswith(_ALERT) or member.monitor in world.entries:
+            continue
+        labels = {
+            key.removeprefix(_LABEL): str(value) for key, value in member.evidence.items() if key.startswith(_LABEL)
+        }
+        yield (
+            member.monitor,
+            ForeignAlert(
+                fingerprint=name.removeprefix(_ALERT),
+                title=str(member.evidence.get("title", name)),
+                labels=labels,
+                starts=member.began,
+                active=True,
+            ),
         )
 
 
