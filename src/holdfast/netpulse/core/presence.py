@@ -12,7 +12,7 @@ missed. That its agent is gone is an incident of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from holdfast.netpulse.core.protocol import Ask
 
@@ -104,6 +104,15 @@ class Presence:
         """What to add to an agent's times: nothing while its clock is within the tolerance."""
         off = now - theirs
         return 0.0 if abs(off) <= self.tolerance_s else off
+
+    def excused(self, seconds: float) -> None:
+        """Nobody listened for so long: the process stood still, or its clock was set. That is no silence of theirs."""
+        for agent in self.agents.values():
+            agent.heard += seconds
+        self._regions = {
+            name: replace(region, since=region.since + seconds) if region.state == "waiting" else region
+            for name, region in self._regions.items()
+        }
 
     def live(self, region: str) -> list[str]:
         """Names of its agents that are heard of, in order."""

@@ -94,6 +94,12 @@ class Board:
                 self._first[key] = seen.at
                 self._new_first.add(key)
 
+    async def forget(self, key: str) -> None:
+        """It was removed for good; one of the same name begins anew. Raises ``StoreUnavailable``."""
+        self._first.pop(key, None)
+        self._new_first.discard(key)
+        await self._records.put_document(_FIRST, key, None)
+
     def changed(self, incident: Incident) -> None:
         """An incident is as it is now."""
         for member in incident.members:

@@ -30,11 +30,11 @@ class Heartbeats:
         self._tokens: dict[bytes, str] = {}
         self._stored: dict[str, float] = {}
 
-    def restore(self, documents: Mapping[str, bytes]) -> None:
-        """When each came last, as the records have it."""
+    def restore(self, documents: Mapping[str, bytes], *, away_s: float = 0.0) -> None:
+        """When each came last, as the records have it; nobody could come for the last ``away_s``."""
         for key, data in documents.items():
             with contextlib.suppress(msgspec.DecodeError):
-                self._stored[key] = msgspec.json.decode(data, type=float)
+                self._stored[key] = msgspec.json.decode(data, type=float) + away_s
 
     def configure(self, world: World, now: float) -> None:
         """Follow a changed world."""
@@ -57,10 +57,19 @@ class Heartbeats:
         self._jobs[key].last = now
         self._jobs[key].said = 0.0
 
+    def excused(self, seconds: float) -> None:
+        """Nobody listened for so long."""
+        for job in self._jobs.values():
+            job.last += seconds
+
     def missed(self, now: float) -> Iterator[tuple[str, str]]:
-        """Those that are overdue, and by how much; each again after another period."""
-        for key, job in self._jobs.items():
+        """Those that are overdue, and by how much; each again a period after that was :meth:`said`."""
+        for key, job in tuple(self._jobs.items()):
             overdue = now - job.last - job.check.period - job.check.grace
             if overdue >= 0 and now - job.said >= job.check.period:
-                job.said = now
                 yield key, f"no heartbeat for {now - job.last:.0f} s; expected every {job.check.period}"
+
+    def said(self, key: str, now: float) -> None:
+        """It is known, and stored, that one did not come."""
+        if key in self._jobs:
+            self._jobs[key].said = now

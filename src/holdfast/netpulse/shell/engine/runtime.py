@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import logging
 import secrets
 import time
@@ -35,8 +36,8 @@ from holdfast.netpulse.core.ports import (
     StoredMonitor,
 )
 from holdfast.netpulse.core.presence import Presence
-from holdfast.netpulse.core.protocol import Ask, Batch, Orders, Receipt
-from holdfast.netpulse.core.result import Failure, Observation, Outcome, Result
+from holdfast.netpulse.core.protocol import Ask, Batch, Orders, Receipt, unsound_ask, unsound_batch
+from holdfast.netpulse.core.result import Failure, Observation, Outcome, Result, one_line
 from holdfast.netpulse.core.settings import MaintenanceSettings, MonitorSettings, NetpulseSettings
 from holdfast.netpulse.core.validate import circles, validate_maintenance, validate_monitor
 from holdfast.netpulse.core.views import (
@@ -51,6 +52,7 @@ from holdfast.netpulse.core.world import PUSH, Entry, World
 from holdfast.netpulse.errors import Conflict, Invalid, NotFound, ReadOnly
 from holdfast.netpulse.shell.engine import views
 from holdfast.netpulse.shell.engine.board import Board
+from holdfast.netpulse.shell.engine.gate import Gate
 from holdfast.netpulse.shell.engine.heartbeats import Heartbeats
 from holdfast.netpulse.shell.engine.hub import Hub, Listener
 from holdfast.netpulse.shell.engine.orders import Dispatch
@@ -60,7 +62,10 @@ from holdfast.netpulse.shell.engine.simulation import LONGEST_S, Simulation
 from holdfast.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
+_STALLED: Final = {"action": "stalled"}
 
+ALERTS: Final = 5_000
+"""Of other systems, that fire at once for one tenant."""
 _CHECKPOINT_S: Final = 30.0
 _UPKEEP_S: Final = 5.0
 _LONGEST_TICK_S: Final = 1.0
@@ -68,6 +73,16 @@ _LONGEST_TICK_S: Final = 1.0
 _LATE_MIN_S: Final = 30.0
 _AT_ONCE: Final = 50
 """Views that are made without a pause."""
+_SETTLED_S: Final = 10.0
+"""As long as the store may take to say that it cannot."""
+_DEFINED_S: Final = 20.0
+"""Longest wait for others who change what is watched."""
+_STALL_S: Final = 4.0
+"""Time is looked at every second; after a longer gap nobody was here to hear who was not heard."""
+_CAME: Final = "heartbeat"
+"""Kind of the documents that say when each heartbeat came last."""
+_ALIVE: Final = ("engine", "alive")
+"""The document that says when an engine ran last."""
 _ENGINE: Final = "engine"
 """The agent of results that the engine makes itself: heartbeats, and that they did not come."""
 
@@ -100,12 +115,15 @@ class Runtime:
         self._heartbeats = Heartbeats()
         self._simulated: dict[str, Simulation] = {}
         self._world = World(settings)
-        self._gate = _Gate()
+        self._gate = Gate()
+        self._defining = asyncio.Lock()
+        """Held by who changes what is watched: each begins with what the one before left."""
         self._own_seq = 0
         self._own_spool = secrets.token_hex(8)
         self._own_lock = asyncio.Lock()
         self._ticking = asyncio.Event()
         self._taken = 0
+        self._looked = clock()
         self._rate: list[tuple[float, int]] = []
 
     # -- life ---------------------------------------------------------------------------------------
@@ -134,7 +152,9 @@ class Runtime:
             silences=tuple(await self._records.silences(now)),
             stored_maintenance=tuple(await self._records.maintenances()),
         )
-        self._heartbeats.restore(await self._records.documents("heartbeat"))
+        alive = await self._records.document(*_ALIVE)
+        away_s = max(0.0, now - msgspec.json.decode(alive, type=float)) if alive else 0.0
+        self._heartbeats.restore(await self._records.documents(_CAME), away_s=away_s)
         restored = await self._records.restore(now, reopen_since=now - self._settings.incidents.reopen)
         decisions = self.engine.start(self._world, now, restored=restored)
         self._arrange(now)
@@ -160,6 +180,7 @@ class Runtime:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._scribe.run(), name="scribe")
             group.create_task(self._tick(), name="ticks")
+            group.create_task(self._missing(), name="heartbeats")
             group.create_task(self._checkpoints(), name="checkpoints")
             group.create_task(self._upkeep(), name="upkeep")
             group.create_task(self.board.run(), name="figures")
@@ -180,32 +201,47 @@ class Runtime:
         self._settings = settings
         self._change(replace(self._world, settings=settings))
 
+    async def settled(self) -> None:
+        """Return when all that was decided so far is stored. Raises ``StoreUnavailable`` when that takes too long."""
+        try:
+            async with asyncio.timeout(_SETTLED_S):
+                await self._scribe.flushed()
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"what was decided is not stored after {_SETTLED_S:g} s; it will be, ask again"
+            ) from None
+
     async def checkpoint(self) -> None:
         """Store the state of the detectors. Batches wait meanwhile, so that it covers exactly what is stored."""
         async with self._gate.closed():
             await self._records.checkpoint(self.engine.snapshots())
+        await self._records.put_document(*_ALIVE, msgspec.json.encode(self._clock()))
 
     # -- agents -------------------------------------------------------------------------------------
 
     async def orders(self, ask: Ask) -> Orders:
-        """What an agent is to do."""
+        """What an agent is to do. Raises ``Invalid`` for what cannot be."""
+        if wrong := unsound_ask(ask):
+            raise Invalid(wrong)
+        self._look()  # before it is heard: what it says after a standstill is news
         self.presence.heard(ask, self._clock())
         self._look()
         orders = await self._dispatch.answer(ask, now=self._clock(), heartbeat_s=self._settings.agents.heartbeat)
         return msgspec.structs.replace(orders, now=self._clock())
 
     async def take(self, batch: Batch) -> Receipt:
-        """Store results, then decide by them. Raises ``StoreUnavailable``: the agent keeps them."""
-        if not batch.results:
-            raise Invalid("a batch without results; send none")
+        """Store results, then decide by them. Raises ``StoreUnavailable``: the agent keeps them; and ``Invalid``."""
+        if wrong := unsound_batch(batch):
+            raise Invalid(wrong)
         if self._scribe.full:
             raise StoreUnavailable("too many decisions wait for the store; keep the results and send them again")
         now = self._clock()
         offset = self.presence.offset(now, batch.now)
+        oldest = now - self._settings.retention.raw
         seen, numbers = [], []
         for result in batch.results:
             entry = self._world.entries.get(result.monitor)
-            if entry is None or batch.region not in self._world.regions_of(entry):
+            if entry is None or batch.region not in self._world.regions_of(entry) or result.at + offset < oldest:
                 continue
             seen.append(self._observation(result, entry, batch, offset, now))
             numbers.append(result.seq)
@@ -229,8 +265,8 @@ class Runtime:
             total_ms=result.total_ms,
             phases=result.phases,
             status=result.status,
-            detail=result.detail[:200],
-            address=result.address[:100],
+            detail=one_line(result.detail, 200),
+            address=one_line(result.address, 100),
             cert_days=result.cert_days,
             confirm=result.confirm,
             late=now - at > patience_s,
@@ -270,16 +306,12 @@ class Runtime:
         next_at = 0.0
         while True:
             now = self._clock()
-            self._look()
-            for key, simulation in list(self._simulated.items()):
-                if now >= simulation.until:
-                    del self._simulated[key]
-                    self._publish_monitor(key)
-            await self._missed(now)
             due = self.engine.due(now)
             if (due is not None and due <= now) or loop.time() >= next_at:
                 next_at = loop.time() + _LONGEST_TICK_S
-                self._scribe.put(self.engine.tick(now))
+                self.tick()
+            else:
+                self._look()
             moments = [moment for moment in (self.engine.due(now), self.presence.due()) if moment is not None]
             wait_s = min([_LONGEST_TICK_S, *(max(0.01, moment - self._clock()) for moment in moments)])
             self._ticking.clear()
@@ -289,9 +321,24 @@ class Runtime:
             except TimeoutError:
                 pass
 
+    def tick(self) -> None:
+        """Let time work, as of now."""
+        now = self._clock()
+        self._look()
+        for key, simulation in list(self._simulated.items()):
+            if now >= simulation.until:
+                del self._simulated[key]
+                self._publish_monitor(key)
+        self._scribe.put(self.engine.tick(now))
+
     def _look(self) -> None:
         """Judge the regions."""
         now = self._clock()
+        gap_s, self._looked = now - self._looked, now
+        if gap_s > _STALL_S:
+            log.warning("nothing was done for %.1f s: stopped, overloaded, or the clock was set", gap_s, extra=_STALLED)
+            self.presence.excused(gap_s)
+            self._heartbeats.excused(gap_s)
         changed = self.presence.look(now)
         self._dispatch.regrouped()
         for region in changed:
@@ -306,9 +353,21 @@ class Runtime:
             self._scribe.put(self.engine.region(region.region, region.state, region.reason, now))
             self.hub.publish("", "region", {"region": region.region, "state": region.state, "reason": region.reason})
 
-    async def _missed(self, now: float) -> None:
+    async def missed(self) -> None:
+        """Store that heartbeats did not come. Raises ``StoreUnavailable``: say it again."""
+        now = self._clock()
         for key, detail in self._heartbeats.missed(now):
             await self._own(key, Outcome.DOWN, Failure.MISSING, detail, now)
+            self._heartbeats.said(key, now)
+
+    async def _missing(self) -> None:
+        """Beside the ticks, which do not wait for the store."""
+        while True:
+            await asyncio.sleep(_LONGEST_TICK_S)
+            try:
+                await self.missed()
+            except StoreUnavailable as error:
+                log.warning("that a heartbeat is missing waits: %s", error, extra={"action": "heartbeat"})
 
     async def _checkpoints(self) -> None:
         while True:
@@ -325,7 +384,8 @@ class Runtime:
             self._rate = [*self._rate[-12:], (now, self._taken)]
             try:
                 await self._records.upkeep(now)
-                silences = tuple(await self._records.silences(now))
+                # Of those here: what is read may be older than what was made meanwhile.
+                silences = tuple(each for each in self._world.silences if each.ends > now)
                 if silences != self._world.silences:
                     self._change(replace(self._world, silences=silences))
                 await self._objectives(now)
@@ -440,7 +500,7 @@ class Runtime:
         return [self._incident_view(incident, now) for incident in found]
 
     async def _incident(self, tenant: str, incident: str) -> Incident:
-        await self._scribe.flushed()
+        await self.settled()
         found = await self._records.incident(tenant, incident)
         if found is None:
             raise NotFound(f"no incident {incident}")
@@ -497,10 +557,33 @@ class Runtime:
 
     # -- acting -------------------------------------------------------------------------------------
 
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        """Have what is watched to oneself. Raises ``StoreUnavailable`` when others take too long."""
+        try:
+            async with asyncio.timeout(_DEFINED_S):
+                await self._defining.acquire()
+        except TimeoutError:
+            raise StoreUnavailable("others change what is watched, and the store keeps them waiting") from None
+        try:
+            yield
+        finally:
+            self._defining.release()
+
     async def put_monitor(self, tenant: str, monitor: str, spec: MonitorSettings, *, create: bool) -> MonitorView:
         """Make or change one of the API's."""
         key = f"{tenant}/{monitor}"
-        known = self._world.entries.get(key)
+        async with self._changing():
+            stored = self._sound(tenant, monitor, spec, create=create)
+            await self._records.put_monitor(stored)
+            others = (each for each in self._world.stored if (each.tenant, each.id) != (tenant, monitor))
+            self._change(replace(self._world, stored=(*others, stored)))
+        self._publish_monitor(key)
+        return self.board.view(self._entry(tenant, monitor), self._simulated.get(key), stored.updated)
+
+    def _sound(self, tenant: str, monitor: str, spec: MonitorSettings, *, create: bool) -> StoredMonitor:
+        """What to store. Raises ``ReadOnly``, ``Conflict`` and ``Invalid``."""
+        known = self._world.entries.get(f"{tenant}/{monitor}")
         if known is not None and known.source == "file":
             raise ReadOnly(f"monitor {monitor} is written in the configuration file; change it there")
         if create and known is not None:
@@ -516,27 +599,42 @@ class Runtime:
             old = known.spec.heartbeat.token if known is not None and known.spec.heartbeat is not None else ""
             token = old or secrets.token_urlsafe(24)
             spec = msgspec.structs.replace(spec, heartbeat=msgspec.structs.replace(spec.heartbeat, token=token))
+        elif spec.heartbeat is not None and self._is_of_another(spec.heartbeat.token, f"{tenant}/{monitor}"):
+            raise Conflict(f"monitor {monitor}: this token is taken; leave it out and one is made")
         now = self._clock()
-        others = [each for each in self._world.stored if (each.tenant, each.id) != (tenant, monitor)]
-        created = next((each.created for each in self._world.stored if each not in others), now)
-        stored = StoredMonitor(tenant=tenant, id=monitor, spec=spec, created=created, updated=now)
-        await self._records.put_monitor(stored)
-        self._change(replace(self._world, stored=(*others, stored)))
-        self._publish_monitor(key)
-        return self.board.view(self._world.entries[key], self._simulated.get(key), now)
+        created = next(
+            (each.created for each in self._world.stored if (each.tenant, each.id) == (tenant, monitor)), now
+        )
+        return StoredMonitor(tenant=tenant, id=monitor, spec=spec, created=created, updated=now)
+
+    def _is_of_another(self, token: str, key: str) -> bool:
+        """Whether a heartbeat with this token would be somebody else's, of whatever tenant, paused or not."""
+        digest = hashlib.sha256(token.encode()).digest()
+        return any(
+            hmac.compare_digest(digest, hashlib.sha256(each.spec.heartbeat.token.encode()).digest())
+            for each in self._world.entries.values()
+            if each.key != key and each.spec.heartbeat is not None
+        )
 
     async def drop_monitor(self, tenant: str, monitor: str) -> None:
-        """With everything about it."""
-        entry = self._entry(tenant, monitor)
-        if entry.source == "file":
-            raise ReadOnly(f"monitor {monitor} is written in the configuration file; take it out there")
-        children = [each.id for each in self._world.entries.values() if entry.key in each.parents]
-        if children:
-            raise Conflict(f"monitor {monitor}: {', '.join(children[:5])} depends on it; change that first")
-        others = tuple(each for each in self._world.stored if (each.tenant, each.id) != (tenant, monitor))
-        self._change(replace(self._world, stored=others))
-        await self._scribe.flushed()
-        await self._records.drop_monitor(tenant, monitor)
+        """With everything about it. When the store fails it stays, and can be dropped again."""
+        async with self._changing():
+            entry = self._entry(tenant, monitor)
+            if entry.source == "file":
+                raise ReadOnly(f"monitor {monitor} is written in the configuration file; take it out there")
+            children = [each.id for each in self._world.entries.values() if entry.key in each.parents]
+            if children:
+                raise Conflict(f"monitor {monitor}: {', '.join(children[:5])} depends on it; change that first")
+            (stored,) = (each for each in self._world.stored if (each.tenant, each.id) == (tenant, monitor))
+            self._change(replace(self._world, stored=tuple(each for each in self._world.stored if each != stored)))
+            try:
+                await self.settled()  # what it leaves behind is stored before it is removed
+                await self._records.drop_monitor(tenant, monitor)
+                await self._records.put_document(_CAME, entry.key, None)
+                await self.board.forget(entry.key)
+            except BaseException:
+                self._change(replace(self._world, stored=(*self._world.stored, stored)))
+                raise
 
     async def acknowledge(self, tenant: str, incident: str, *, actor: str) -> IncidentView:
         """Somebody has it: escalation stops."""
@@ -552,8 +650,8 @@ class Runtime:
 
     async def _command(self, tenant: str, incident: str, act: Callable[[float], Decisions]) -> IncidentView:
         found = await self._incident(tenant, incident)
-        if found.tenant not in {"", tenant}:
-            raise NotFound(f"no incident {incident}")
+        if tenant not in {found.tenant, self._settings.tenant}:
+            raise ReadOnly(f"incident {incident} is about the platform; who runs it has it")
         if self.engine.book.incident(incident) is None:
             raise Conflict(f"incident {incident} is over; a new failure makes a new one")
         self._scribe.put(act(self._clock()))
@@ -573,17 +671,19 @@ class Runtime:
             comment=comment,
             created_by=actor,
         )
-        await self._records.put_silence(silence)
-        self._change(replace(self._world, silences=(*self._world.silences, silence)))
+        async with self._changing():
+            await self._records.put_silence(silence)
+            self._change(replace(self._world, silences=(*self._world.silences, silence)))
         return silence
 
     async def unsilence(self, tenant: str, silence: str) -> None:
         """End one now."""
-        found = next((each for each in self._world.silences if (each.tenant, each.id) == (tenant, silence)), None)
-        if found is None:
-            raise NotFound(f"no silence {silence}")
-        await self._records.put_silence(replace(found, ends=self._clock()))
-        self._change(replace(self._world, silences=tuple(each for each in self._world.silences if each != found)))
+        async with self._changing():
+            found = next((each for each in self._world.silences if (each.tenant, each.id) == (tenant, silence)), None)
+            if found is None:
+                raise NotFound(f"no silence {silence}")
+            await self._records.put_silence(replace(found, ends=self._clock()))
+            self._change(replace(self._world, silences=tuple(each for each in self._world.silences if each != found)))
 
     def silences(self, tenant: str) -> list[Silence]:
         """That have not ended."""
@@ -597,19 +697,21 @@ class Runtime:
         if problems := validate_maintenance(spec):
             raise Invalid(f"maintenance {id}: not sound", problems)
         stored = StoredMaintenance(id=id, tenant=tenant, spec=spec)
-        await self._records.put_maintenance(stored)
-        others = tuple(each for each in self._world.stored_maintenance if (each.tenant, each.id) != (tenant, id))
-        self._change(replace(self._world, stored_maintenance=(*others, stored)))
+        async with self._changing():
+            await self._records.put_maintenance(stored)
+            others = tuple(each for each in self._world.stored_maintenance if (each.tenant, each.id) != (tenant, id))
+            self._change(replace(self._world, stored_maintenance=(*others, stored)))
 
     async def drop_maintenance(self, tenant: str, id: str) -> None:
         """Take one of the API's out."""
         if tenant == self._settings.tenant and id in self._settings.maintenance:
             raise ReadOnly(f"maintenance {id} is written in the configuration file; take it out there")
-        others = tuple(each for each in self._world.stored_maintenance if (each.tenant, each.id) != (tenant, id))
-        if len(others) == len(self._world.stored_maintenance):
-            raise NotFound(f"no maintenance {id}")
-        await self._records.drop_maintenance(tenant, id)
-        self._change(replace(self._world, stored_maintenance=others))
+        async with self._changing():
+            others = tuple(each for each in self._world.stored_maintenance if (each.tenant, each.id) != (tenant, id))
+            if len(others) == len(self._world.stored_maintenance):
+                raise NotFound(f"no maintenance {id}")
+            await self._records.drop_maintenance(tenant, id)
+            self._change(replace(self._world, stored_maintenance=others))
 
     def maintenances(self, tenant: str) -> Mapping[str, MaintenanceSettings]:
         """Of the file and of the API."""
@@ -625,7 +727,7 @@ class Runtime:
         await self._own(
             key, Outcome.DOWN if failed else Outcome.UP, Failure.EXIT if failed else Failure.NONE, detail, now
         )
-        await self._records.put_document("heartbeat", key, msgspec.json.encode(now))
+        await self._records.put_document(_CAME, key, msgspec.json.encode(now))
         return True
 
     async def _own(self, key: str, outcome: Outcome, failure: Failure, detail: str, now: float) -> None:
@@ -640,7 +742,7 @@ class Runtime:
             outcome=outcome,
             failure=failure,
             total_ms=0.0,
-            detail=detail[:200],
+            detail=one_line(detail, 200),
         )
         async with self._own_lock:
             seq = self._own_seq + 1
@@ -677,39 +779,7 @@ class Runtime:
 
     async def alerts(self, tenant: str, alerts: Sequence[ForeignAlert]) -> None:
         """What another system decided. Each is a monitor of its own, watched by that system."""
+        if self.engine.foreign(tenant) + sum(alert.active for alert in alerts) > ALERTS:
+            raise Conflict(f"{ALERTS} alerts fire at once: group them by more, or resolve some")
         self._scribe.put(self.engine.alerts(tenant, alerts, self._clock()))
-        await self._scribe.flushed()
-
-
-class _Gate:
-    """Many may pass at once while it is open; closing waits until nobody is inside."""
-
-    def __init__(self) -> None:
-        self._inside = 0
-        self._condition = asyncio.Condition()
-        self._shut = False
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        async with self._condition:
-            await self._condition.wait_for(lambda: not self._shut)
-            self._inside += 1
-        try:
-            yield
-        finally:
-            async with self._condition:
-                self._inside -= 1
-                self._condition.notify_all()
-
-    @asynccontextmanager
-    async def closed(self) -> AsyncIterator[None]:
-        async with self._condition:
-            await self._condition.wait_for(lambda: not self._shut)
-            self._shut = True
-            await self._condition.wait_for(lambda: self._inside == 0)
-        try:
-            yield
-        finally:
-            async with self._condition:
-                self._shut = False
-                self._condition.notify_all()
+        await self.settled()

@@ -29,10 +29,9 @@ class Scribe:
         self._records = records
         self._act = act
         self._rng = rng
-        self._waiting: deque[Decisions] = deque()
+        self._waiting: deque[tuple[Decisions, asyncio.Event]] = deque()
+        """Each with what is set once it is stored."""
         self._there = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
 
     @property
     def full(self) -> bool:
@@ -44,13 +43,13 @@ class Scribe:
         if not decisions.to_store:
             self._act(decisions)
             return
-        self._waiting.append(decisions)
-        self._empty.clear()
+        self._waiting.append((decisions, asyncio.Event()))
         self._there.set()
 
     async def flushed(self) -> None:
-        """Return when everything put so far has been stored."""
-        await self._empty.wait()
+        """Return when everything put so far has been stored and acted on, whatever comes meanwhile."""
+        if self._waiting:
+            await self._waiting[-1][1].wait()
 
     async def run(self) -> None:
         """Until cancelled. Raises what is no passing failure of the store: then this process has to end."""
@@ -58,10 +57,11 @@ class Scribe:
             await self._there.wait()
             self._there.clear()
             while self._waiting:
-                await self._store(self._waiting[0])
-                decisions = self._waiting.popleft()
+                decisions, stored = self._waiting[0]
+                await self._store(decisions)
+                self._waiting.popleft()
                 self._act(decisions)
-            self._empty.set()
+                stored.set()
 
     async def _store(self, decisions: Decisions) -> None:
         attempt = 0
