@@ -26,8 +26,8 @@ import pytest
 DEADLINE_S = 30.0
 
 
-DEMO_PORTS = (0, 1, 3, 5)
-"""Front door, admin plane, code execution and console, from the base."""
+DEMO_PORTS = (0, 1, 3, 4, 5, 7, 8, 14)
+"""Front door, admin plane, code execution, NetPulse, console, status page, pager, agents; from the base."""
 DEMO_SERVICES = 7
 
 
