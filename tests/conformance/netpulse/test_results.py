@@ -56,6 +56,19 @@ async def test_agents_and_spools_count_for_themselves(world: World) -> None:
     assert await world.stored() == 6
 
 
+async def test_regions_that_report_at_the_same_moment_overwrite_nothing(world: World) -> None:
+    regions = ("eu", "us", "ap")
+    taken = await asyncio.gather(
+        *(
+            world.take(*(down(START + number, region=region) for number in range(20)), agent=f"{region}-1")
+            for region in regions
+        )
+    )
+    assert [len(one.fresh) for one in taken] == [20, 20, 20]
+    checks, _ = await world.records.checks("t/web", since=START, until=START + 60, limit=100)
+    assert {region: sum(check.region == region for check in checks) for region in regions} == dict.fromkeys(regions, 20)
+
+
 async def test_a_batch_that_was_overtaken_by_the_next_loses_nothing(world: World) -> None:
     overtaking = await world.take(*batch(4, 6), first=4)
     late = await world.take(*batch(1, 3))
