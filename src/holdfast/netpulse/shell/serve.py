@@ -74,7 +74,7 @@ async def serve(
         await once_it_answers(identities.open, rng=rng)
         stack.push_async_callback(identities.close)
         records = NetpulseRecords(database, settings.retention, rng=Random())
-        runtime = Runtime(settings, records, clock=Steady(wall=runtime.now, monotonic=time.monotonic), rng=Random())
+        runtime = Runtime(settings, records, clock=Steady(wall=time.time, monotonic=time.monotonic), rng=Random())
         await once_it_answers(runtime.open, rng=rng)
         stack.push_async_callback(records.close)
         links = await open_links(records, lambda: runtime.settings.public_url, clock=runtime.now)
@@ -137,11 +137,11 @@ async def _subscribers(
     channel = settings.channels.get(settings.status.subscribe_channel)
     return Subscribers(
         records,
-        ChannelMessenger(network, channel, wall=runtime.now),
+        ChannelMessenger(network, channel, wall=time.time),
         title=settings.status.title,
         api_url=settings.public_url,
         by_mail=channel is not None and channel.email is not None,
-        wall=runtime.now,
+        wall=time.time,
         entropy=os.urandom,
     )
 
