@@ -28,7 +28,7 @@ DEADLINE_S = 30.0
 
 DEMO_PORTS = (0, 1, 3, 4, 5, 7, 8, 14)
 """Front door, admin plane, code execution, NetPulse, console, status page, pager, agents; from the base."""
-DEMO_SERVICES = 7
+DEMO_SERVICES = 13
 
 
 def free_base() -> int:
@@ -121,7 +121,10 @@ def test_the_demo_holds_while_a_backend_and_then_the_master_of_the_balancer_are_
                 assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/demo/")
             record = wait_for(process.stderr, action="service_exited", service=victim)
             assert record["reason"] == "killed by SIGKILL"
-            wait_for(process.stderr, action="service_up", service=victim)
+            if victim == "backend a":
+                assert record["restart_in_s"] == 45.0  # long enough to be noticed and paged about
+            else:
+                wait_for(process.stderr, action="service_up", service=victim)
             assert "Hello from backend" in fetch(f"http://127.0.0.1:{port}/demo/")
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_S) == 0

@@ -93,7 +93,9 @@ def test_the_licence_and_the_requirements_are_in_the_metadata(wheel: Path) -> No
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert "License-Expression: Apache-2.0" in metadata
     assert f"Requires-Python: {wanted['requires-python']}" in metadata
-    assert metadata.count("Requires-Dist: ") == len(wanted["dependencies"])
+    extras = wanted["optional-dependencies"]
+    assert metadata.count("Requires-Dist: ") == len(wanted["dependencies"]) + sum(map(len, extras.values()))
+    assert all(f"Provides-Extra: {extra}" in metadata for extra in extras)
 
 
 def test_the_installed_package_is_the_one_from_the_wheel(installed: Path) -> None:

@@ -90,9 +90,13 @@ def test_the_demo_configuration_is_sound(tmp_path: Path) -> None:
     file = tmp_path / "holdfast.yaml"
     ports = demo.Ports.from_base(8080)
     file.write_text(demo.configuration(ports, [1, 2, 3], directory=str(tmp_path), workers=1))
-    config = load(file, environ={demo.DEMO_KEY: "hf_demo"}, ports=False).config
+    config = load(
+        file, environ={demo.DEMO_KEY: "hf_demo", **dict.fromkeys(demo.DEMO_SECRETS, "x" * 32)}, ports=False
+    ).config
     assert config.balancer is not None
     assert config.execution is not None
+    assert config.netpulse is not None
+    assert {"front", "code", "console", "backend-a", "backend-b", "backend-c"} < set(config.netpulse.monitors)
     assert config.console is not None
     assert config.console.demo_api_key == "hf_demo"
     assert [backend.id for backend in config.balancer.pools["demo"].backends] == ["a", "b", "c"]
