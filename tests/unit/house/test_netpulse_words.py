@@ -18,10 +18,11 @@ from holdfast.netpulse.core.objectives import BURN_RULES
 from holdfast.netpulse.core.result import Failure, Observation, Outcome
 from holdfast.netpulse.core.settings import HttpCheck, MonitorSettings, RetentionSettings
 from holdfast.netpulse.core.validate import KINDS
-from tests.unit.house.pages import ROOT, codes, rows, section
+from tests.unit.house.pages import ROOT, codes, rows, section, texts
 
 NETPULSE = (ROOT / "docs" / "netpulse.md").read_text()
 DETECTOR = (ROOT / "docs" / "netpulse-detector.md").read_text()
+TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text()
 PICTURE = (ROOT / "docs" / "images" / "evidence.svg").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", NETPULSE + DETECTOR, re.DOTALL)
 WITNESSES = {"Frankfurt": "a", "Oregon": "b", "Tokyo": "c"}
@@ -196,3 +197,25 @@ def test_a_mistake_that_is_called_mended_has_its_test(path: str, test: str) -> N
 def test_every_mistake_names_a_test() -> None:
     assert len(MISTAKES) == 7
     assert all("`test_" in row[2] for row in MISTAKES)
+
+
+@pytest.mark.parametrize(
+    ("message", "module"),
+    [
+        ("the engine refuses this agent; it watches nothing until it is let in", "netpulse/shell/agent/agent.py"),
+        ("has no certificate of", "netpulse/shell/agent/serve.py"),
+        ("is running; make one for another with", "netpulse/shell/agent/serve.py"),
+        ("the spool cannot be written; results are lost", "netpulse/shell/agent/spool.py"),
+        ("agent_saturated", "netpulse/shell/agent/watch.py"),
+        ("the store is not available", "netpulse/shell/agents/listener.py"),
+        ("another engine has taken over", "netpulse/shell/agents/listener.py"),
+        ("decisions wait for the store", "netpulse/shell/engine/scribe.py"),
+        ("notice_given_up", "netpulse/shell/notify/dispatcher.py"),
+        ("certificate_expires", "netpulse/shell/agent/link.py"),
+        ("only one failure domain can be believed now, so it decides alone", "netpulse/core/story.py"),
+        ("No message was sent", "netpulse/core/story.py"),
+    ],
+)
+def test_a_message_in_troubleshooting_is_the_one_that_the_code_prints(message: str, module: str) -> None:
+    assert message in section(TROUBLESHOOTING, "## NetPulse")
+    assert message in texts(module)
