@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,14 @@ replay_app = typer.Typer(
 
 File = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+class Origin(StrEnum):
+    """Whose configuration is read."""
+
+    UPTIME_KUMA = "uptime-kuma"
+    GATUS = "gatus"
+    BLACKBOX = "blackbox"
 
 
 class _Wrong(HoldfastError):
@@ -156,6 +165,37 @@ def diff(
         mark = {"added": "+", "removed": "-"}.get(each.kind, "~")
         change = " -> ".join(text for text in (each.before, each.after) if text is not None)
         print(f"{mark} {each.path}: {change}" + (f"\n    {each.consequence}" if each.consequence else ""))
+
+
+@app.command("import")
+def import_(
+    origin: Annotated[Origin, typer.Argument(metavar="uptime-kuma|gatus|blackbox", help="Whose configuration it is.")],
+    file: Annotated[Path, typer.Argument(help="Backup (JSON), configuration, or modules of the exporter (YAML).")],
+    targets: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of blackbox: prometheus.yml, where its targets stand.")
+    ] = None,
+    keep_rules: Annotated[
+        bool, typer.Option("--keep-rules", help="Count failures in a row as it was done there, without the detector.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Print another monitor's configuration as a `netpulse:` section, and say what was not taken over."""
+    from holdfast.netpulse import import_from
+
+    found = import_from(origin, file, targets=targets, keep_rules=keep_rules)
+    if as_json:
+        body = {
+            "netpulse": found.section,
+            "remarks": [
+                {"kind": r.kind, "place": r.place, "monitor": r.monitor, "message": r.message} for r in found.remarks
+            ],
+            "variables": [{"name": r.name, "place": r.place, "message": r.message} for r in found.references],
+        }
+        print(json.dumps(body, indent=2, ensure_ascii=False))
+        return
+    print(found.text, end="")
+    for line in (*found.remarks, *found.references):
+        print(line, file=sys.stderr)
 
 
 @replay_app.command("netpulse")

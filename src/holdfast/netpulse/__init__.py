@@ -6,6 +6,7 @@ from holdfast.netpulse.core.validate import validate
 from holdfast.netpulse.shell.services import (
     check_url,
     differences,
+    import_from,
     issued_certificates,
     make_agent,
     replay,
@@ -22,6 +23,7 @@ __all__ = [
     "check_url",
     "differences",
     "expectations",
+    "import_from",
     "issued_certificates",
     "make_agent",
     "replay",

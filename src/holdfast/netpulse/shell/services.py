@@ -12,6 +12,7 @@ from holdfast.store import StoreSettings
 
 if TYPE_CHECKING:
     from holdfast.netpulse.core.diff import Difference
+    from holdfast.netpulse.core.importing import Imported
     from holdfast.netpulse.shell.certificates import Bundle, Issued
     from holdfast.netpulse.shell.probes import Finding
     from holdfast.netpulse.shell.replay import Replay
@@ -84,6 +85,17 @@ def differences(old: NetpulseSettings, new: NetpulseSettings) -> list[Difference
     from holdfast.netpulse.core.diff import differences as found
 
     return found(old, new)
+
+
+def import_from(origin: str, file: Path, *, targets: Path | None = None, keep_rules: bool = False) -> Imported:
+    """Another monitor's configuration as a section of ours.
+
+    ``origin`` is ``uptime-kuma``, ``gatus`` or ``blackbox``; the last needs ``targets``, a configuration of Prometheus.
+    Raises :class:`~holdfast.netpulse.errors.Invalid` for what is none, or holds nothing that can be taken over.
+    """
+    from holdfast.netpulse.shell.importing import import_from as run
+
+    return run(origin, file, targets=targets, keep_rules=keep_rules)
 
 
 async def replay(settings: NetpulseSettings, history: StoreSettings, *, days: float) -> Replay:
