@@ -101,6 +101,8 @@ def _status(wanted: Wanted, claim: Claim) -> str:
     call = _CALL.fullmatch(claim.right)
     options = [each.strip() for each in call[2].split(",")] if call and call[1] == "any" else [claim.right]
     if call and call[1] == "pat":
+        if len(call[2]) > 10 or claim.how not in ("==", "!="):
+            return "not a pattern of codes"
         pattern = re.compile(glob(call[2]))
         found = {code for code in CODES if pattern.match(str(code))}
         found = found if claim.how == "==" else set(CODES - found)
@@ -110,11 +112,8 @@ def _status(wanted: Wanted, claim: Claim) -> str:
         return "not a number"
     else:
         numbers = [int(each) for each in options]
-        found = {
-            code
-            for code in CODES
-            if (all if claim.how == "!=" else any)(_HOLDS[claim.how](code, each) for each in numbers)
-        }
+        holds, enough = _HOLDS[claim.how], all if claim.how == "!=" else any
+        found = {code for code in CODES if enough(holds(code, each) for each in numbers)}
     wanted.codes &= found
     return ""
 
@@ -142,12 +141,9 @@ def _certificate(wanted: Wanted, claim: Claim) -> str:
     return wanted.once(cert_days=min(max(days, 0), 365))
 
 
-def _connected(wanted: Wanted, claim: Claim) -> str:
-    return (
-        ""
-        if (claim.how, claim.right) in (("==", "true"), ("!=", "false"))
-        else "a target that may not answer has no counterpart"
-    )
+def _connected(_: Wanted, claim: Claim) -> str:
+    sure = (claim.how, claim.right) in (("==", "true"), ("!=", "false"))
+    return "" if sure else "a target that must not answer has no counterpart"
 
 
 def _rcode(wanted: Wanted, claim: Claim) -> str:
@@ -168,7 +164,8 @@ def _body(wanted: Wanted, claim: Claim) -> str:
     if wanted.kind == "http":
         if plain is not None:
             return wanted.once(contains=plain)
-        return wanted.once(regex=glob(pattern) if pattern is not None else rf"\A{re.escape(claim.right)}\Z")
+        whole = rf"\A{_escaped(claim.right)}\Z"
+        return wanted.once(regex=whole if pattern is None else glob(pattern, _escaped))
     if wanted.kind in ("tcp", "websocket") and (plain or pattern is None) and claim.right:
         return wanted.once(expect=plain or claim.right)
     if wanted.kind == "dns" and pattern is None and claim.right:
@@ -180,7 +177,7 @@ def _body(wanted: Wanted, claim: Claim) -> str:
 def _json(wanted: Wanted, claim: Claim) -> str:
     query = json_path(claim.path)
     if query is None:
-        return "a claim.path of more than names and indexes; write `jsonpath` by hand"
+        return "a path of more than names and indexes; write `jsonpath` by hand"
     if claim.function == "len":
         number = int(claim.right) if claim.right.isdecimal() and len(claim.right) < 7 else -1
         last = {">": number, ">=": number - 1}.get(claim.how, -1)
@@ -194,6 +191,14 @@ def _json(wanted: Wanted, claim: Claim) -> str:
     if not claim.right:
         return "an empty value cannot be asked for"
     return wanted.once(jsonpath=query, equals=claim.right)
+
+
+def _escaped(text: str) -> str:
+    """A text for a regular expression, its variables left alone and its ``$$`` the dollar that they stand for."""
+    parts = re.split(r"(\$\$|\$\{\w+\}|\$\w+)", text)
+    return "".join(
+        re.escape(each) if index % 2 == 0 else r"\$$" if each == "$$" else each for index, each in enumerate(parts)
+    )
 
 
 def _milliseconds(text: str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -164,10 +164,10 @@ def _inner(pattern: str) -> str:
     return f"(?{match[1]}:{pattern[match.end() :]})" if match else pattern
 
 
-def glob(pattern: str) -> str:
+def glob(pattern: str, escape: Callable[[str], str] = re.escape) -> str:
     """A pattern of ``*`` and ``?`` for a whole text, as a regular expression."""
-    parts = (".*" if each == "*" else "." if each == "?" else re.escape(each) for each in pattern)
-    return rf"(?s)\A{''.join(parts)}\Z"
+    parts = re.split(r"(\*+|\?)", pattern)
+    return rf"(?s)\A{''.join('.*' if each[:1] == '*' else '.' if each == '?' else escape(each) for each in parts)}\Z"
 
 
 def json_path(steps: str) -> str | None:
