@@ -27,6 +27,7 @@ from holdfast.drills.outage import Outage
 from holdfast.drills.reload import Reload
 from holdfast.drills.runner import Runner
 from holdfast.drills.throughput import Throughput
+from holdfast.drills.watch_capacity import WatchCapacity
 
 _DRILLS: Final[tuple[Drill, ...]] = (
     Flapping(),
@@ -38,6 +39,7 @@ _DRILLS: Final[tuple[Drill, ...]] = (
     Burst(),
     Runner(),
     Chaos(),
+    WatchCapacity(),
 )
 DEFAULT_SEED: Final = 20_090_531
 """Any fixed number does; a drill is repeated with the seed that its record names."""

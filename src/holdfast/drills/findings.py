@@ -29,8 +29,21 @@ CODE_RUNNER: Final = (
     "telemetry",
 )
 """Packages that a drill of code execution runs."""
+WATCHING: Final = (
+    "app",
+    "drills",
+    "evidence",
+    "identity",
+    "kernel",
+    "netpulse",
+    "resilience",
+    "store",
+    "telemetry",
+    "web",
+)
+"""Packages that a drill of NetPulse runs."""
 _DISTRIBUTIONS: Final = ("holdfast", "httptools", "msgspec", "uvloop", "uvicorn", "litestar", "psycopg", "aiohttp")
-_PROGRAMS: Final = ("haproxy", "nginx", "wrk", "bwrap")
+_PROGRAMS: Final = ("haproxy", "nginx", "wrk", "bwrap", "prometheus-blackbox-exporter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
