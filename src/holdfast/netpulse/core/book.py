@@ -72,6 +72,8 @@ class Book:
         self._last: dict[tuple[str, Condition], tuple[float, bool]] = {}
         self._spans = Spans()
         self._boundary = math.inf
+        self._restless: dict[str, None] = {}
+        """Incidents that time may change, all others wait for a signal: a thousand that stand cost a tick nothing."""
         self._awaited: frozenset[str] = frozenset()
         self._answered: float | None = None
         self._now = 0.0
@@ -216,7 +218,7 @@ class Book:
 
     def due(self) -> float | None:
         """When :meth:`tick` has to be called next, unless something else is before; ``None``: not at all."""
-        cases = self._situation.cases.values()
+        cases = self._cases(self._restless)
         times = [at for case in cases if (at := lifecycle.due(self._situation, case, self._now)) is not None]
         times += [at for at in (self._boundary, self._answered) if at is not None and at < math.inf]
         return min(times, default=None)
@@ -287,6 +289,10 @@ class Book:
         """One that stands or may be reopened."""
         case = self._situation.cases.get(id)
         return case.frozen() if case else None
+
+    def __contains__(self, incident: str) -> bool:
+        """Whether it stands or may be reopened."""
+        return incident in self._situation.cases
 
     def standing(self) -> tuple[Incident, ...]:
         """All that are not over."""
@@ -475,7 +481,7 @@ class Book:
             self._maintain(draft)
             touched |= {case.id for case in situation.cases.values() if case.standing}
         self._answered = None
-        for case in list(situation.cases.values()):
+        for case in self._cases(self._restless):
             if case.standing:
                 at = lifecycle.due(situation, case, now)
                 waits = case.settle is not None or case.suppressed_by.startswith("incident ")
@@ -483,6 +489,7 @@ class Book:
                     touched.add(case.id)
             elif case.resolved is not None and now - case.resolved > situation.surroundings.settings.reopen:
                 situation.forget(case)
+                del self._restless[case.id]
         situation.dampers.forget(now)
         tail = max(BURN_TAIL_S.values())
         for monitor in [monitor for monitor, end in situation.ended.items() if now - end[0] > tail]:
@@ -520,10 +527,16 @@ class Book:
         return {case.id for case in self._situation.cases.values() if case.suppressed_by.startswith(prefix)}
 
     def _finish(self, draft: Draft, touched: Iterable[Case]) -> Decisions:
-        for case in list(touched):
+        reviewed = list(touched)
+        for case in reviewed:
             lifecycle.review(self._situation, draft, case)
         self._now = draft.now
-        waiting = [case.settle for case in self._situation.cases.values() if case.settle is not None]
+        for case in (*reviewed, *draft.cases):
+            if lifecycle.restless(case):
+                self._restless[case.id] = None
+            else:
+                self._restless.pop(case.id, None)
+        waiting = [case.settle for case in self._cases(self._restless) if case.settle is not None]
         self._awaited = frozenset().union(*(settle.parents | settle.relatives for settle in waiting))
         return draft.decisions(lambda case: lifecycle.describe(self._situation, case))
 

@@ -240,6 +240,11 @@ class Draft:
             ),
         )
 
+    @property
+    def cases(self) -> Iterable[Case]:
+        """Those that a step was recorded of."""
+        return self._cases.values()
+
     def span(self, span: Span) -> None:
         """A span began or ended. One that did both at the same moment never was."""
         self._spans[span.monitor, span.kind, span.since] = span

@@ -290,7 +290,7 @@ class Engine:
                 told[notice.key] = now
                 notices.append(notice)
             notices += self._escalate(incident, now)
-        for id_ in [id_ for id_ in self._told if self._book.incident(id_) is None]:
+        for id_ in [id_ for id_ in self._told if id_ not in self._book]:
             self._forget(id_)
         return replace(decisions, notices=(*decisions.notices, *notices))
 

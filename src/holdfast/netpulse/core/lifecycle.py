@@ -77,6 +77,18 @@ def due(situation: Situation, case: Case, now: float) -> float | None:
     return min(times, default=None)
 
 
+def restless(case: Case) -> bool:
+    """Whether :func:`due` may give a time, or the case may be forgotten, without anything else happening to it."""
+    return (
+        not case.standing
+        or not case.fails
+        or case.state is State.FLAPPING
+        or case.settle is not None
+        or bool(case.state in TOLD and case.unsaid)
+        or case.suppressed_by.startswith("incident ")
+    )
+
+
 def hold_s(situation: Situation, case: Case) -> float:
     """How long a recovery has to last."""
     if not case.reopenings:
