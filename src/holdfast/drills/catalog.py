@@ -23,6 +23,7 @@ from holdfast.drills.errors import DrillError, UnknownDrillError
 from holdfast.drills.findings import Drill, Findings, Origin, Setting
 from holdfast.drills.flapping import Flapping
 from holdfast.drills.idle import Idle
+from holdfast.drills.noise import Noise
 from holdfast.drills.outage import Outage
 from holdfast.drills.reload import Reload
 from holdfast.drills.runner import Runner
@@ -39,6 +40,7 @@ _DRILLS: Final[tuple[Drill, ...]] = (
     Burst(),
     Runner(),
     Chaos(),
+    Noise(),
     WatchCapacity(),
 )
 DEFAULT_SEED: Final = 20_090_531

@@ -29,7 +29,7 @@ CODE_RUNNER: Final = (
     "telemetry",
 )
 """Packages that a drill of code execution runs."""
-WATCHING: Final = (
+NETPULSE: Final = (
     "app",
     "drills",
     "evidence",
@@ -43,7 +43,10 @@ WATCHING: Final = (
 )
 """Packages that a drill of NetPulse runs."""
 _DISTRIBUTIONS: Final = ("holdfast", "httptools", "msgspec", "uvloop", "uvicorn", "litestar", "psycopg", "aiohttp")
-_PROGRAMS: Final = ("haproxy", "nginx", "wrk", "bwrap", "prometheus-blackbox-exporter")
+_PROGRAMS: Final = (
+    *("haproxy", "nginx", "wrk", "bwrap", "nft"),
+    *("prometheus", "prometheus-blackbox-exporter", "prometheus-alertmanager"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ have outages of a known length, some hours apart: how soon each was seen, whethe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -28,6 +29,7 @@ from holdfast.drills.noise_world import (
 from holdfast.kernel import Duration
 from holdfast.netpulse.core import calibration
 from holdfast.netpulse.core.detector import Detector
+from holdfast.netpulse.core.filter import BAD_FAILS, BAD_SHARE, GOOD_FAILS
 from holdfast.netpulse.core.incident import Condition
 from holdfast.netpulse.core.settings import HttpCheck, MonitorSettings
 
@@ -43,9 +45,27 @@ PARTIAL_S: Final = 3_600.0
 SLACK_S: Final = 60.0
 """What is said so soon after an outage's end was still about it: probes were on their way."""
 
-DOMAINS: Final[Mapping[str, Sequence[int]]] = {"3": (1, 1, 1), "5": (1, 1, 1, 1, 1), "5-in-3": (3, 1, 1)}
+DOMAINS: Final[Mapping[str, Sequence[int]]] = {
+    "n1": (1,),
+    "n3": (1, 1, 1),
+    "n5": (1, 1, 1, 1, 1),
+    "n5in3": (3, 1, 1),
+}
 """Layouts: regions in each failure domain."""
-VARIANTS: Final = ("plain", "stuck", "provider", "lossy")
+SCENES: Final = (
+    ("n1", "plain", 4.0),
+    ("n3", "plain", 4.0),
+    ("n5", "plain", 1.0),
+    ("n5in3", "plain", 2.0),
+    ("n3", "stuck", 4.0),
+    ("n5in3", "stuck", 3.0),
+    ("n5in3", "provider", 2.5),
+    ("n5in3", "lossy", 2.0),
+)
+"""Layout, variant, and monitor-years of a full run: what fits into minutes, for a simulated year takes 5 to 35 s."""
+PARTIAL_IN: Final = ("n3", "n5in3")
+TARGET_YEARS: Final = 0.1
+"""Of one simulated target, then another takes its place: long enough to learn a lossy path, which takes a day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +75,10 @@ class Contender:
     name: str
     make: Maker
     confirms: bool = False
+    partial: Condition = Condition.DOWN
+    """What it says when a part of the probes fails."""
+    share: float = 1.0
+    """Of the years: a rule that pages daily shows its rate in weeks."""
 
 
 @dataclass(slots=True)
@@ -96,14 +120,23 @@ def detector(rate: float = 1.0) -> Maker:
 
 def contenders(rate: float = 1.0) -> tuple[Contender, ...]:
     """All of them."""
+    partial = Condition.PARTIAL
     return (
-        Contender(name="holdfast", make=detector(rate), confirms=True),
-        Contender(name="holdfast-unconfirmed", make=detector(rate)),
-        Contender(name="any-twice", make=lambda of: AnyTwice(of.domains)),
-        Contender(name="2-of-n", make=lambda of: KOfN(of.domains, k=2, in_a_row=1)),
-        Contender(name="2-of-n-twice", make=lambda of: KOfN(of.domains, k=2, in_a_row=2)),
-        Contender(name="majority-twice", make=lambda of: KOfN(of.domains, k=len(of.domains) // 2 + 1, in_a_row=2)),
-        Contender(name=CONTROL, make=lambda of: SummedCusum(of.domains, threshold=13.0, interval_s=of.interval_s)),
+        Contender(name="holdfast", make=detector(rate), confirms=True, partial=partial),
+        Contender(name="unconfirmed", make=detector(rate), partial=partial, share=0.03),
+        Contender(name="any_twice", make=lambda of: AnyTwice(of.domains), share=0.02),
+        Contender(name="two_of_n", make=lambda of: KOfN(of.domains, k=min(2, len(of.domains)), in_a_row=1), share=0.1),
+        Contender(
+            name="two_of_n_twice", make=lambda of: KOfN(of.domains, k=min(2, len(of.domains)), in_a_row=2), share=0.3
+        ),
+        Contender(
+            name="majority_twice", make=lambda of: KOfN(of.domains, k=len(of.domains) // 2 + 1, in_a_row=2), share=0.5
+        ),
+        Contender(
+            name=CONTROL,
+            make=lambda of: SummedCusum(of.domains, threshold=13.0, interval_s=of.interval_s),
+            share=0.05,
+        ),
     )
 
 
@@ -168,50 +201,145 @@ def play_all(
     found: Findings,
     *,
     seed: int,
-    years: float,
+    scale: float,
     count: int,
     progress: Callable[[str], None],
     rate: float = 1.0,
     interval_s: float = 30.0,
-) -> None:
-    """Every contender in every scenario, into the findings: series, and the metrics made of them."""
+) -> Iterator[None]:
+    """Every contender in every scenario, into the findings: series, and the metrics made of them.
+
+    Yields now and then, so that whoever plays it can be interrupted. ``scale`` is the part of the years of
+    :data:`SCENES` that is played, ``count`` the number of outages of each kind.
+    """
+    found.parameters |= {"false_pages_per_year": rate, "interval_s": interval_s, "outages": count}
+    found.parameters["years"] = round(scale * sum(years for _, _, years in SCENES), 3)
     for contender in contenders(rate):
-        for layout, domains in DOMAINS.items():
-            for variant in VARIANTS:
-                if variant == "provider" and max(domains) == 1:
-                    continue
-                of = scenario(variant, domains, interval_s=interval_s)
-                where = f"{layout}.{variant}".replace("-", "_")
-                progress(f"noise: {contender.name}: {layout} regions, {variant}")
-                _measure(found, contender, of, where, years=years, count=count, seed=str(seed))
-    for layout, domains in DOMAINS.items():
-        regions = sum(domains)
-        found.parameters[f"bound_s.{layout}"] = calibration.bound_s(rate, interval_s=interval_s, regions=regions)
-    found.parameters |= {"false_pages_per_year": rate, "interval_s": interval_s, "years": years, "outages": count}
+        for layout, variant, years in SCENES:
+            of = scenario(variant, DOMAINS[layout], interval_s=interval_s)
+            progress(f"noise: {contender.name}: {layout}, {variant}")
+            where = f"{layout}_{variant}"
+            years_played = years * scale * contender.share
+            yield from _measure_quiet(found, contender, of, where, years=years_played, seed=str(seed))
+            yield from _measure_outages(found, contender, of, where, count=count, seed=str(seed))
+            _compare(found, contender.name, where, bound_s=_bound_s(found, layout, rate, interval_s))
+        for layout in PARTIAL_IN:
+            of = scenario("plain", DOMAINS[layout], interval_s=interval_s)
+            yield from _measure_partial(found, contender, of, f"{layout}_partial", count=count, seed=str(seed))
+            bound_s = partial_bound_s(rate, interval_s=interval_s, regions=sum(DOMAINS[layout]))
+            found.parameters[f"bound_s.{layout}_partial"] = bound_s
+            if contender.partial is Condition.PARTIAL:
+                _ratio(found, contender.name, f"{layout}_partial_delay", bound_s)
 
 
-def _measure(
-    found: Findings, contender: Contender, of: Scenario, where: str, *, years: float, count: int, seed: str
-) -> None:
+def partial_bound_s(rate: float, *, interval_s: float, regions: int) -> float:
+    """As :func:`.calibration.bound_s`, for an outage that only a part of the probes meets."""
+    up = GOOD_FAILS + (BAD_FAILS - GOOD_FAILS) * BAD_SHARE
+    part = PARTIAL_FAILS * math.log(PARTIAL_FAILS / up) + (1 - PARTIAL_FAILS) * math.log((1 - PARTIAL_FAILS) / (1 - up))
+    whole = calibration.information()
+    return calibration.bound_s(rate, interval_s=interval_s, regions=regions) * whole / part
+
+
+def _bound_s(found: Findings, layout: str, rate: float, interval_s: float) -> float:
+    bound_s = calibration.bound_s(rate, interval_s=interval_s, regions=sum(DOMAINS[layout]))
+    found.parameters[f"bound_s.{layout}"] = bound_s
+    return bound_s
+
+
+def _measure_quiet(
+    found: Findings, contender: Contender, of: Scenario, where: str, *, years: float, seed: str
+) -> Iterator[None]:
+    """In stretches of at most :data:`TARGET_YEARS`, each a target of its own that begins with nothing learned."""
+    targets = max(1, round(years / TARGET_YEARS))
+    calm = []
+    for number in range(targets):
+        calm.append(quiet(contender, of, years=years / targets, seed=f"{seed}/{number}"))
+        yield
     name = contender.name
-    calm = quiet(contender, of, years=years, seed=seed)
-    found.add(name, f"{where}.false_pages", [calm.false_pages])
-    found.add(name, f"{where}.years", [calm.years])
-    found.metric(
-        name,
-        f"{where}.false_pages_per_year",
-        f"sum(${where}.false_pages) / sum(${where}.years)",
-        unit="1/year",
-        better="lower",
-    )
+    found.add(name, f"{where}_false_pages", [each.false_pages for each in calm])
+    found.add(name, f"{where}_false_partials", [each.false_partials for each in calm])
+    found.add(name, f"{where}_years", [each.years for each in calm])
+    for kind in ("pages", "partials"):
+        found.metric(
+            name,
+            f"{where}_false_{kind}_per_year",
+            f"sum(${where}_false_{kind}) / sum(${where}_years)",
+            unit="1/year",
+            better="lower",
+        )
+
+
+def _measure_outages(
+    found: Findings, contender: Contender, of: Scenario, where: str, *, count: int, seed: str
+) -> Iterator[None]:
     for kind, length_s in (("long", LONG_S), ("short", SHORT_S)):
         hit = outages(contender, of, count=count, length_s=length_s, seed=f"{seed}/{kind}")
-        series = f"{where}.{kind}"
-        found.add(name, f"{series}.delay_s", hit.delays_s)
-        found.add(name, f"{series}.pages", hit.pages)
-        found.add(name, f"{series}.missed", [hit.missed])
-        found.metric(name, f"{series}.missed", f"sum(${series}.missed)", unit="outages", better="lower")
-        found.metric(name, f"{series}.pages_per_outage", f"mean(${series}.pages)", unit="pages", better="lower")
-        if hit.delays_s:
-            for share in ("mean", "p50", "p95"):
-                found.metric(name, f"{series}.delay_{share}_s", f"{share}(${series}.delay_s)", unit="s", better="lower")
+        _keep(found, contender.name, f"{where}_{kind}", hit)
+        yield
+
+
+def _measure_partial(
+    found: Findings, contender: Contender, of: Scenario, where: str, *, count: int, seed: str
+) -> Iterator[None]:
+    hit = outages(
+        contender,
+        of,
+        count=max(4, count // 4),
+        length_s=PARTIAL_S,
+        seed=f"{seed}/partial",
+        fails=PARTIAL_FAILS,
+        condition=contender.partial,
+    )
+    _keep(found, contender.name, where, hit)
+    yield
+
+
+def _keep(found: Findings, name: str, series: str, hit: Outages) -> None:
+    found.add(name, f"{series}_delay_s", hit.delays_s)
+    found.add(name, f"{series}_pages", hit.pages)
+    found.add(name, f"{series}_missed", [hit.missed])
+    found.metric(name, f"{series}_missed", f"sum(${series}_missed)", unit="outages", better="lower")
+    found.metric(name, f"{series}_pages_per_outage", f"mean(${series}_pages)", unit="pages", better="lower")
+    for share in ("mean", "p50", "p95"):
+        found.metric(name, f"{series}_delay_{share}_s", f"{share}(${series}_delay_s)", unit="s", better="lower")
+
+
+def _compare(found: Findings, name: str, where: str, *, bound_s: float) -> None:
+    """The mean delay of long outages, as a multiple of the bound."""
+    _ratio(found, name, f"{where}_long_delay", bound_s)
+
+
+def _ratio(found: Findings, name: str, series: str, bound_s: float) -> None:
+    found.metric(name, f"{series}_against_bound", f"mean(${series}_s) / {bound_s!r}", unit="ratio", better="lower")
+
+
+def judge(found: Findings, *, rate: float = 1.0) -> None:
+    """What the virtual half claims. ``rate``: the stated one."""
+    for layout, variant, _ in SCENES:
+        where = f"{layout}_{variant}"
+        found.claim(
+            f"{where}: false pages at most 1.5 times the stated rate",
+            f"holdfast.{where}_false_pages_per_year",
+            "<=",
+            1.5 * rate,
+        )
+        found.claim(
+            f"{where}: delay within 1.5 times the bound", f"holdfast.{where}_long_delay_against_bound", "<=", 1.5
+        )
+        if variant == "plain":
+            found.claim(
+                f"{where}: the same without confirmations", f"unconfirmed.{where}_long_delay_against_bound", "<=", 1.5
+            )
+        for kind in ("long", "short"):
+            found.claim(f"{where}: every {kind} outage is seen", f"holdfast.{where}_{kind}_missed", "<=", 0)
+    for layout in PARTIAL_IN:
+        where = f"{layout}_partial"
+        found.claim(f"{where}: every partial outage is seen", f"holdfast.{where}_missed", "<=", 0)
+        found.claim(f"{where}: delay within 1.5 times the bound", f"holdfast.{where}_delay_against_bound", "<=", 1.5)
+    found.claim(
+        "three regions, every 30 s: half of the outages are seen within 10 s",
+        "holdfast.n3_plain_long_delay_p50_s",
+        "<",
+        10,
+        in_quick=True,
+    )

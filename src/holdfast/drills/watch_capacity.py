@@ -27,7 +27,7 @@ import msgspec
 
 from holdfast.drills.contenders import CONTROL
 from holdfast.drills.errors import DrillError
-from holdfast.drills.findings import WATCHING, Findings, Setting
+from holdfast.drills.findings import NETPULSE, Findings, Setting
 from holdfast.drills.postgres import PostgresqlServer
 from holdfast.drills.process import Child, cpu_s, free_port
 from holdfast.drills.watch_sender import Plan, Scripted, result
@@ -75,7 +75,7 @@ class WatchCapacity:
 
     name = "watch-capacity"
     title = "How many checks fit on two cores when a third of the targets hang, and how soon are they seen?"
-    packages = WATCHING
+    packages = NETPULSE
 
     async def run(self, setting: Setting) -> Findings:
         """Checking, intake, seeing."""

@@ -81,7 +81,7 @@ def test_a_target_that_is_down_fails_for_as_long_as_it_is() -> None:
 def test_the_baseline_pages_hundreds_of_times_a_year_and_ours_hardly_ever() -> None:
     of = scenario("plain", (1, 1, 1))
     by_name = {contender.name: contender for contender in contenders()}
-    assert quiet(by_name["any-twice"], of, years=0.03, seed="s").per_year > 300
+    assert quiet(by_name["any_twice"], of, years=0.03, seed="s").per_year > 300
     assert quiet(by_name["holdfast"], of, years=0.05, seed="s").false_pages <= 1
 
 
