@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from holdfast.drills import noise_virtual
+from holdfast.drills import noise_scenes, noise_virtual
 from holdfast.drills.findings import NETPULSE, Findings, Setting
 
 
@@ -34,7 +34,11 @@ class Noise:
                 progress=setting.progress,
             )
         )
+        await _played(
+            noise_scenes.play_scenes(found, seed=setting.seed, quick=setting.quick, progress=setting.progress)
+        )
         noise_virtual.judge(found)
+        noise_scenes.judge_scenes(found)
         return found
 
 

@@ -110,17 +110,17 @@ class Seen:
         return [signal.at for signal in self.signals if signal.active and signal.condition is condition]
 
 
-class _Spells:
+class Spells:
     """One path's, or one provider's, alternation of good and bad."""
 
     __slots__ = ("_rng", "_share", "bad", "switch")
 
-    def __init__(self, share: float, rng: Random) -> None:
+    def __init__(self, share: float, rng: Random, *, start: float = 0.0) -> None:
         self._share = share
         self._rng = rng
         self.bad = False
-        self.switch = 0.0
-        self._draw(0.0)
+        self.switch = start
+        self._draw(start)
 
     def _draw(self, at: float) -> None:
         rate = MIX_PER_S * ((1.0 - self._share) if self.bad else self._share)
@@ -142,12 +142,12 @@ class World:
         self._rng = rng
         self._confirm = confirm
         self._names = tuple(scenario.paths)
-        shared: dict[str, _Spells] = {}
-        self._spells: dict[str, _Spells] = {}
+        shared: dict[str, Spells] = {}
+        self._spells: dict[str, Spells] = {}
         for name, model in scenario.paths.items():
             spells = shared.get(model.shares) if model.shares else None
             if spells is None:
-                spells = _Spells(model.bad_share, rng)
+                spells = Spells(model.bad_share, rng)
                 if model.shares:
                     shared[model.shares] = spells
             self._spells[name] = spells
