@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import subprocess
+from collections.abc import Sequence
 from typing import Final, Self
 
 from holdfast.drills.errors import DrillError
@@ -87,3 +88,95 @@ def _ip(*words: str) -> None:
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
     if done.returncode:
         raise DrillError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+class Star:
+    """A hub and some regions around it, each a namespace with a cable of its own to the hub's bridge.
+
+    The hub has :attr:`hub_address` and an address for each target. What a region sends to the targets can be lost,
+    each new connection by chance, or cut off altogether, by rules of nftables in its namespace: the rest of its
+    traffic, by which it reports, is not touched.
+    """
+
+    hub_address: Final = "10.213.78.1"
+    canary_address: Final = "10.213.79.200"
+    """In the hub as well. Lost connections are those to targets; a cut takes the canary, too."""
+
+    def __init__(self, regions: Sequence[str], targets: int) -> None:
+        """At most 100 targets."""
+        tag = secrets.token_hex(3)
+        self.hub = f"hf-{tag}-hub"
+        self._names = {region: f"hf-{tag}-{region}" for region in regions}
+        self.addresses = {region: f"10.213.78.{number}" for number, region in enumerate(regions, 11)}
+        """Of the regions."""
+        self.targets = tuple(f"10.213.79.{number}" for number in range(1, targets + 1))
+
+    @staticmethod
+    def missing() -> str | None:
+        """Why it cannot be made here; programs apart, only for root."""
+        return missing()
+
+    def __enter__(self) -> Self:
+        """Make them. Raises :class:`DrillError`."""
+        try:
+            _ip("netns", "add", self.hub)
+            _ip("-n", self.hub, "link", "set", "lo", "up")
+            _ip("-n", self.hub, "link", "add", "bridge", "type", "bridge")
+            _ip("-n", self.hub, "link", "set", "bridge", "up")
+            _ip("-n", self.hub, "address", "add", f"{self.hub_address}/23", "dev", "bridge")
+            for address in (*self.targets, self.canary_address):
+                _ip("-n", self.hub, "address", "add", f"{address}/32", "dev", "bridge")
+            for number, (region, name) in enumerate(self._names.items()):
+                _ip("netns", "add", name)
+                end = f"port{number}"
+                _ip("-n", self.hub, "link", "add", end, "type", "veth", "peer", "name", "cable", "netns", name)
+                _ip("-n", self.hub, "link", "set", end, "master", "bridge")
+                _ip("-n", self.hub, "link", "set", end, "up")
+                _ip("-n", name, "address", "add", f"{self.addresses[region]}/23", "dev", "cable")
+                _ip("-n", name, "link", "set", "lo", "up")
+                _ip("-n", name, "link", "set", "cable", "up")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove them, and with them cables and rules."""
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was made."""
+        for name in (self.hub, *self._names.values()):
+            with contextlib.suppress(DrillError):
+                _ip("netns", "delete", name)
+
+    def inside(self, region: str | None = None) -> tuple[str, ...]:
+        """What a command is put behind to run in a region, or in the hub."""
+        return Cable.inside(self.hub if region is None else self._names[region])
+
+    def has_netem(self) -> bool:
+        """Whether the kernel could delay, reorder and lose packets by itself."""
+        with contextlib.suppress(DrillError):
+            _ip("netns", "exec", self.hub, "tc", "qdisc", "add", "dev", "bridge", "root", "netem", "loss", "0%")
+            _ip("netns", "exec", self.hub, "tc", "qdisc", "delete", "dev", "bridge", "root")
+            return True
+        return False
+
+    def lose(self, region: str, *, per_mille: int) -> None:
+        """From now on so many of a region's new connections to targets are lost, packet by packet, by chance."""
+        chance = f"tcp flags & (syn|ack) == syn numgen random mod 1000 < {per_mille} drop"
+        self._rule(region, f"ip daddr 10.213.79.0/25 {chance}")
+
+    def cut(self, region: str) -> None:
+        """From now on a region reaches neither targets nor canary. :meth:`lose` mends it."""
+        self._rule(region, "ip daddr 10.213.79.0/24 drop")
+
+    def _rule(self, region: str, rule: str) -> None:
+        # The first line makes the second one possible; all of it happens at once.
+        table = "table ip drill"
+        chain = f"chain out {{\ntype filter hook output priority 0\n{rule}\n}}"
+        script = f"{table}\ndelete {table}\n{table} {{\n{chain}\n}}\n"
+        argv = [*self.inside(region), "nft", "-f", "-"]
+        done = subprocess.run(argv, input=script, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+        if done.returncode:
+            raise DrillError(f"nft in {region}: {done.stderr.strip()}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from holdfast.drills import noise_scenes, noise_virtual
+from holdfast.drills import noise_excerpt, noise_scenes, noise_virtual
 from holdfast.drills.findings import NETPULSE, Findings, Setting
 
 
@@ -37,6 +37,7 @@ class Noise:
         await _played(
             noise_scenes.play_scenes(found, seed=setting.seed, quick=setting.quick, progress=setting.progress)
         )
+        await noise_excerpt.play_excerpt(found, setting)
         noise_virtual.judge(found)
         noise_scenes.judge_scenes(found)
         return found
