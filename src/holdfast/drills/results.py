@@ -83,6 +83,43 @@ TABLES: Final = (
             ("execution-chaos", "dead_after_replay", "dead letters that a replay did not bring to an end", "{:.0f}"),
         ),
     ),
+    Table(
+        "NetPulse in virtual time: one target, probed every 30 s",
+        {
+            "holdfast": "NetPulse",
+            "unconfirmed": "without confirmations",
+            "any_twice": "any region twice",
+            "two_of_n_twice": "2 regions twice",
+            "control": "not capped",
+        },
+        (
+            ("noise", "n3_plain_false_pages_per_year", "false pages a year, 3 regions", "{:,.2f}"),
+            ("noise", "n3_plain_long_delay_p50_s", "an outage is seen, p50", "{:.1f} s"),
+            ("noise", "n3_plain_long_delay_against_bound", "mean, as a multiple of the bound", "{:.2f}"),
+            ("noise", "n3_stuck_false_pages_per_year", "false pages a year, one of 3 regions stuck", "{:,.2f}"),
+            ("noise", "n3_stuck_long_delay_mean_s", "an outage is seen, mean", "{:.1f} s"),
+            ("noise", "n5in3_plain_false_pages_per_year", "false pages a year, 5 regions of 3 providers", "{:,.2f}"),
+            ("noise", "n5in3_plain_long_delay_mean_s", "an outage is seen, mean", "{:.1f} s"),
+            ("noise", "n5in3_provider_false_pages_per_year", "false pages a year, a provider loses", "{:,.2f}"),
+            ("noise", "n5in3_lossy_false_pages_per_year", "false pages a year, a region loses 5 %", "{:,.2f}"),
+            ("noise", "n5in3_partial_delay_mean_s", "an outage of 30 % is seen, mean", "{:.0f} s"),
+            ("noise", "flapping_pages", "pages in a day of flapping", "{:.0f}"),
+            ("noise", "cascade_pages", "pages for a cascade of 50", "{:.0f}"),
+            ("noise", "cut_target_pages", "pages about 200 targets, one region cut off", "{:.0f}"),
+        ),
+    ),
+    Table(
+        "NetPulse with real agents, every 2 s from 3 regions",
+        {"holdfast": "NetPulse", "blackbox": "blackbox_exporter and Alertmanager"},
+        (
+            ("noise", "excerpt_recall", "outages that were told of", "{:.0%}"),
+            ("noise", "excerpt_pages_per_cause", "pages for each", "{:.1f}"),
+            ("noise", "excerpt_false_pages", "false pages about targets", "{:.0f}"),
+            ("noise", "excerpt_agent_pages", "pages about a region that was cut off", "{:.0f}"),
+            ("noise", "excerpt_delay_p50_s", "outage to page, p50", "{:.2f} s"),
+            ("noise", "excerpt_delay_p95_s", "outage to page, p95", "{:.2f} s"),
+        ),
+    ),
 )
 
 

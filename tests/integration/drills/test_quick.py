@@ -17,6 +17,10 @@ NEEDS = {
     "burst": (("bwrap", "bubblewrap"), ("g++", "g++")),
     "runner": (("bwrap", "bubblewrap"), ("wrk", "wrk")),
     "execution-chaos": (("bwrap", "bubblewrap"), ("ip", "iproute2"), ("nsenter", "util-linux")),
+    "noise": (
+        *(("ip", "iproute2"), ("nsenter", "util-linux"), ("nft", "nftables"), ("prometheus", "prometheus")),
+        *((name, name) for name in ("prometheus-blackbox-exporter", "prometheus-alertmanager")),
+    ),
 }
 """Drill -> programs and packages that it cannot show what it is for without."""
 
