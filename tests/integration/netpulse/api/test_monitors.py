@@ -154,6 +154,13 @@ async def test_only_an_admin_lets_a_monitor_reach_inside() -> None:
         problem = await api.refused("POST", "/v1/monitors", key="editor", json=inside)
         assert problem["field"] == "allow_private"
         await api.ok("POST", "/v1/monitors", key="admin", json=inside)
+        body = {name: value for name, value in inside.items() if name != "id"}
+        path = f"/v1/monitors/{inside['id']}"
+        await api.ok("PUT", path, key="editor", json=body | {"name": "Inside"})
+        elsewhere = body | {"http": {"url": "http://169.254.169.254/latest"}}
+        problem = await api.refused("PUT", path, key="editor", json=elsewhere)
+        assert problem["field"] == "allow_private"
+        await api.ok("PUT", path, key="admin", json=elsewhere)
 
 
 @looped

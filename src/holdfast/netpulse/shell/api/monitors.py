@@ -10,7 +10,7 @@ from litestar.params import FromPath, QueryParameter
 from holdfast.identity import Scope
 from holdfast.kernel.settings import Problem
 from holdfast.netpulse.core.forms import ID
-from holdfast.netpulse.core.monitors import validate_monitor
+from holdfast.netpulse.core.monitors import KINDS, validate_monitor
 from holdfast.netpulse.core.settings import MonitorSettings
 from holdfast.netpulse.core.views import MonitorView
 from holdfast.netpulse.errors import NotFound
@@ -123,12 +123,19 @@ def _trusted(spec: MonitorSettings, *, may: bool, old: MonitorSettings | None) -
         check = getattr(spec, kind)
         if check is not None and check.ca_file:
             found.append(Problem(path=(kind, "ca_file"), value=None, message="not by the API", remedy=_FILE_ONLY))
-    if spec.allow_private and not may and not (old is not None and old.allow_private):
+    # Who may not say so may change a monitor of somebody who may, but not whom it asks.
+    as_before = old is not None and old.allow_private and _asked(old) == _asked(spec)
+    if spec.allow_private and not may and not as_before:
         remedy = f"a key with {Scope.NETPULSE_ADMIN.value} may say so"
         found.append(
             Problem(path=("allow_private",), value=None, message="not by this key: it reaches inside", remedy=remedy)
         )
     return found
+
+
+def _asked(spec: MonitorSettings) -> tuple[object, ...]:
+    """What a probe reaches: the check with all that is sent, and how far it follows."""
+    return tuple(getattr(spec, kind) for kind in KINDS)
 
 
 def _spec(service: Service, tenant: str, id: str) -> MonitorSettings | None:
