@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from holdfast.kernel import Duration, Size
 from holdfast.kernel.settings import Path, Problem, Section
+from holdfast.netpulse.core.matching import too_large
 from holdfast.netpulse.core.settings import (
     AgentSettings,
     ChannelSettings,
@@ -185,8 +186,8 @@ def zone(path: Path, name: str) -> Iterator[Problem]:
 
 def matcher(path: Path, match: Mapping[str, str]) -> Iterator[Problem]:
     """What is wrong with labels and patterns."""
-    if len(match) > 20:
-        yield problem(path, None, "more than 20 labels", "match fewer")
+    if large := too_large(match):
+        yield problem(path, None, large, "match fewer, or write several")
     for key, pattern in match.items():
         if not LABEL.fullmatch(key):
             yield problem((*path, key), pattern, "not the name of a label", "write monitor, group, severity or a tag")

@@ -11,6 +11,7 @@ import jsonpath
 
 from holdfast.kernel.settings import Path, Problem
 from holdfast.netpulse.core.forms import HOST, ID, LABEL, address, problem, ranges, regex, url
+from holdfast.netpulse.core.matching import PATTERN_LIMIT
 from holdfast.netpulse.core.settings import (
     CommandCheck,
     DnsCheck,
@@ -27,6 +28,7 @@ from holdfast.netpulse.core.settings import (
 
 KINDS: Final = ("http", "tcp", "tls", "dns", "icmp", "websocket", "grpc", "heartbeat", "command")
 """Fields of :class:`MonitorSettings` of which exactly one is set."""
+LONGEST_NAME: Final = 200
 _STATUS: Final = re.compile(r"[1-5]xx|[1-5][0-9]{2}(?:-[1-5][0-9]{2})?")
 _METHOD: Final = re.compile(r"[A-Z]{1,20}")
 _FIELD_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~\-]{1,100}")
@@ -66,6 +68,8 @@ def validate_monitor(
                 (*path, "interval"),
             )
         )
+    if large := list(_large(path, monitor)):
+        return [*found, *large]
     for index, region in enumerate(monitor.regions):
         if region not in settings.regions:
             remedy = f"known: {', '.join(settings.regions) or 'none; add it to regions'}"
@@ -92,10 +96,26 @@ def validate_monitor(
     return found
 
 
+def _large(path: Path, monitor: MonitorSettings) -> Iterator[Problem]:
+    """What is too much of it: every page, message and schedule carries it."""
+    for field, most in (("name", LONGEST_NAME), ("group", LONGEST_NAME)):
+        if len(getattr(monitor, field)) > most:
+            yield problem((*path, field), None, f"longer than {most} characters", "write less")
+    for field, most in (("tags", 64), ("regions", 100), ("depends_on", 100)):
+        if len(getattr(monitor, field)) > most:
+            yield problem((*path, field), None, f"more than {most}", "write fewer")
+    for key, value in monitor.tags.items():
+        if len(value) > PATTERN_LIMIT:
+            yield problem((*path, "tags", key[:64]), None, f"longer than {PATTERN_LIMIT} characters", "write less")
+
+
 def _http(path: Path, check: HttpCheck) -> Iterator[Problem]:
     yield from url((*path, "url"), check.url, ("http", "https"))
     if not _METHOD.fullmatch(check.method) or check.method in {"CONNECT", "TRACE"}:
         yield problem((*path, "method"), check.method, "not a method for checks", "write GET, HEAD, POST ...")
+    if len(check.headers) > 64:
+        yield problem((*path, "headers"), None, "more than 64", "send fewer")
+        return
     for name, value in check.headers.items():
         if not _FIELD_NAME.fullmatch(name) or not value.isprintable() or not value.isascii() or len(value) > 4096:
             yield problem((*path, "headers", name), "***", "not a header", "use printable ASCII without line breaks")

@@ -70,7 +70,7 @@ class Situation:
             self.dampers.reconfigure(surroundings.settings, now)
         self.surroundings = surroundings
         self.graph = Dependencies({name: watched.depends_on for name, watched in surroundings.watched.items()})
-        self.suppression = Suppression(surroundings)
+        self.suppression = Suppression(surroundings, self.suppression)
         self.sights = {name: sight for name, sight in self.sights.items() if name in surroundings.watched}
         self.ended = {name: end for name, end in self.ended.items() if name in surroundings.watched}
         self._monitors_by_trait.clear()

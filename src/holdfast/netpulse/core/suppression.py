@@ -11,25 +11,30 @@ from holdfast.netpulse.core.incident import Condition
 from holdfast.netpulse.core.maintenance import Occurrence, Window
 from holdfast.netpulse.core.matching import matches
 from holdfast.netpulse.core.ports import Silence
+from holdfast.netpulse.core.settings import MaintenanceSettings
 from holdfast.netpulse.core.surroundings import Surroundings, Watched
 
 
 class Suppression:
     """The windows and silences of some surroundings, and which monitors they cover."""
 
-    __slots__ = ("_silences", "_watched", "_windows", "_windows_of")
+    __slots__ = ("_silences", "_watched", "_windows_of", "windows")
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: Surroundings, before: Suppression | None = None) -> None:
+        """``before``: windows that stayed as they were go on where they are, instead of from their first occurrence."""
+        known = before.windows if before is not None else {}
         self._watched = surroundings.watched
         self._silences = tuple(surroundings.silences)
-        self._windows = {
-            (tenant, id): (Window(settings), settings)
+        self.windows: dict[tuple[str, str], tuple[Window, MaintenanceSettings]] = {
+            (tenant, id): same
+            if (same := known.get((tenant, id))) is not None and same[1] == settings
+            else (Window(settings), settings)
             for tenant, windows in surroundings.maintenance.items()
             for id, settings in windows.items()
         }
         # Labels change only with a reload, so who is covered is found once.
         self._windows_of: dict[str, list[tuple[str, Window]]] = {}
-        for (tenant, id), (window, settings) in self._windows.items():
+        for (tenant, id), (window, settings) in self.windows.items():
             for watched in self._watched.values():
                 if watched.tenant == tenant and matches(settings.match, watched.labels):
                     self._windows_of.setdefault(watched.monitor, []).append((id, window))
@@ -63,6 +68,6 @@ class Suppression:
 
     def next_change(self, now: float) -> float | None:
         """When a window or a silence begins or ends next."""
-        times = [at for window, _ in self._windows.values() if (at := window.next_change(now)) is not None]
+        times = [at for window, _ in self.windows.values() if (at := window.next_change(now)) is not None]
         times += [at for silence in self._silences for at in (silence.starts, silence.ends) if at > now]
         return min(times, default=None)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+from dataclasses import replace
 from typing import Final
-
-from dateutil.rrule import rrulestr
 
 from holdfast.kernel.settings import Path, Problem
 from holdfast.netpulse.core.forms import ID, address, matcher, problem, ranges, split_address, url, zone
+from holdfast.netpulse.core.maintenance import problems
 from holdfast.netpulse.core.monitors import KINDS, kind_of, validate_monitor
 from holdfast.netpulse.core.settings import (
     AgentSettings,
@@ -94,28 +93,8 @@ def channel_kind(channel: ChannelSettings) -> str:
 
 def validate_maintenance(window: MaintenanceSettings, *, path: Path = ()) -> list[Problem]:
     """What is wrong with one maintenance window."""
-    found = [
-        *ranges(path, window),
-        *zone((*path, "timezone"), window.timezone),
-        *matcher((*path, "match"), window.match),
-    ]
-    try:
-        start = datetime.fromisoformat(window.start)
-        if start.tzinfo is not None:
-            raise ValueError("has a zone of its own")
-    except ValueError as error:
-        remedy = "write the local time of `timezone`, like 2026-11-22T02:00"
-        found.append(problem((*path, "start"), window.start, f"not a local time: {error}", remedy))
-        return found
-    if window.rrule:
-        try:
-            if "FREQ=SECONDLY" in window.rrule.upper() or "FREQ=MINUTELY" in window.rrule.upper():
-                raise ValueError("repeats more often than hourly")
-            rrulestr(window.rrule, dtstart=start)
-        except (ValueError, TypeError, KeyError) as error:
-            remedy = "write a rule like FREQ=WEEKLY;BYDAY=SU (RFC 5545)"
-            found.append(problem((*path, "rrule"), window.rrule, f"not a recurrence rule: {error}", remedy))
-    return found
+    found = [*ranges(path, window), *matcher((*path, "match"), window.match)]
+    return found or [replace(each, path=(*path, *each.path)) for each in problems(window)]
 
 
 def circles(parents: Mapping[str, Collection[str]]) -> list[tuple[str, ...]]:

@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from holdfast.kernel import Duration
-from holdfast.netpulse.core.settings import HeartbeatCheck, MaintenanceSettings, MonitorSettings
-from holdfast.netpulse.errors import Conflict
+from holdfast.netpulse.core.ports import StoredMaintenance
+from holdfast.netpulse.core.settings import HeartbeatCheck, HttpCheck, MaintenanceSettings, MonitorSettings
+from holdfast.netpulse.errors import Conflict, Invalid
+from holdfast.netpulse.shell.engine.runtime import TENANT_BYTES
 from holdfast.store import StoreUnavailable
 from tests.integration.netpulse.engine.harness import BACKUP, SHOP, TOKEN
 
@@ -115,3 +117,34 @@ async def test_text_of_people_does_no_harm_to_the_store(house: House) -> None:
     assert await house.told() == ["opened", "acknowledged"]
     await house.restart()
     assert await known(house) == {"web", "shop"}
+
+
+async def test_a_window_that_the_engine_cannot_follow_is_refused_and_stored_nowhere(house: House) -> None:
+    for wrong in (
+        msgspec.structs.replace(WINDOW, rrule="FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"),
+        msgspec.structs.replace(WINDOW, rrule="FREQ=HOURLY"),
+        msgspec.structs.replace(WINDOW, start="1200-01-01T00:00"),
+        msgspec.structs.replace(WINDOW, match={f"tag{number}": "x" for number in range(18)}),
+    ):
+        with pytest.raises(Invalid):
+            await house.runtime.put_maintenance("t", "odd", wrong)
+    assert await house.records.maintenances() == []
+
+
+async def test_a_stored_window_that_the_engine_cannot_follow_any_more_stops_nobody(house: House) -> None:
+    odd = msgspec.structs.replace(WINDOW, rrule="FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")
+    await house.records.put_maintenance(StoredMaintenance(id="odd", tenant="t", spec=odd))
+    await house.restart()
+    await house.runtime.put_maintenance("t", "fine", WINDOW)
+    assert set(house.runtime.maintenances("t")) == {"fine"}
+
+
+async def test_a_tenant_that_makes_very_many_monitors_leaves_room_for_the_others(house: House) -> None:
+    large = MonitorSettings(http=HttpCheck(url="https://x.example.com/", body="x" * 64_000))
+    fit = TENANT_BYTES // 64_500
+    for number in range(fit):
+        await house.runtime.put_monitor("other", f"m{number}", large, create=True)
+    with pytest.raises(Conflict, match="agents"):
+        await house.runtime.put_monitor("other", "one-more", large, create=True)
+    await house.runtime.put_monitor("t", "shop", SHOP, create=True)
+    await house.hear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -36,7 +38,14 @@ from holdfast.netpulse.core.settings import (
     WebhookChannel,
     WebSocketCheck,
 )
-from holdfast.netpulse.core.validate import circles, kind_of, split_address, validate
+from holdfast.netpulse.core.validate import (
+    circles,
+    kind_of,
+    split_address,
+    validate,
+    validate_maintenance,
+    validate_monitor,
+)
 
 WEB = MonitorSettings(http=HttpCheck(url="https://example.com/"))
 SOUND = NetpulseSettings(
@@ -221,3 +230,29 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
 
 def test_the_kind_of_a_monitor() -> None:
     assert kind_of(WEB) == "http"
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"name": "x" * 201}, "name"),
+        ({"group": "x" * 201}, "group"),
+        ({"tags": {f"t{number}": "x" for number in range(65)}}, "tags"),
+        ({"tags": {"team": "x" * 257}}, "tags"),
+        ({"regions": ("eu",) * 101}, "regions"),
+        ({"http": HttpCheck(url="https://example.com/", headers={f"x-{n}": "v" for n in range(65)})}, "http"),
+    ],
+)
+def test_a_monitor_is_no_larger_than_what_carries_it(fields: dict[str, Any], place: str) -> None:
+    found = validate_monitor("web", msgspec.structs.replace(WEB, **fields), SOUND)
+    assert [each.path[0] for each in found] == [place]
+
+
+@pytest.mark.parametrize(
+    "rrule", ["FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=HOURLY", "FREQ=DAILY;INTERVAL=100000", "FREQ=WEEKLY;X=1"]
+)
+def test_what_passes_as_a_maintenance_is_what_a_window_takes(rrule: str) -> None:
+    window = MaintenanceSettings(start="2026-01-01T02:00", duration=Duration(3600.0), rrule=rrule)
+    assert [each.path for each in validate_maintenance(window, path=("maintenance", "night"))] == [
+        ("maintenance", "night", "rrule")
+    ]

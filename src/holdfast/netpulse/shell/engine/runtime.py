@@ -36,7 +36,16 @@ from holdfast.netpulse.core.ports import (
     StoredMonitor,
 )
 from holdfast.netpulse.core.presence import Presence
-from holdfast.netpulse.core.protocol import Ask, Batch, Orders, Receipt, unsound_ask, unsound_batch
+from holdfast.netpulse.core.protocol import (
+    ORDERS_BYTES,
+    Ask,
+    Batch,
+    Orders,
+    Receipt,
+    encode,
+    unsound_ask,
+    unsound_batch,
+)
 from holdfast.netpulse.core.result import Failure, Observation, Outcome, Result, one_line
 from holdfast.netpulse.core.settings import MaintenanceSettings, MonitorSettings, NetpulseSettings
 from holdfast.netpulse.core.validate import circles, validate_maintenance, validate_monitor
@@ -64,6 +73,10 @@ from holdfast.store import StoreUnavailable
 log = logging.getLogger(__name__)
 _STALLED: Final = {"action": "stalled"}
 
+SCHEDULE_BYTES: Final = ORDERS_BYTES * 3 // 4
+"""Of all monitors: agents refuse a schedule that is larger than :data:`ORDERS_BYTES`, and would watch nothing new."""
+TENANT_BYTES: Final = ORDERS_BYTES // 8
+"""Of one tenant's monitors, unless it is the file's: nobody takes the room of others."""
 ALERTS: Final = 5_000
 """Of other systems, that fire at once for one tenant."""
 _CHECKPOINT_S: Final = 30.0
@@ -150,7 +163,7 @@ class Runtime:
             self._settings,
             stored=tuple(await self._records.monitors()),
             silences=tuple(await self._records.silences(now)),
-            stored_maintenance=tuple(await self._records.maintenances()),
+            stored_maintenance=_sound_windows(await self._records.maintenances()),
         )
         alive = await self._records.document(*_ALIVE)
         away_s = max(0.0, now - msgspec.json.decode(alive, type=float)) if alive else 0.0
@@ -601,11 +614,27 @@ class Runtime:
             spec = msgspec.structs.replace(spec, heartbeat=msgspec.structs.replace(spec.heartbeat, token=token))
         elif spec.heartbeat is not None and self._is_of_another(spec.heartbeat.token, f"{tenant}/{monitor}"):
             raise Conflict(f"monitor {monitor}: this token is taken; leave it out and one is made")
+        self._has_room(tenant, monitor, spec)
         now = self._clock()
         created = next(
             (each.created for each in self._world.stored if (each.tenant, each.id) == (tenant, monitor)), now
         )
         return StoredMonitor(tenant=tenant, id=monitor, spec=spec, created=created, updated=now)
+
+    def _has_room(self, tenant: str, monitor: str, spec: MonitorSettings) -> None:
+        """Raise ``Conflict`` when the schedule, or one tenant's part of it, would be larger than an agent is sent."""
+        size = len(encode(spec))
+        theirs, others = 0, 0
+        for each in self._world.entries.values():
+            if (each.tenant, each.id) == (tenant, monitor):
+                continue
+            of_one = len(encode(each.spec))
+            theirs, others = (theirs + of_one, others) if each.tenant == tenant else (theirs, others + of_one)
+        most = TENANT_BYTES if tenant != self._settings.tenant else SCHEDULE_BYTES
+        if theirs + size > most or theirs + others + size > SCHEDULE_BYTES:
+            raise Conflict(
+                f"monitor {monitor}: agents are sent no more than there is; remove some, or write less in them"
+            )
 
     def _is_of_another(self, token: str, key: str) -> bool:
         """Whether a heartbeat with this token would be somebody else's, of whatever tenant, paused or not."""
@@ -783,3 +812,19 @@ class Runtime:
             raise Conflict(f"{ALERTS} alerts fire at once: group them by more, or resolve some")
         self._scribe.put(self.engine.alerts(tenant, alerts, self._clock()))
         await self.settled()
+
+
+def _sound_windows(stored: Sequence[StoredMaintenance]) -> tuple[StoredMaintenance, ...]:
+    """Without those that an earlier version took and this one does not: they cover nothing, and stop nobody."""
+    sound = []
+    for each in stored:
+        if problems := validate_maintenance(each.spec):
+            log.error(
+                "maintenance %s is left out: %s",
+                each.id,
+                problems[0].message,
+                extra={"action": "restore", "tenant": each.tenant, "maintenance": each.id},
+            )
+        else:
+            sound.append(each)
+    return tuple(sound)
