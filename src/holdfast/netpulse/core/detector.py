@@ -191,8 +191,11 @@ class Detector:
             return []
         evidence = self.evidence()
         runs = [region.run_since for region in self._regions.values() if region.run_failed == down and region.run_since]
-        began = min(runs, default=seen.at) if down else seen.at
-        if not down:
+        if down:
+            # Who failed long before the others is stuck or in a spell of loss: they still saw the target up.
+            latest = max(runs, default=seen.at)
+            began = min((run for run in runs if run >= latest - self._policy.interval_s), default=seen.at)
+        else:
             # The first success of the run: nothing that an earlier run, from before the outage, has left.
             began = min((run for run in runs if run >= self._since), default=seen.at)
         self._simulated = self._simulated or seen.simulated

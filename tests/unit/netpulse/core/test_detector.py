@@ -66,6 +66,23 @@ class Watch:
         return Condition.DOWN in self.detector.active
 
 
+def test_an_outage_did_not_begin_when_a_region_got_stuck() -> None:
+    watch = Watch()
+    watch.up(3)
+    for _ in range(200):
+        watch.see("eu", Outcome.DOWN)
+        watch.see("us", Outcome.UP)
+        watch.see("ap", Outcome.UP)
+    assert not watch.signals
+    watch.see("us")
+    began = watch.now
+    while not watch.down:
+        watch.see("eu")
+        watch.see("ap")
+        watch.see("us")
+    assert watch.signals[0].began == began
+
+
 def test_three_domains_that_fail_once_each_are_an_alarm() -> None:
     watch = Watch()
     watch.up(3)
