@@ -139,7 +139,7 @@ def reopen(situation: Situation, draft: Draft, case: Case, text: str) -> None:
     situation.reopen(case)
     evidence: dict[str, Figure] = {
         "reopenings": case.reopenings,
-        "reopen_s": situation.surroundings.settings.reopen,
+        "reopen_s": float(situation.surroundings.settings.reopen),
         "hold_s": hold_s(situation, case),
     }
     draft.step(case, "incident.reopened", text, after=State.REOPENED, evidence=evidence, tell="reopened")

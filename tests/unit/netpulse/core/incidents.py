@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import count
 
+import msgspec
+
 from holdfast.kernel import Duration
 from holdfast.netpulse.core.book import Book, Surroundings, Watched
 from holdfast.netpulse.core.incident import Condition, Decisions, Incident, Span, State, Transition
@@ -76,6 +78,7 @@ class Desk:
             self.incidents[incident.id] = incident
         for span in decisions.spans:
             self.spans[span.monitor, span.kind, span.since] = span
+        msgspec.json.encode(decisions.transitions)  # figures are written down: none may be more than a number
         self.transitions += decisions.transitions
         self.wanted += [wanted.monitor for wanted in decisions.wanted]
         return decisions
