@@ -29,6 +29,7 @@ from holdfast.drills.reload import Reload
 from holdfast.drills.runner import Runner
 from holdfast.drills.throughput import Throughput
 from holdfast.drills.watch_capacity import WatchCapacity
+from holdfast.drills.watch_chaos import WatchChaos
 
 _DRILLS: Final[tuple[Drill, ...]] = (
     Flapping(),
@@ -42,6 +43,7 @@ _DRILLS: Final[tuple[Drill, ...]] = (
     Chaos(),
     Noise(),
     WatchCapacity(),
+    WatchChaos(),
 )
 DEFAULT_SEED: Final = 20_090_531
 """Any fixed number does; a drill is repeated with the seed that its record names."""

@@ -40,6 +40,7 @@ HANGING: Final = 0.3
 """Of the targets."""
 INTERVAL_S: Final = 30.0
 TIMEOUT_S: Final = 10.0
+"""As they are unless somebody says otherwise."""
 SMALL_POOL: Final = 8
 BLACKBOX: Final = "prometheus-blackbox-exporter"
 _BLACKBOX_CONFIG: Final = """\
@@ -122,16 +123,24 @@ async def _checking(found: Findings, setting: Setting) -> None:
 
 
 def _monitors(count: int, port: int, hanging_port: int, interval_s: float, timeout_s: float) -> dict[str, Any]:
-    every, hang = 10, round(10 * HANGING)
+    """What is as it is anyway is not written: a configuration file has at most 1 MiB."""
+    often = {} if (interval_s, timeout_s) == (INTERVAL_S, TIMEOUT_S) else _often(interval_s, timeout_s)
     return {
         f"m{number}": {
-            "interval": f"{interval_s:g}s",
-            "timeout": f"{timeout_s:g}s",
+            **often,
             "allow_private": True,
-            "http": {"url": f"http://127.0.0.1:{hanging_port if number % every < hang else port}/{number}"},
+            "http": {"url": f"http://127.0.0.1:{hanging_port if _hangs(number) else port}/{number}"},
         }
         for number in range(count)
     }
+
+
+def _often(interval_s: float, timeout_s: float) -> dict[str, str]:
+    return {"interval": f"{interval_s:g}s", "timeout": f"{timeout_s:g}s"}
+
+
+def _hangs(number: int) -> bool:
+    return number % 10 < round(10 * HANGING)
 
 
 async def _check(
@@ -210,7 +219,7 @@ async def _blackbox(
 
     async def probe(session: aiohttp.ClientSession, number: int) -> None:
         nonlocal done
-        target = f"http://127.0.0.1:{hanging_port if number % 10 < round(10 * HANGING) else port}/{number}"
+        target = f"http://127.0.0.1:{hanging_port if _hangs(number) else port}/{number}"
         async with session.get("/probe", params={"module": "up", "target": target}) as response:
             await response.read()
             done += response.status == 200

@@ -117,7 +117,7 @@ class WatchService:
 
     def _write(self, name: str, netpulse: Mapping[str, Any]) -> None:
         document = {"store": {"url": self.store}, "netpulse": netpulse}
-        (self.directory / f"{name}.yaml").write_text(json.dumps(document, indent=1))
+        (self.directory / f"{name}.yaml").write_text(json.dumps(document, separators=(",", ":")))
 
     def _child(self, *words: str, config: str, log: str) -> Child:
         self._starts += 1

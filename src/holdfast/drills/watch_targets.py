@@ -1,7 +1,7 @@
 """What NetPulse's drills watch: many addresses of loopback in one process, and a port that never answers.
 
 Run as ``python -m holdfast.drills.watch_targets PORT HANGING_PORT HOST...``. Each host answers on ``PORT``: 200, or 503
-between ``GET /-/fail`` and ``GET /-/heal`` on that host. ``HANGING_PORT`` of the first host accepts, reads and says
+between ``GET /-/fail`` and ``GET /-/heal`` on that host. ``HANGING_PORT`` of the last host accepts, reads and says
 nothing, as a service whose workers are all stuck does.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from typing import Final
+from typing import Any, Final
 
 import uvloop
 
@@ -42,14 +42,12 @@ class _Answering(asyncio.Protocol):
     def __init__(self, host: _Host) -> None:
         self._host = host
         self._head = b""
-        self._transport: asyncio.Transport | None = None
+        self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        assert self._transport is not None  # noqa: S101 - made before
         self._head += data
         if b"\r\n\r\n" in self._head:
             self._transport.write(self._host.answer(self._head))
@@ -63,7 +61,7 @@ async def serve(port: int, hanging_port: int, hosts: list[str]) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    servers = [await loop.create_server(asyncio.Protocol, hosts[0], hanging_port, backlog=_BACKLOG)]
+    servers = [await loop.create_server(asyncio.Protocol, hosts[-1], hanging_port, backlog=_BACKLOG)]
     for name in hosts:
         host = _Host()
         servers.append(await loop.create_server(lambda host=host: _Answering(host), name, port, backlog=_BACKLOG))
