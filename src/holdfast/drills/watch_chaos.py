@@ -26,7 +26,7 @@ import aiohttp
 
 from holdfast.drills.contenders import CONTROL
 from holdfast.drills.errors import DrillError
-from holdfast.drills.findings import WATCHING, Findings, Setting
+from holdfast.drills.findings import NETPULSE, Findings, Setting
 from holdfast.drills.postgres import PostgresqlServer
 from holdfast.drills.process import Child, free_port
 from holdfast.drills.watch_books import LEFT, NOT_SENT, NOTICES, Books, open_books, read_spool
@@ -54,7 +54,7 @@ class WatchChaos:
 
     name = "watch-chaos"
     title = "Is a result lost or counted twice, or a page swallowed or repeated, whatever dies?"
-    packages = WATCHING
+    packages = NETPULSE
 
     async def run(self, setting: Setting) -> Findings:
         """On PostgreSQL, on SQLite, and without spools."""

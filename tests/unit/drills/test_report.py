@@ -55,7 +55,8 @@ def test_values_have_three_digits_and_their_unit(value: float | None, unit: str,
 def test_drills_are_listed_with_the_question_that_they_ask() -> None:
     names = [drill.name for drill in list_drills()]
     code_runner = ["burst", "runner", "execution-chaos"]
-    assert names == ["flapping", "outage", "dead-backend", "throughput", "reload", "idle", *code_runner, "noise"]
+    balancer = ["flapping", "outage", "dead-backend", "throughput", "reload", "idle"]
+    assert names == [*balancer, *code_runner, "noise", "watch-capacity", "watch-chaos"]
     assert all(drill.title.endswith("?") for drill in list_drills())
 
 
