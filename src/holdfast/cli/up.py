@@ -61,6 +61,7 @@ def _say_where(started: demo.Started) -> None:
     where = {
         "front": f"http://{demo.HOST}:{started.ports.front}",
         "admin": f"http://{demo.HOST}:{started.ports.admin}/admin/backends",
+        "pages": f"http://{demo.HOST}:{started.ports.sink}",
         "key": started.key,
         "file": str(started.file),
         "without_code": started.without_code,
@@ -93,6 +94,8 @@ def run_demo(port_base: int) -> None:
             status.write(f"This machine cannot run code yet: {started.without_code}. `holdfast doctor` says more.\n")
         status.write(
             f"Look at {front}, {front}/demo/ and {admin}/admin/backends\n"
+            f"{front}/monitors watches all of it. Kill a backend by its process id above: one incident, and its page at "
+            f"http://{demo.HOST}:{started.ports.sink}\n"
             f"A heartbeat of {demo.HEARTBEAT_PER_S:g} requests a second of our own keeps it moving. "
             f"Configuration: {started.file}. Ctrl-C stops.\n"
         )
