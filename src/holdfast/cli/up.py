@@ -94,7 +94,7 @@ def run_demo(port_base: int) -> None:
             status.write(f"This machine cannot run code yet: {started.without_code}. `holdfast doctor` says more.\n")
         status.write(
             f"Look at {front}, {front}/demo/ and {admin}/admin/backends\n"
-            f"{front}/monitors watches all of it. Kill a backend by its process id above: one incident, and its page at "
+            f"{front}/monitors watches all of it. Kill a backend by its process id above: one incident, its page at "
             f"http://{demo.HOST}:{started.ports.sink}\n"
             f"A heartbeat of {demo.HEARTBEAT_PER_S:g} requests a second of our own keeps it moving. "
             f"Configuration: {started.file}. Ctrl-C stops.\n"
