@@ -31,7 +31,7 @@ DEFAULT_PORTS: Final = {
     8088: "pages of the demo",
     8094: "NetPulse's agents",
 }
-_PACKAGES: Final = {"ip": "iproute2"}
+_PACKAGES: Final = {"ip": "iproute2", "nft": "nftables"}
 _DESCRIPTORS_PER_CONNECTION: Final = 2
 """One to the client, one to a backend."""
 _DESCRIPTORS_SPARE: Final = 256
@@ -173,6 +173,7 @@ def _drill_tools() -> Iterator[Finding]:
         "nginx": "a peer in drills",
         "wrk": "closed-loop load",
         "ip": "cut networks",
+        "nft": "lose packets",
         "prometheus": "a peer in drills",
         "prometheus-alertmanager": "a peer in drills",
         "prometheus-blackbox-exporter": "a peer in drills",
