@@ -22,7 +22,7 @@ def loaded(found: Imported, tmp_path: Path, **variables: str) -> NetpulseSetting
     """The section as `holdfast run netpulse` would see it, every variable set."""
     file = tmp_path / "holdfast.yaml"
     file.write_text(found.text, encoding="utf-8")
-    environ = {each.name: f"value-of-{each.name.replace('_', '-').lower()}" for each in found.references}
+    environ = {each.name: f"value-of-{each.name.replace('_', '-').lower()}".ljust(16, "0") for each in found.references}
     settings = load(file, environ=environ | variables, ports=False).config.netpulse
     assert settings is not None
     return settings

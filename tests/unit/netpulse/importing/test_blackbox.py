@@ -149,6 +149,15 @@ def test_a_target_that_cannot_be_asked_is_refused_with_the_reason(module: str, t
         probing(module, target)
 
 
+def test_credentials_in_a_target_are_neither_in_its_name_nor_in_its_id(tmp_path: Path) -> None:
+    found = probing("{prober: http}", "https://me:s3cr3t@a.example.com/x?token=s3cr3t")
+    assert_tells_no_secret(found)
+    assert list(loaded(found, tmp_path).monitors) == ["a.example.com-x"]
+    with pytest.raises(Invalid) as caught:
+        probing("{prober: unix}", "me:s3cr3t@a.example.com")
+    assert "s3cr3t" not in str(caught.value)
+
+
 def test_a_password_in_a_file_becomes_a_variable_that_names_the_file_by_its_place(tmp_path: Path) -> None:
     found = probing(
         "{prober: http, http: {basic_auth: {username: u, password_file: /run/pw}}}", "https://a.example.com"
@@ -190,7 +199,8 @@ def test_aliases_of_aliases_are_counted_as_what_they_stand_for() -> None:
 
 def test_a_job_with_a_value_of_the_wrong_kind_is_refused_and_the_others_stay() -> None:
     jobs = (
-        "scrape_configs: [{job_name: bad, metrics_path: /probe, scrape_interval: soon, static_configs: [{targets: [a]}]}, "
+        "scrape_configs: [{job_name: bad, metrics_path: /probe, scrape_interval: soon, "
+        "static_configs: [{targets: [a]}]}, "
         "{job_name: good, metrics_path: /probe, static_configs: [{targets: ['https://b.example.com']}]}]"
     )
     found = read_blackbox("modules: {http_2xx: {prober: http}}", "blackbox.yml", jobs, "prometheus.yml")

@@ -16,7 +16,7 @@ def endpoint(conditions: str, *, url: str = "https://a.example.com", more: str =
 
 def test_a_whole_configuration_is_read_by_our_own_loader(tmp_path: Path) -> None:
     found = read_gatus(sample("gatus.yaml"), "gatus.yaml")
-    monitors = loaded(found, tmp_path).monitors
+    monitors = loaded(found, tmp_path, REGION="eu").monitors
 
     assert list(monitors) == [
         "front-page", "api-health", "search", "postgres", "bastion", "gateway", "name-server", "mail-certificate",
@@ -33,7 +33,7 @@ def test_a_whole_configuration_is_read_by_our_own_loader(tmp_path: Path) -> None
     assert api is not None
     assert (api.method, api.verify, api.redirects, api.status) == ("POST", False, 0, ("2xx",))
     assert (api.jsonpath, api.equals) == ("$.status", "UP")
-    assert api.headers == {"Authorization": "value-of-api-health-authorization", "X-Region": "value-of-region"}
+    assert api.headers == {"Authorization": "value-of-api-health-authorization", "X-Region": "eu"}
     search = monitors["search"].http
     assert search is not None
     assert (search.url, search.username, search.status) == (
@@ -192,3 +192,38 @@ def test_a_value_of_the_wrong_kind_refuses_its_endpoint_and_no_other() -> None:
     assert list(found.section["monitors"]) == ["b"]
     assert about(found, "a list where") == 'refused: endpoints[0].url "a": a list where a text belongs'
     assert about(found, "endpoints[2]") == "refused: endpoints[2]: a single value where a map belongs"
+
+
+def test_what_a_secret_part_of_the_body_has_to_be_is_not_printed(tmp_path: Path) -> None:
+    found = endpoint('["[BODY].api_token == s3cr3t", "[BODY].password != s3cr3t"]')
+    check = loaded(found, tmp_path).monitors["a"].http
+    assert check is not None
+    assert check.equals == "value-of-a-expected-secret"
+    assert "[BODY].password != ***" in about(found, "conditions[1]")
+    assert_tells_no_secret(found)
+
+
+def test_no_secret_takes_the_name_of_a_variable_that_the_file_refers_to() -> None:
+    text = """
+endpoints:
+- {name: a, url: "https://u:s3cr3t@a.example.com"}
+- {name: b, url: "https://b.example.com", headers: {Authorization: "Bearer ${A_PASSWORD}"}}
+"""
+    found = read_gatus(text, "gatus.yaml")
+    assert [each.name for each in found.references] == ["A_2_PASSWORD", "A_PASSWORD"]
+
+
+def test_a_secret_of_a_refused_endpoint_is_listed_by_the_next_that_carries_it(tmp_path: Path) -> None:
+    headers = "headers: {Authorization: Bearer s3cr3t}"
+    text = (
+        f"endpoints:\n- {{name: a, url: 'http://', {headers}}}\n- {{name: b, url: 'http://b.example.com', {headers}}}\n"
+    )
+    found = read_gatus(text, "gatus.yaml")
+    assert [each.name for each in found.references] == ["B_AUTHORIZATION"]
+    loaded(found, tmp_path)
+
+
+def test_a_key_that_is_not_known_is_said() -> None:
+    assert about(endpoint("[]", more="intervall: 5s"), "intervall") == (
+        'dropped: endpoints[0].intervall "a": not known here'
+    )

@@ -20,6 +20,7 @@ from holdfast.netpulse.core.importing.http import (
     sent,
     statuses,
     token,
+    without_credentials,
 )
 from holdfast.netpulse.core.importing.prometheus import Target, targets
 from holdfast.netpulse.core.importing.remarks import Imported
@@ -95,7 +96,8 @@ def _take(draft: Draft, target: Target, modules: dict[str, Place]) -> None:
             if key not in _KNOWN[prober] and key not in _HARMLESS and value.value not in (None, "false", [], {}):
                 _no_setting(draft, value)
 
-    draft.take(target.place, read, name=target.place.value if isinstance(target.place.value, str) else "")
+    name = target.place.value if isinstance(target.place.value, str) else ""
+    draft.take(target.place, read, name=without_credentials(name))
 
 
 def _no_setting(draft: Draft, value: Place) -> None:

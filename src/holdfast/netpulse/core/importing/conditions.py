@@ -15,7 +15,15 @@ from typing import Any, Final
 
 from holdfast.kernel import Duration
 from holdfast.netpulse.core.importing.draft import Entry, shown
-from holdfast.netpulse.core.importing.http import ANY_STATUS, CODES, glob, json_path, statuses
+from holdfast.netpulse.core.importing.http import (
+    ANY_STATUS,
+    CODES,
+    glob,
+    json_path,
+    secret_name,
+    statuses,
+    wanted_value,
+)
 from holdfast.netpulse.core.importing.source import Place, span
 
 _CONDITION: Final = re.compile(r"(?P<left>.+?) (?P<how>==|!=|<=|>=|<|>) (?P<right>.*)", re.DOTALL)
@@ -55,10 +63,12 @@ class Wanted:
     codes: frozenset[int] = CODES
     asked_status: bool = False
     check: dict[str, Any] = field(default_factory=dict)
+    path: str = ""
+    """Of the condition at hand."""
 
     def read(self, place: Place) -> None:
         """Take one condition over, or say why not."""
-        text = place.text().strip()
+        text, self.path = place.text().strip(), place.path
         match = _CONDITION.fullmatch(text)
         if match is None:
             self.entry.dropped(place, f"not a condition: {shown(text, 60)}")
@@ -76,7 +86,8 @@ class Wanted:
                     Claim(function=placeholder["function"] or "", path=placeholder["path"] or "", how=how, right=right),
                 )
         if problem:
-            self.entry.dropped(place, f"{shown(text, 60)}: {problem}")
+            what = f"{left} {how} ***" if secret_name(left.rpartition(".")[2]) else text
+            self.entry.dropped(place, f"{shown(what, 60)}: {problem}")
 
     def settings(self) -> dict[str, Any]:
         """Of the check, the codes among them."""
@@ -190,7 +201,7 @@ def _json(wanted: Wanted, claim: Claim) -> str:
         return "a value of the body can only be compared with one text; write `jsonpath` by hand"
     if not claim.right:
         return "an empty value cannot be asked for"
-    return wanted.once(jsonpath=query, equals=claim.right)
+    return wanted.once(jsonpath=query, equals=wanted_value(query.rpartition(".")[2], claim.right, wanted.path))
 
 
 def _escaped(text: str) -> str:

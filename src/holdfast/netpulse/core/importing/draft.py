@@ -121,8 +121,8 @@ class Draft:
     monitors: dict[str, dict[str, Any]] = field(default_factory=dict)
     remarks: list[Remark] = field(default_factory=list)
     references: dict[str, Reference] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
-    """Other settings of the section."""
+    reserved: frozenset[str] = frozenset()
+    """Variables that the file itself refers to; no secret may take the name of one."""
     _values: dict[tuple[str, str], str] = field(default_factory=dict)
     _general: dict[str, int] = field(default_factory=dict)
 
@@ -138,12 +138,13 @@ class Draft:
     def take(self, place: Place, read: Callable[[Place, Entry], None], *, name: str = "") -> None:
         """Take one monitor over: ``read`` fills its settings, or raises :class:`Refusal` or ``Misread``."""
         entry = Entry(self, shown(name) or place.path, place.path)
-        before = len(self.remarks)
+        before, general = len(self.remarks), dict(self._general)
         try:
             read(place, entry)
             self._add(entry)
         except (Refusal, Misread) as error:
             del self.remarks[before:]  # of what was given up, only that
+            self._general = general
             self.remarks.append(
                 Remark(
                     kind="refused",
@@ -165,7 +166,7 @@ class Draft:
         if not self.monitors:
             lines = "".join(f"\n{remark}" for remark in remarks)
             raise Invalid(f"no monitor could be taken over from {title}{lines}")
-        section = {"regions": _REGIONS, **self.extra, "monitors": self.monitors}
+        section = {"regions": _REGIONS, "monitors": self.monitors}
         text = _render(section, title) if _nodes(section) <= MAX_OUT_NODES else ""
         if not text or len(text.encode()) > MAX_OUT:
             raise Invalid(f"{len(self.monitors)} monitors are more than one configuration file holds; split the source")
@@ -244,14 +245,14 @@ class Draft:
 
     def _reference(self, secret: Secret, id: str, found: dict[str, Reference]) -> str:
         key = (secret.what, secret.value)
-        if (
-            not secret.fresh and secret.value and key in self._values
-        ):  # one key that twenty monitors carry stays one variable
-            return self._values[key]
+        if not secret.fresh and secret.value:
+            name = self._values.get(key, "")
+            if name in self.references or name in found:  # one key that twenty monitors carry stays one variable
+                return name
         wanted = re.sub(r"[^A-Z0-9]+", "_", f"{id}_{secret.what}".upper()).strip("_")
         wanted = wanted if not wanted[0].isdigit() else f"M_{wanted}"
         name, number = wanted, 2
-        while name in self.references or name in found:
+        while name in self.references or name in found or name in self.reserved:
             name, number = f"{re.sub(r'_[A-Z]+$', '', wanted)}_{number}_{secret.what}", number + 1
         if secret.fresh:
             message = "make a token for it: 16 to 128 letters, digits, hyphens and underscores, by chance"

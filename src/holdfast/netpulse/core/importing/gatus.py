@@ -42,6 +42,13 @@ _OWN: Final = (
     "skip-invalid-config-update",
 )
 """Of Gatus as a program; nothing that is watched is in them."""
+_FIELDS: Final = frozenset(
+    {
+        "name", "group", "enabled", "url", "method", "body", "graphql", "headers", "extra-labels", "interval",
+        "conditions", "alerts", "maintenance-windows", "dns", "ssh", "client", "ui", "token", "heartbeat",
+    }
+)  # fmt: skip
+"""Of an endpoint; ``ui`` says how it is shown."""
 _ELSEWHERE: Final = {
     "maintenance": "write it under `maintenance`",
     "announcements": "people write on the status page from an incident's page",
@@ -58,7 +65,9 @@ def read_gatus(text: str, file: str, *, keep_rules: bool = False) -> Imported:
     try:
         if not isinstance(root.value, dict) or not {"endpoints", "external-endpoints", "services"} & root.value.keys():
             raise Invalid(f"{file}: not a configuration of Gatus: it has no endpoints")
-        draft = Draft(notation=_notation)
+        draft = Draft(
+            notation=_notation, reserved=frozenset(found[1] or found[2] or "" for found in _DOLLAR.finditer(text))
+        )
         providers = _alerting(draft, root)
         for place in [*root["endpoints"].items(), *root["services"].items()]:  # what they were called before 4.0
             _take(draft, place, providers, keep_rules=keep_rules)
@@ -103,6 +112,9 @@ def _take(draft: Draft, place: Place, providers: dict[str, Place], *, keep_rules
         else:
             _endpoint(place, entry)
         _alerts(place, entry, providers, keep=keep_rules)
+        for key, value in place.entries().items():
+            if key not in _FIELDS and not key.startswith("x-"):
+                entry.dropped(value, "not known here")
         if place["maintenance-windows"].items():
             entry.dropped(place["maintenance-windows"], "write them under `maintenance`, with `match: {monitor: ID}`")
 

@@ -86,7 +86,7 @@ def header_fields(entry: Entry, fields: Iterable[tuple[str, str, str]]) -> dict[
             entry.dropped(path, f"the field {name} is set by the probe itself")
         elif not value.isascii() or not value.isprintable() or not re.fullmatch(r"[!#-'*+\-.^-z|~\w]{1,100}", name):
             entry.dropped(path, "not a header field: only printable ASCII can be sent")
-        elif value and secret_name(name) and not is_reference(value):
+        elif value and (secret_name(name) or _SCHEME_WORD.match(value)) and not is_reference(value):
             found[name] = Secret(value, re.sub(r"[^A-Z0-9]+", "_", name.upper()), path)
         else:
             found[name] = value
@@ -100,7 +100,18 @@ def request_body(text: str, path: str) -> str | Secret:
 
 def sent(text: str, path: str) -> str | Secret:
     """What is sent on a connection; a secret when it logs somebody in."""
-    return Secret(text, "SEND_SECRET", path) if _SECRET_LINE.search(text) and not is_reference(text) else text
+    told = _SECRET_LINE.search(text) or _SECRET_IN_BODY.search(text)
+    return Secret(text, "SEND_SECRET", path) if told and not is_reference(text) else text
+
+
+def wanted_value(name: str, value: str, path: str) -> str | Secret:
+    """What a part of the body has to be; a secret when the part is called like one."""
+    return Secret(value, "EXPECTED_SECRET", path) if secret_name(name) and not is_reference(value) else value
+
+
+def without_credentials(target: str) -> str:
+    """A target as it may be shown: no user, and none of the query, where tokens are."""
+    return re.sub(r"^([a-z+]+://)?[^/@]*@", r"\1", target.partition("?")[0])
 
 
 def _credential(value: str, what: str, path: str) -> str | Secret:

@@ -13,6 +13,7 @@ from typing import Final
 
 from holdfast.kernel import Duration
 from holdfast.netpulse.core.importing.draft import Draft, shown
+from holdfast.netpulse.core.importing.http import without_credentials
 from holdfast.netpulse.core.importing.source import Misread, Place
 
 _INTERVAL_S: Final = 60.0
@@ -69,7 +70,7 @@ def _of_job(draft: Draft, job: Place, world: Place) -> Iterator[Target]:
         kept = {key: value for key, value in labels.items() if key != by_label and not key.startswith("__")}
         for place in group["targets"].items():
             if (place.text(), module) in seen:
-                draft.note("dropped", place, f"{shown(place.text(), 60)} is twice in this job")
+                draft.note("dropped", place, f"{shown(without_credentials(place.text()), 60)} is twice in this job")
                 continue
             seen.add((place.text(), module))
             found.append(Target(place, name, module, kept, interval, timeout))

@@ -23,6 +23,7 @@ from holdfast.netpulse.core.importing.http import (
     request_body,
     request_url,
     statuses,
+    wanted_value,
 )
 from holdfast.netpulse.core.importing.remarks import Imported
 from holdfast.netpulse.core.importing.source import Misread, Place, read_json
@@ -120,6 +121,8 @@ def _take(draft: Draft, place: Place, groups: dict[int, str], *, keep_rules: boo
         if kind != "push":
             _cadence(place, entry)
         _rule(place, entry, keep=keep_rules)
+        if place["description"].text():
+            draft.general("description: monitors have none")
         if place["proxyId"].value:
             entry.dropped(place["proxyId"], "it went through a proxy, and now goes without")
 
@@ -212,7 +215,8 @@ def _json_query(place: Place, entry: Entry) -> None:
         return
     entry.settings["http"]["jsonpath"] = path
     if expected := place["expectedValue"].text():
-        entry.settings["http"]["equals"] = expected
+        where = place["expectedValue"].path
+        entry.settings["http"]["equals"] = wanted_value(path.rpartition(".")[2], expected, where)
 
 
 def _headers(place: Place, entry: Entry) -> dict[str, object]:
