@@ -109,6 +109,7 @@ def test_conditions_about_the_status_are_one_set_of_codes(
         ("[BODY].data.items[0].state == up", "jsonpath", "$.data.items[0].state"),
         ("[BODY][0].id == 7", "jsonpath", "$[0].id"),
         ("[BODY].user-name == x", "jsonpath", "$['user-name']"),
+        ("[BODY].checks.cache:ping[0].status == pass", "jsonpath", "$.checks['cache:ping'][0].status"),
         ("len([BODY].items) > 4", "jsonpath", "$.items[4]"),
         ("len([BODY].items) >= 1", "jsonpath", "$.items[0]"),
         ("has([BODY].id) == true", "jsonpath", "$.id"),

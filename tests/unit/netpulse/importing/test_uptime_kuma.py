@@ -108,11 +108,29 @@ def test_a_keyword_that_must_not_be_there_is_a_pattern_that_fails_where_it_is(tm
     assert re.search(pattern, "one\nan a+b error two") is None
 
 
-@pytest.mark.parametrize("query", ["$sum(items.price)", "items[state='up']", "a.*.b", "$"])
-def test_a_jsonata_query_of_more_than_names_is_dropped_and_said(query: str) -> None:
+@pytest.mark.parametrize(
+    "query", ["$sum(items.price)", "items[state='up']", "a.*.b", "total-used", "a & b", "", "a[-1]"]
+)
+def test_a_jsonata_query_of_more_than_names_is_dropped_and_said(query: str, tmp_path: Path) -> None:
     found = backup(web(type="json-query", jsonPath=query, expectedValue="1"))
-    line = about(found, "jsonPath") if query != "$" else ""
-    assert not line or line.startswith('dropped: monitorList[0].jsonPath "web": the JSONata query')
+    assert about(found, "jsonPath").startswith('dropped: monitorList[0].jsonPath "web": the JSONata query')
+    assert http_of(found, tmp_path).jsonpath == ""
+
+
+@pytest.mark.parametrize(
+    ("query", "path"), [("$", "$"), ("status", "$.status"), ("$.data.items[0].state", "$.data.items[0].state")]
+)
+def test_a_jsonata_query_of_names_and_indexes_becomes_a_jsonpath(query: str, path: str, tmp_path: Path) -> None:
+    found = backup(web(type="json-query", jsonPath=query, expectedValue="1"))
+    check = http_of(found, tmp_path)
+    assert (check.jsonpath, check.equals) == (path, "1")
+
+
+def test_what_is_secret_in_a_query_is_a_variable_and_the_rest_stays(tmp_path: Path) -> None:
+    found = backup(web(url="https://web.example.com/x?a=1&api_key=s3cr3t&b=2&sig=s3cr3t#top"))
+    assert "https://web.example.com/x?a=1&api_key=${WEB_QUERY_SECRET}#top" in found.text
+    assert_tells_no_secret(found)
+    loaded(found, tmp_path)
 
 
 def test_credentials_in_the_url_become_fields_of_their_own(tmp_path: Path) -> None:

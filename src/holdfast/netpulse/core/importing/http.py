@@ -30,7 +30,7 @@ _VARIABLE: Final = re.compile(r"\$\{?[A-Za-z_][A-Za-z0-9_]*\}?")
 _SCHEME_WORD: Final = re.compile(r"^\s*(?:bearer|basic|token|apikey)\b", re.IGNORECASE)
 _SET_BY_PROBE: Final = frozenset({"content-length", "transfer-encoding", "connection", "host", "upgrade"})
 _QUERY: Final = re.compile(r"([?&;])([^=&;#]+)=([^&;#]+)")
-_STEP: Final = re.compile(r"(?:\[(?P<index>[0-9]{1,9})\]|(?P<name>[A-Za-z0-9_\-]+))\.?")
+_STEP: Final = re.compile(r"(?:\[(?P<index>[0-9]{1,9})\]|(?P<name>[^.\[\]'\"\\*\s]+))\.?")
 _MEMBER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOCAL_NAMES: Final = (".local", ".lan", ".internal", ".intranet", ".home", ".home.arpa", ".localdomain", ".svc")
 
@@ -68,14 +68,13 @@ def request_url(entry: Entry, place: Place, text: str) -> dict[str, Any]:
 
 
 def _without_secret(url: str, place: Place) -> str | Secret:
-    """The URL, its secret parameter replaced; all of it when there is more than one."""
+    """The URL, its secret parameter replaced; from the first to the last of them when there are several."""
     secrets = [match for match in _QUERY.finditer(url) if secret_name(unquote(match[2])) and not is_reference(match[3])]
     if not secrets:
         return url
-    if len(secrets) > 1:
-        return Secret(url, "URL_SECRET", place.path)
-    (match,) = secrets
-    return Secret(match[3], "TOKEN", place.path, before=url[: match.start(3)], after=url[match.end(3) :])
+    start, end = secrets[0].start(3), secrets[-1].end(3)
+    what = "TOKEN" if len(secrets) == 1 else "QUERY_SECRET"
+    return Secret(url[start:end], what, place.path, before=url[:start], after=url[end:])
 
 
 def header_fields(entry: Entry, fields: Iterable[tuple[str, str, str]]) -> dict[str, Any]:
@@ -181,8 +180,11 @@ def glob(pattern: str, escape: Callable[[str], str] = re.escape) -> str:
     return rf"(?s)\A{''.join('.*' if each[:1] == '*' else '.' if each == '?' else escape(each) for each in parts)}\Z"
 
 
-def json_path(steps: str) -> str | None:
-    """``data.items[0].state`` as RFC 9535 writes it; ``None`` when there is more in it than names and indexes."""
+def json_path(steps: str, *, names: str = r"[^()]+") -> str | None:
+    """``data.items[0].state`` as RFC 9535 writes it; ``None`` when there is more in it than names and indexes.
+
+    ``names`` is what a name looks like there.
+    """
     steps = steps.removeprefix("$").removeprefix(".")
     found = "$"
     while steps:
@@ -190,6 +192,8 @@ def json_path(steps: str) -> str | None:
         if match is None:
             return None
         index, name = match["index"], match["name"]
+        if name is not None and not re.fullmatch(names, name):
+            return None
         if index is not None:
             found += f"[{int(index)}]"
         else:

@@ -205,7 +205,7 @@ def _keyword(place: Place, entry: Entry) -> None:
 def _json_query(place: Place, entry: Entry) -> None:
     _http(place, entry)
     query = place["jsonPath"].text().strip()
-    path = json_path(query) if query else None
+    path = json_path(query, names=r"[A-Za-z_][A-Za-z0-9_]*") if query else None
     operator = place["jsonPathOperator"].text("==")
     if path is None or operator != "==":
         what = f"the JSONata query {shown(query, 60)}" if path is None else f"the comparison {shown(operator, 10)}"
