@@ -164,26 +164,6 @@ def test_the_demo_shows_a_table_and_a_moving_line_on_a_terminal(tmp_path: Path) 
     assert '{"ts"' not in text
 
 
-def test_closing_the_terminal_stops_everything(tmp_path: Path) -> None:
-    port = free_base()
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "holdfast", "up", "--port-base", str(port)],
-        env=environment(tmp_path),
-        preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 - only so does it get this terminal as its own
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        deadline = time.monotonic() + DEADLINE_S
-        while b"backends up" not in shown and time.monotonic() < deadline:
-            if select.select([ours], [], [], 1.0)[0]:
-                shown += os.read(ours, 65536)
-        os.close(ours)
-        assert process.wait(DEADLINE_S) == 0
-    with pytest.raises(OSError, match="refused"):
-        fetch(f"http://127.0.0.1:{port}/")
-
-
 @pytest.mark.parametrize("offset", [0, 1])
 def test_a_taken_port_is_told_with_its_owner_and_the_way_out(tmp_path: Path, offset: int) -> None:
     base = free_base()
@@ -208,6 +188,28 @@ balancer:
   pools: {{web: {{backends: [{{id: a, url: "http://127.0.0.1:{backend}"}}]}}}}
   drain_timeout: 5s
 """
+
+
+def test_closing_the_terminal_stops_everything(tmp_path: Path) -> None:
+    port = free_base()
+    file = tmp_path / "holdfast.yaml"
+    file.write_text(FILE.format(front=port, admin=port + 1, backend=free_base()))
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "holdfast", "up", "-c", str(file)],
+        env=environment(tmp_path),
+        preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 - only so does it get this terminal as its own
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        deadline = time.monotonic() + DEADLINE_S
+        while b"holdfast is up" not in shown and time.monotonic() < deadline:
+            if select.select([ours], [], [], 1.0)[0]:
+                shown += os.read(ours, 65536)
+        os.close(ours)
+        assert process.wait(DEADLINE_S) == 0
+    with pytest.raises(OSError, match="refused"):
+        fetch(f"http://127.0.0.1:{port}/")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
