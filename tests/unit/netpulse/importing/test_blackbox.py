@@ -149,6 +149,13 @@ def test_a_target_that_cannot_be_asked_is_refused_with_the_reason(module: str, t
         probing(module, target)
 
 
+def test_what_is_lost_of_a_module_is_said_once_for_all_of_its_targets() -> None:
+    found = probing("{prober: http, http: {compression: gzip}}", "https://a.example.com', 'https://b.example.com")
+    assert about(found, "compression") == (
+        "dropped: modules.m.http.compression: the probe has no such setting (2 monitors)"
+    )
+
+
 def test_credentials_in_a_target_are_neither_in_its_name_nor_in_its_id(tmp_path: Path) -> None:
     found = probing("{prober: http}", "https://me:s3cr3t@a.example.com/x?token=s3cr3t")
     assert_tells_no_secret(found)

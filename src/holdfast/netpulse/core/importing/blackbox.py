@@ -94,17 +94,10 @@ def _take(draft: Draft, target: Target, modules: dict[str, Place]) -> None:
         entry.cadence(target.interval, max(0.1, min(timeout, target.timeout, target.interval)), place)
         for key, value in settings.entries().items():
             if key not in _KNOWN[prober] and key not in _HARMLESS and value.value not in (None, "false", [], {}):
-                _no_setting(draft, value)
+                entry.dropped(value, "the probe has no such setting")
 
     name = target.place.value if isinstance(target.place.value, str) else ""
     draft.take(target.place, read, name=without_credentials(name))
-
-
-def _no_setting(draft: Draft, value: Place) -> None:
-    """Say once of a module's setting that there is none like it."""
-    remark = (value.path, "the probe has no such setting")
-    if all((each.place, each.message) != remark for each in draft.remarks):
-        draft.note("dropped", *remark)
 
 
 def _http(entry: Entry, target: Target, module: Place) -> None:

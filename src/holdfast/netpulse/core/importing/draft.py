@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -157,7 +158,7 @@ class Draft:
     def finish(self, title: str) -> Imported:
         """The section. Raises :class:`~holdfast.netpulse.errors.Invalid` when there is nothing in it, or too much."""
         remarks = [
-            *self.remarks,
+            *_once(self.remarks),
             *(
                 Remark(kind="note", place="", monitor="", message=f"{message} ({counted(count)})")
                 for message, count in self._general.items()
@@ -263,6 +264,17 @@ class Draft:
             message = "set it to what the file that is named in the source holds"
         found[name] = Reference(name=name, place=secret.path, message=message)
         return name
+
+
+def _once(remarks: Sequence[Remark]) -> Iterator[Remark]:
+    """Remarks on what several monitors share, a module of blackbox_exporter for instance, once with their number."""
+    times = Counter((each.kind, each.place, each.message) for each in remarks)
+    for each in remarks:
+        count = times.pop((each.kind, each.place, each.message), 0)
+        if count == 1:
+            yield each
+        elif count:
+            yield replace(each, monitor="", message=f"{each.message} ({counted(count)})")
 
 
 def counted(number: int) -> str:
