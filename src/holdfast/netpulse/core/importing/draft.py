@@ -170,10 +170,12 @@ class Draft:
         section = {"regions": _REGIONS, "monitors": self.monitors}
         text = _render(section, title) if _nodes(section) <= MAX_OUT_NODES else ""
         if not text or len(text.encode()) > MAX_OUT:
-            raise Invalid(f"{len(self.monitors)} monitors are more than one configuration file holds; split the source")
+            raise Invalid(f"{len(self.monitors)} monitors do not fit into one file; split the source")
         return Imported(section=section, text=text, remarks=tuple(remarks), references=tuple(self.references.values()))
 
     def _add(self, entry: Entry) -> None:
+        if len(self.monitors) > MAX_OUT_NODES // 5:  # none is less than five values: it would come to nothing
+            raise Invalid(f"more than {len(self.monitors)} monitors do not fit into one file; split the source")
         id = self._id(entry)
         found: dict[str, Reference] = {}
         given = {"name": entry.name, **entry.settings}
