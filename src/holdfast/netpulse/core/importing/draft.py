@@ -168,7 +168,7 @@ class Draft:
             lines = "".join(f"\n{remark}" for remark in remarks)
             raise Invalid(f"no monitor could be taken over from {title}{lines}")
         section = {"regions": _REGIONS, "monitors": self.monitors}
-        text = _render(section, title) if _nodes(section) <= MAX_OUT_NODES else ""
+        text = _render(section, title) if _nodes(section) < MAX_OUT_NODES else ""
         if not text or len(text.encode()) > MAX_OUT:
             raise Invalid(f"{len(self.monitors)} monitors do not fit into one file; split the source")
         return Imported(section=section, text=text, remarks=tuple(remarks), references=tuple(self.references.values()))
