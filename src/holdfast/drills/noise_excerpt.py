@@ -113,9 +113,6 @@ async def play_excerpt(found: Findings, setting: Setting) -> None:
         return
     noise_watchers.require_programs()
     plan = QUICK if setting.quick else FULL
-    found.notes.append(
-        "loss and cuts are rules of nftables: netem is not in every kernel, and delay is not what is asked here"
-    )
     found.parameters |= {
         "excerpt.interval_s": INTERVAL_S,
         "excerpt.targets": TARGETS,

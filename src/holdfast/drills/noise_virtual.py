@@ -55,9 +55,9 @@ DOMAINS: Final[Mapping[str, Sequence[int]]] = {
 SCENES: Final = (
     ("n1", "plain", 4.0),
     ("n3", "plain", 4.0),
-    ("n5", "plain", 1.0),
+    ("n5", "plain", 2.0),
     ("n5in3", "plain", 2.0),
-    ("n3", "stuck", 4.0),
+    ("n3", "stuck", 3.0),
     ("n5in3", "stuck", 3.0),
     ("n5in3", "provider", 2.5),
     ("n5in3", "lossy", 2.0),
