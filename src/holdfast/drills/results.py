@@ -120,6 +120,27 @@ TABLES: Final = (
             ("noise", "excerpt_delay_p95_s", "outage to page, p95", "{:.2f} s"),
         ),
     ),
+    (
+        "NetPulse",
+        {"holdfast": "Holdfast", "blackbox": "blackbox_exporter", "control": "control"},
+        (
+            ("watch-capacity", "checks_per_s", "HTTP checks per second, 30 % of the targets hanging", "{:,.0f}"),
+            ("watch-capacity", "lag_p99_ms", "begun after they were due, p99", "{:,.0f} ms"),
+            ("watch-capacity", "agent_cpu_us", "an agent's CPU per check", "{:,.0f} µs"),
+            ("watch-capacity", "cpu_us", "the exporter's CPU per probe", "{:,.0f} µs"),
+            ("watch-capacity", "engine_cpu_us", "the engine's CPU per check", "{:,.0f} µs"),
+            ("watch-capacity", "taken_per_s_sqlite", "results taken in per second, SQLite", "{:,.0f}"),
+            ("watch-capacity", "taken_per_s_postgresql", "results taken in per second, PostgreSQL", "{:,.0f}"),
+            ("watch-capacity", "bytes_per_check_sqlite", "bytes per check, SQLite", "{:.0f} B"),
+            ("watch-capacity", "result_to_event_p95_ms", "result to event at a page, p95", "{:.0f} ms"),
+            ("watch-chaos", "spooled", "results spooled while everything was killed", "{:,.0f}"),
+            ("watch-chaos", "lost", "of them lost", "{:.0f}"),
+            ("watch-chaos", "twice", "counted twice", "{:.0f}"),
+            ("watch-chaos", "swallowed", "notices swallowed", "{:.0f}"),
+            ("watch-chaos", "most_pages_of_a_cause", "pages for one cause", "{:.0f}"),
+            ("watch-chaos", "noticed_max_heartbeats", "a dead agent is noticed, at most", "{:.1f} heartbeats"),
+        ),
+    ),
 )
 
 

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,12 @@ class Spool:
 
 
 def read_spool(file: Path) -> Spool:
-    """Of an agent that does not run. The file is not changed."""
-    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as link:
+    """Of an agent that does not run. The file is not changed; one that died before it made it has nothing."""
+    if not file.exists():
+        return Spool(numbered=0, dropped=0, waiting=0)
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as link:
         following, dropped = link.execute("SELECT next, dropped FROM spool").fetchone()
         (waiting,) = link.execute("SELECT coalesce(sum(last - first + 1), 0) FROM groups").fetchone()
-    link.close()
     return Spool(numbered=following - 1, dropped=dropped, waiting=waiting)
 
 

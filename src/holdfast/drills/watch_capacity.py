@@ -41,6 +41,11 @@ HANGING: Final = 0.3
 INTERVAL_S: Final = 30.0
 TIMEOUT_S: Final = 10.0
 """As they are unless somebody says otherwise."""
+PLACES: Final = 4096
+"""Checks of one agent at a time."""
+NARROW: Final = "narrow"
+NARROW_PLACES: Final = 512
+"""Fewer than hang: before it is known who does, they take every place."""
 SMALL_POOL: Final = 8
 BLACKBOX: Final = "prometheus-blackbox-exporter"
 _BLACKBOX_CONFIG: Final = """\
@@ -52,6 +57,9 @@ modules:
 """
 SETTLE_S: Final = 1.0
 """From the end of a probe until its result is stored, with a margin."""
+BEGUN: Final = """
+    SELECT r.at, m.name, s.name, r.what FROM netpulse_results r
+    JOIN netpulse_names m ON m.id = r.monitor JOIN netpulse_names s ON s.id = r.source WHERE r.at >= ? AND r.at < ?"""
 CONFIRM: Final = 1 << 8
 """In ``netpulse_results.what``: a probe that was sent at once and had no slot."""
 _ROUNDED_S: Final = 0.01
@@ -112,7 +120,9 @@ async def _checking(found: Findings, setting: Setting) -> None:
         await asyncio.to_thread(targets.wait_until_listening, port)
         await asyncio.to_thread(targets.wait_until_listening, hanging_port)
         section = {"monitors": _monitors(monitors, port, hanging_port, interval_s, timeout_s)}
-        for name, places in (("holdfast", None), (CONTROL, SMALL_POOL)):
+        for name, places in (("holdfast", PLACES), (NARROW, NARROW_PLACES), (CONTROL, SMALL_POOL)):
+            if setting.quick and name == NARROW:
+                continue
             setting.progress(f"watch-capacity: {name}: {monitors} monitors from {len(AGENTS)} regions")
             async with WatchService(
                 f"check-{name}", setting.directory, agents=AGENTS, section=section, concurrency=places
@@ -169,10 +179,7 @@ async def _check(
         agents_cpu_s, engine_cpu_s = cpu_s(agents) - agents_before, cpu_s([engine.pid]) - engine_before
         said = [agent for region in await service.regions(session) for agent in region["agents"]]
         await asyncio.sleep(timeout_s + SETTLE_S)  # what hangs is told of when its time is over
-    begun = await service.rows(
-        "SELECT r.at, m.name, s.name, r.what FROM netpulse_results r JOIN netpulse_names m ON m.id = r.monitor "
-        f"JOIN netpulse_names s ON s.id = r.source WHERE r.at >= {since * 1e3:.0f} AND r.at < {until * 1e3:.0f}"
-    )
+    begun = await service.rows(BEGUN, round(since * 1e3), round(until * 1e3))
     scheduled = [row for row in begun if not row[3] & CONFIRM]
     found.add(name, "checks_per_s", [len(scheduled) / (until - since)])
     found.add(name, "due_per_s", [len(AGENTS) * monitors / interval_s])
@@ -387,14 +394,16 @@ async def _events(session: aiohttp.ClientSession) -> AsyncIterator[asyncio.Queue
 
 
 def _judge(found: Findings) -> None:
-    for name in ("holdfast", CONTROL):
+    for name in ("holdfast", NARROW, CONTROL):
+        if name == NARROW and f"{NARROW}.lag_ms" not in found.samples:
+            continue
         found.metric(name, "checks_per_s", "sum($checks_per_s)", unit="1/s", better="higher")
         found.metric(name, "done", "sum($checks_per_s) / sum($due_per_s)", unit="ratio", better="higher")
         for share in ("p50", "p99"):
             found.metric(name, f"lag_{share}_ms", f"{share}($lag_ms)", unit="ms", better="lower")
         found.metric(name, "agent_cpu_us", "sum($agent_cpu_us)", unit="us", better="lower")
         found.metric(name, "engine_cpu_us", "sum($engine_cpu_us)", unit="us", better="lower")
-        for share in ("p50", "p95"):
+        for share in ("p50", "p95") if name != NARROW else ():
             series = f"{share}($result_to_event_ms)"
             found.metric(name, f"result_to_event_{share}_ms", series, unit="ms", better="lower")
     if "blackbox.cpu_us" in found.samples:

@@ -169,7 +169,7 @@ class WatchService:
         """Return when every region sees. Raises :class:`DrillError`."""
         try:
             async with asyncio.timeout(within_s):
-                while any(region["state"] != "seeing" for region in await self.regions(session)):
+                while any(region["state"] != "seeing" for region in await self.regions(session)):  # noqa: ASYNC110 - it happens elsewhere
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise DrillError(f"{self.name}: not every region saw after {within_s:g} s: {self._words()}") from None
@@ -203,11 +203,11 @@ class WatchService:
         found: list[dict[str, Any]] = body["regions"] if isinstance(body, dict) else body
         return found
 
-    async def rows(self, statement: str) -> list[tuple[Any, ...]]:
+    async def rows(self, statement: str, *values: float) -> list[tuple[Any, ...]]:
         """What the store has: the drill counts in it, and does not believe what the engine says of itself."""
 
         def read(tx: Tx) -> list[tuple[Any, ...]]:
-            return [tuple(row) for row in tx.all(statement)]
+            return [tuple(row) for row in tx.all(statement, *values)]
 
         async with await open_database(StoreSettings(url=self.store)) as database:
             return await database.read(read)

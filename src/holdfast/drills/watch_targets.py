@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from functools import partial
 from typing import Any, Final
 
 import uvloop
@@ -63,8 +64,7 @@ async def serve(port: int, hanging_port: int, hosts: list[str]) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     servers = [await loop.create_server(asyncio.Protocol, hosts[-1], hanging_port, backlog=_BACKLOG)]
     for name in hosts:
-        host = _Host()
-        servers.append(await loop.create_server(lambda host=host: _Answering(host), name, port, backlog=_BACKLOG))
+        servers.append(await loop.create_server(partial(_Answering, _Host()), name, port, backlog=_BACKLOG))
     await stop.wait()
     for server in servers:
         server.close()

@@ -29,7 +29,7 @@ NEEDS = {
 def test_a_quick_run_leaves_a_record_whose_claims_hold_as_far_as_it_can_judge(name: str, tmp_path: Path) -> None:
     for program, package in NEEDS.get(name, ()):
         require_tool(program, package)
-    if name in {"runner", "execution-chaos"}:
+    if name in {"runner", "execution-chaos", "watch-capacity", "watch-chaos"}:
         require_postgresql()
     if ("bwrap", "bubblewrap") in NEEDS.get(name, ()):
         require_full_tier()
