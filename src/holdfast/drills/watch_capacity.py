@@ -101,14 +101,14 @@ class WatchCapacity:
 
 async def _checking(found: Findings, setting: Setting) -> None:
     monitors = int(setting.pick(10_000, 150))
-    interval_s, timeout_s = (INTERVAL_S, TIMEOUT_S) if not setting.quick else (3.0, 2.0)
+    interval_s, timeout_s = (INTERVAL_S, TIMEOUT_S) if not setting.quick else (2.0, 1.0)
     found.parameters |= {
         "monitors": monitors,
         "regions": len(AGENTS),
         "interval_s": interval_s,
         "timeout_s": timeout_s,
         "hanging": HANGING,
-        "checked_s": setting.pick(60, 6),
+        "checked_s": setting.pick(60, 3),
     }
     async with AsyncExitStack() as stack:
         port, hanging_port = free_port(), free_port()
@@ -163,7 +163,7 @@ async def _check(
     timeout_s: float,
 ) -> None:
     """Watch for a while, from when everything has been asked once: only then it is known who hangs."""
-    seconds = setting.pick(60, 6)
+    seconds = setting.pick(60, 3)
     for agent in AGENTS:
         service.start_agent(agent)
     async with service.session() as session:
@@ -212,7 +212,7 @@ async def _blackbox(
     if shutil.which(BLACKBOX) is None:
         found.notes.append(f"without {BLACKBOX}: it is not on this machine")
         return
-    seconds = setting.pick(40, 4)
+    seconds = setting.pick(40, 2)
     setting.progress(f"watch-capacity: {BLACKBOX} at {rate_per_s:g}/s")
     config = setting.directory / "blackbox.yml"
     config.write_text(_BLACKBOX_CONFIG.format(timeout_s=timeout_s))
@@ -253,7 +253,7 @@ async def _blackbox(
 
 async def _intake(found: Findings, setting: Setting) -> None:
     found.parameters |= {
-        "intake_s": setting.pick(20, 2),
+        "intake_s": setting.pick(20, 1),
         "intake_monitors": INTAKE_MONITORS,
         "intake_agents": len(SENDERS),
     }
@@ -272,7 +272,7 @@ async def _take_in(found: Findings, setting: Setting, name: str, service: WatchS
     engine = service.engine
     assert engine is not None  # noqa: S101 - started with the service
     before = cpu_s([engine.pid])
-    report = await send(service, setting, seconds=setting.pick(20, 2))
+    report = await send(service, setting, seconds=setting.pick(20, 1))
     took_s = cpu_s([engine.pid]) - before
     ((stored,),) = await service.rows("SELECT count(*) FROM netpulse_results")
     if stored < report["sent"]:
@@ -335,7 +335,7 @@ async def _seeing(found: Findings, setting: Setting) -> None:
             WatchService("seeing", setting.directory, agents=agents, section=_world(INTAKE_MONITORS))
         )
         session = await stack.enter_async_context(service.session())
-        seconds = count * EVERY_S + STOPPED_S * 10
+        seconds = count * EVERY_S + STOPPED_S * setting.pick(10, 3)
         load = asyncio.create_task(send(service, setting, seconds=seconds, rate_per_s=LOAD_PER_S))
         stack.callback(load.cancel)
         agent = Scripted(service.agents_url, service.certificates, OURSELVES, "here")

@@ -63,8 +63,7 @@ async def serve(port: int, hanging_port: int, hosts: list[str]) -> None:
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     servers = [await loop.create_server(asyncio.Protocol, hosts[-1], hanging_port, backlog=_BACKLOG)]
-    for name in hosts:
-        servers.append(await loop.create_server(partial(_Answering, _Host()), name, port, backlog=_BACKLOG))
+    servers += [await loop.create_server(partial(_Answering, _Host()), name, port, backlog=_BACKLOG) for name in hosts]
     await stop.wait()
     for server in servers:
         server.close()
