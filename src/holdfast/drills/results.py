@@ -120,7 +120,7 @@ TABLES: Final = (
             ("noise", "excerpt_delay_p95_s", "outage to page, p95", "{:.2f} s"),
         ),
     ),
-    (
+    Table(
         "NetPulse",
         {"holdfast": "Holdfast", "blackbox": "blackbox_exporter", "control": "control"},
         (
