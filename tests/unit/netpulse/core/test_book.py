@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from holdfast.netpulse.core import lifecycle
 from holdfast.netpulse.core.incident import Condition, State
 from holdfast.netpulse.errors import Conflict, NotFound
 from tests.unit.netpulse.core.incidents import START, Desk, watched
@@ -140,6 +141,25 @@ def test_what_fails_again_soon_after_is_the_same_incident() -> None:
     incident = desk.only()
     assert (incident.state, incident.reopenings, incident.acknowledged) == (State.REOPENED, 1, None)
     assert desk.tell() == ["opened", "acknowledged", "resolved", "reopened"]
+
+
+def test_incidents_that_only_a_signal_can_change_are_not_looked_at_when_time_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"m{number}" for number in range(50)]
+    desk = Desk([watched(name) for name in names])
+    desk.fail(*names)
+    desk.wait(600)
+    assert len(desk.book.standing()) == len(names)
+    looked: list[str] = []
+    due = lifecycle.due
+    monkeypatch.setattr(lifecycle, "due", lambda *args: looked.append(args[1].id) or due(*args))
+    desk.book.tick(desk.now + 1)
+    desk.book.due()
+    assert looked == []
+    desk.recover("m7")
+    desk.book.due()
+    assert len(set(looked)) == 1
 
 
 def test_what_fails_again_later_is_another_incident() -> None:
