@@ -110,7 +110,7 @@ async def _open(wanted: AgentSettings, region: str, name: str | None, clock: Clo
             if who.region != region or (name is not None and who.agent != name):
                 raise AgentError(
                     f"{bundle.certificate} is of the agent {who.agent} in {who.region}, not of "
-                    f"{name or 'one'} in {region}; make another with `holdfast netpulse certs`"
+                    f"{name or 'one'} in {region}; make another with `holdfast netpulse certs agent`"
                 )
             found = True
             path = Path(wanted.spool) / f"{who.agent}.sqlite"
@@ -122,12 +122,12 @@ async def _open(wanted: AgentSettings, region: str, name: str | None, clock: Clo
         if found:
             raise AgentError(
                 f"every agent of {region} that has a certificate is running; make one for another with "
-                "`holdfast netpulse certs`"
+                "`holdfast netpulse certs agent`"
             )
         if clock.steady() > deadline:
             raise AgentError(
                 f"{directory} has no certificate of {name or f'an agent of {region}'}; make it with "
-                "`holdfast netpulse certs` and copy the bundle here, or correct agents.certificates"
+                "`holdfast netpulse certs agent` and copy the bundle here, or correct agents.certificates"
             )
         if not said:
             said = True

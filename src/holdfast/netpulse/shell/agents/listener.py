@@ -258,7 +258,7 @@ class AgentListener:
         if revoked or peer.expires <= now:
             why = "was revoked" if revoked else "has expired"
             self._say(peer.serial, logging.WARNING, f"the certificate of {peer.agent} in {peer.region} {why}")
-            raise _Refused(403, f"this certificate {why}; make another with `holdfast netpulse certs`")
+            raise _Refused(403, f"this certificate {why}; make another with `holdfast netpulse certs agent`")
         if peer.expires - now < 30 * 86_400.0:
             days = int((peer.expires - now) / 86_400.0)
             self._say(peer.serial, logging.WARNING, f"the certificate of {peer.agent} expires in {days} days")

@@ -103,7 +103,7 @@ def read_identity(path: Path) -> Identity:
         for each in (NameOID.COMMON_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME)
     }
     if any(len(found) != 1 for found in names.values()):
-        raise CertificateError(f"{path}: not a certificate of an agent; make one with `holdfast netpulse certs`")
+        raise CertificateError(f"{path}: not a certificate of an agent; make one with `holdfast netpulse certs agent`")
     return Identity(
         agent=names[NameOID.COMMON_NAME][0],
         region=names[NameOID.ORGANIZATIONAL_UNIT_NAME][0],
