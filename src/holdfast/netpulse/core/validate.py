@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from holdfast.kernel.settings import Path, Problem
+from holdfast.netpulse.core.flapping import policy
 from holdfast.netpulse.core.forms import ID, address, matcher, problem, ranges, split_address, url, zone
 from holdfast.netpulse.core.maintenance import problems
 from holdfast.netpulse.core.monitors import KINDS, kind_of, validate_monitor
@@ -254,6 +255,13 @@ def _flapping(incidents: IncidentSettings) -> Iterator[Problem]:
     ):
         remedy = "raise it: the longest damping is too short to reach flap_suppress"
         yield problem(("incidents", "flap_max"), incidents.flap_max, "too short", remedy)
+    else:
+        try:
+            policy(incidents)
+        except ValueError:
+            remedy = "raise flap_half_life, or lower it: even what fails every 10 s would never gather so much"
+            related = ("incidents", "flap_half_life")
+            yield problem(("incidents", "flap_suppress"), incidents.flap_suppress, "never reached", remedy, related)
 
 
 def _retention(retention: RetentionSettings) -> Iterator[Problem]:

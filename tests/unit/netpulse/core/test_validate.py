@@ -183,6 +183,7 @@ def channel(**changes: object) -> NetpulseSettings:
         (window(timezone="../etc/passwd"), "maintenance.m.timezone"),
         (section(incidents=IncidentSettings(flap_reuse=4000.0)), "incidents.flap_reuse"),
         (section(incidents=IncidentSettings(flap_max=Duration(10.0))), "incidents.flap_max"),
+        (section(incidents=IncidentSettings(flap_half_life=Duration(10.0))), "incidents.flap_suppress"),
         (section(retention=RetentionSettings(raw=Duration(90 * 86_400.0))), "retention.raw"),
         (
             section(status=StatusSettings(groups=(StatusGroup(title="x", monitors=("no",)),))),
