@@ -80,6 +80,10 @@ class Engine:
             self._suspected.pop(key, None)
         for key, entry in world.entries.items():
             regions = self._regions[key] = world.regions_of(entry)
+            if not regions:  # one of the API's, whose regions the file has no more: nobody watches it, as if paused
+                self._detectors.pop(key, None)
+                self._suspected.pop(key, None)
+                continue
             policy = policy_for(entry.spec, default_rate=world.settings.false_pages_per_year, domains=regions)
             detector = self._detectors.get(key)
             if detector is None:
@@ -261,7 +265,7 @@ class Engine:
                 regions=() if entry.spec.heartbeat is not None else tuple(self._regions[key]),
                 interval_s=entry.spec.interval,
                 timeout_s=entry.spec.timeout,
-                paused=entry.spec.paused,
+                paused=entry.spec.paused or not self._regions[key],
             )
             for key, entry in world.entries.items()
         }

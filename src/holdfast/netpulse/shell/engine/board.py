@@ -136,7 +136,7 @@ class Board:
 
     def _word(self, entry: Entry, stands: MonitorState) -> str:
         kinds = {span.kind for span in stands.spans}
-        if entry.spec.paused:
+        if entry.spec.paused or "paused" in kinds:
             return "paused"
         if stands.maintenance:
             return "maintenance"

@@ -137,6 +137,7 @@ class Runtime:
         self._ticking = asyncio.Event()
         self._taken = 0
         self._looked = clock()
+        self._unwatched: set[str] = set()
         self._rate: list[tuple[float, int]] = []
 
     # -- life ---------------------------------------------------------------------------------------
@@ -458,6 +459,10 @@ class Runtime:
         self._scribe.put(self.engine.configure(world, now))
 
     def _arrange(self, now: float) -> None:
+        unwatched = {key for key, entry in self._world.entries.items() if not self._world.regions_of(entry)}
+        for key in sorted(unwatched - self._unwatched):
+            log.warning("nobody watches %s: its regions are gone", key, extra={"action": "unwatched", "monitor": key})
+        self._unwatched = unwatched
         agents = self._settings.agents
         self.presence.configure(
             self._settings.regions, heartbeat_s=agents.heartbeat, tolerance_s=agents.clock_tolerance, now=now
