@@ -132,6 +132,9 @@ class Receipt(Message, frozen=True):
 SPOOL_CHARACTERS: Final = 64
 """Most of the name of a spool or an epoch."""
 _LAST_SEQ: Final = 2**63 - 1
+_LONGEST_MS: Final = 86_400_000.0
+_LONGEST_DAYS: Final = 4_000_000.0
+"""Of a certificate: those that never expire say the year 9999."""
 
 
 def unsound_ask(ask: Ask) -> str:
@@ -162,8 +165,11 @@ def unsound_batch(batch: Batch) -> str:
         figures = (result.at, result.total_ms, *msgspec.structs.astuple(result.phases), result.cert_days)
         if not all(figure is None or math.isfinite(figure) for figure in figures):
             return f"result {at}: a figure that is no number"
-        if result.total_ms < 0 or any((part or 0.0) < 0 for part in msgspec.structs.astuple(result.phases)):
-            return f"result {at}: it took less than no time"
+        times = (result.total_ms, *(part for part in msgspec.structs.astuple(result.phases) if part is not None))
+        if not all(0 <= part <= _LONGEST_MS for part in times):
+            return f"result {at}: it took less than no time, or longer than a day"
+        if abs(result.cert_days or 0.0) > _LONGEST_DAYS:
+            return f"result {at}: a certificate for {result.cert_days} days"
         if not -(2**31) <= result.status < 2**31:
             return f"result {at}: status {result.status} is none"
     return ""

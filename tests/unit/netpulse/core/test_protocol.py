@@ -34,7 +34,17 @@ def test_a_figure_that_is_no_number_is_refused(field: str, figure: float) -> Non
     assert "no number" in unsound_batch(msgspec.structs.replace(BATCH, now=figure))
 
 
-@pytest.mark.parametrize("fields", [{"total_ms": -1.0}, {"phases": Phases(connect=-1.0)}, {"status": 2**40}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"total_ms": -1.0},
+        {"total_ms": 1e308},
+        {"phases": Phases(connect=-1.0)},
+        {"phases": Phases(tls=1e300)},
+        {"cert_days": 1e300},
+        {"status": 2**40},
+    ],
+)
 def test_a_figure_that_cannot_be_is_refused(fields: dict[str, Any]) -> None:
     assert unsound_batch(with_result(**fields)).startswith("result 0: ")
 
