@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.kernel import Duration
 from holdfast.kernel.settings import Section
 from holdfast.netpulse.core.engine import expected_delay
 from holdfast.netpulse.core.matching import matches
@@ -102,7 +103,7 @@ def _regions(world: World, entry: Entry) -> str:
 
 def _delay(world: World, entry: Entry) -> str:
     delay_s = expected_delay(entry.spec, world.settings.false_pages_per_year, world.regions_of(entry))
-    return f"{delay_s:.0f} s"
+    return str(Duration(round(delay_s)))
 
 
 def _sections(

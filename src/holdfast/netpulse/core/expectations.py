@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from holdfast.kernel import Duration
 from holdfast.netpulse.core.calibration import bound_s
 from holdfast.netpulse.core.engine import expected_delay
 from holdfast.netpulse.core.settings import NetpulseSettings
@@ -25,13 +26,13 @@ class Expectation:
     domains: int
 
     def sentence(self) -> str:
-        """``noticed in 27 s (3 regions, 3 domains), 1 false page a year; ...``."""
+        """``noticed in 27s (3 regions, 3 domains), 1 false page a year; ...``."""
         seen = f"{self.regions} region{'s' * (self.regions != 1)}, {self.domains} domain{'s' * (self.domains != 1)}"
-        text = f"noticed in {self.delay_s:.0f} s ({seen})"
+        text = f"noticed in {Duration(round(self.delay_s))} ({seen})"
         if self.false_pages_per_year is not None:
             text += f", {self.false_pages_per_year:g} false page{'s' * (self.false_pages_per_year != 1)} a year"
         if self.bound_s is not None:
-            text += f"; without confirmations no rule is quicker than {self.bound_s:.0f} s"
+            text += f"; without confirmations no rule is quicker than {Duration(round(self.bound_s))}"
         if self.domains == 1 and self.false_pages_per_year is not None:
             text += "; one domain only: what is wrong with it looks like an outage"
         return text

@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 Reload = Callable[[], NetpulseSettings]
 _TRIM_AUDIT_EVERY_S: Final = 3600.0
+_RENEW_EVERY_S: Final = 43_200.0
 
 
 async def serve(
@@ -102,6 +103,7 @@ async def serve(
         notifying = await stack.enter_async_context(_running(notifier.run(), "notifier"))
         deciding = await stack.enter_async_context(_running(runtime.run(), "engine"))
         await stack.enter_async_context(_running(_trim(identities, runtime), "audit"))
+        await stack.enter_async_context(_running(_renew(runtime, agents), "certificates"))
         serving = await stack.enter_async_context(_running(api.run(), "api"))
         if settings.status is not None:
             await stack.enter_async_context(_running(Publishing(runtime, records, subscribers).run(), "status page"))
@@ -196,6 +198,17 @@ async def _trim(identities: Identities, runtime: Runtime) -> None:
         except HoldfastError as error:
             log.warning("audit is not trimmed: %s", error, extra={"action": "trim_audit"})
         await asyncio.sleep(_TRIM_AUDIT_EVERY_S)
+
+
+async def _renew(runtime: Runtime, agents: AgentListener) -> None:
+    """Certificates end while an engine runs: what ends soon is made anew, and used from the next handshake on."""
+    while True:
+        await asyncio.sleep(_RENEW_EVERY_S)
+        try:
+            await asyncio.to_thread(_make_certificates, runtime.settings)
+            agents.reload()
+        except HoldfastError as error:
+            log.error("certificates are not renewed: %s", error, extra={"action": "certificates"})  # noqa: TRY400
 
 
 @asynccontextmanager

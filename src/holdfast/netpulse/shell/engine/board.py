@@ -16,7 +16,7 @@ from holdfast.netpulse.core.engine import Engine
 from holdfast.netpulse.core.incident import Condition, Incident, Notice, Transition
 from holdfast.netpulse.core.objectives import WINDOWS_S, Counts, Objective, budget_left, burn_rate
 from holdfast.netpulse.core.ports import Bucket, Records
-from holdfast.netpulse.core.result import Observation
+from holdfast.netpulse.core.result import Observation, Outcome
 from holdfast.netpulse.core.signal import Signal
 from holdfast.netpulse.core.story import sentences
 from holdfast.netpulse.core.uptime import uptime
@@ -52,6 +52,8 @@ class Board:
         self._figures: dict[str, views.Figures] = {}
         self._since: dict[str, tuple[str, float]] = {}
         self._first: dict[str, float] = {}
+        self._alive: set[str] = set()
+        """Monitors that were seen up, here or in what the bars began with: of the others nothing is known yet."""
         self._new_first: set[str] = set()
         self._opened: deque[tuple[str, float]] = deque(maxlen=10_000)
         self._objectives: dict[str, Objective] = {}
@@ -63,6 +65,7 @@ class Board:
         for each in kept:
             for key in each.keys() - world.entries.keys():
                 del each[key]
+        self._alive &= world.entries.keys()
 
     async def fill(self, world: World, now: float) -> None:
         """Begin with what the records have."""
@@ -71,7 +74,10 @@ class Board:
         for key, entry in world.entries.items():
             beats = self._beats[key] = Beats(entry.spec.interval)
             span_s = STEPS * beats.step_s
-            beats.fill(await self._records.series(key, since=now - span_s, until=now, step_s=beats.step_s))
+            buckets = await self._records.series(key, since=now - span_s, until=now, step_s=beats.step_s)
+            beats.fill(buckets)
+            if any(bucket.up for bucket in buckets):
+                self._alive.add(key)
 
     def seen(self, fresh: Sequence[Observation]) -> None:
         """Take in results."""
@@ -90,6 +96,8 @@ class Board:
             if beats is None:
                 beats = self._beats[key] = Beats(entry.spec.interval)
             beats.add(seen)
+            if seen.outcome is Outcome.UP:
+                self._alive.add(key)
             if key not in self._first:
                 self._first[key] = seen.at
                 self._new_first.add(key)
@@ -145,7 +153,7 @@ class Board:
         for condition in _WORST:
             if condition in stands.conditions:
                 return condition.value
-        if not self._last.get(entry.key):
+        if entry.key not in self._alive:
             return "pending"
         return "unknown" if "unknown" in kinds else "up"
 
