@@ -18,6 +18,7 @@ of first goes on, so that nobody is paged twice.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -146,6 +147,9 @@ def gather(situation: Situation, draft: Draft, monitor: str, facet: str) -> None
             break
     watched = situation.surroundings.watched.get(monitor)
     if watched is not None:
+        # What fails worse than before counts from when it did: some of its checks may have failed for long.
+        worst = situation.active.get(monitor, {}).get(member.condition)
+        member = member if worst is None else replace(member, began=max(member.began, worst.began))
         for below, descendant in list(_explained_by(situation, watched, member, facet)):
             current = situation.failing(descendant, facet)
             if below is not case and below.standing and current is not None and _kin(below, case):
