@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import aiohttp
 import pytest
 import trustme
 from aiohttp import web
@@ -131,6 +132,21 @@ async def test_a_redirect_is_not_followed() -> None:
     assert isinstance(outcome, Answer)
     assert outcome.status == 302
     assert len(service.calls) == 1
+
+
+async def test_two_requests_that_come_first_share_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[aiohttp.ClientSession] = []
+
+    class Counted(aiohttp.ClientSession):
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            opened.append(self)
+
+    async with serving(lambda _: web.Response(status=204)) as service, a_network() as own:
+        monkeypatch.setattr(aiohttp, "ClientSession", Counted)
+        asks = [own.request(Request(url=service.url, body=b"{}"), timeout_s=5.0, allow_private=True) for _ in range(2)]
+        await asyncio.gather(*asks)
+    assert len(opened) == 1
 
 
 async def test_an_endless_body_is_read_up_to_its_bound() -> None:

@@ -122,8 +122,8 @@ class Network:
             )
 
     async def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            context = await self.tls()
+        context = await self.tls()
+        if self._session is None:  # asked after the wait: two that come first must not both open one
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=context, force_close=True, limit=0, use_dns_cache=False),
                 cookie_jar=aiohttp.DummyCookieJar(),
