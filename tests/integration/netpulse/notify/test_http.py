@@ -137,13 +137,14 @@ async def test_a_redirect_is_not_followed() -> None:
 async def test_two_requests_that_come_first_share_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[aiohttp.ClientSession] = []
 
-    class Counted(aiohttp.ClientSession):
-        def __init__(self, **settings: Any) -> None:
-            super().__init__(**settings)
-            opened.append(self)
+    made = aiohttp.ClientSession
+
+    def counted(**settings: Any) -> aiohttp.ClientSession:
+        opened.append(made(**settings))
+        return opened[-1]
 
     async with serving(lambda _: web.Response(status=204)) as service, a_network() as own:
-        monkeypatch.setattr(aiohttp, "ClientSession", Counted)
+        monkeypatch.setattr(aiohttp, "ClientSession", counted)
         asks = [own.request(Request(url=service.url, body=b"{}"), timeout_s=5.0, allow_private=True) for _ in range(2)]
         await asyncio.gather(*asks)
     assert len(opened) == 1

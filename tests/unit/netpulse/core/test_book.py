@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from holdfast.netpulse.core import lifecycle
+from holdfast.netpulse.core.case import Case
 from holdfast.netpulse.core.incident import Condition, State
+from holdfast.netpulse.core.situation import Situation
 from holdfast.netpulse.errors import Conflict, NotFound
 from tests.unit.netpulse.core.incidents import START, Desk, watched
 
@@ -153,7 +155,12 @@ def test_incidents_that_only_a_signal_can_change_are_not_looked_at_when_time_pas
     assert len(desk.book.standing()) == len(names)
     looked: list[str] = []
     due = lifecycle.due
-    monkeypatch.setattr(lifecycle, "due", lambda *args: looked.append(args[1].id) or due(*args))
+
+    def look(situation: Situation, case: Case, now: float) -> float | None:
+        looked.append(case.id)
+        return due(situation, case, now)
+
+    monkeypatch.setattr(lifecycle, "due", look)
     desk.book.tick(desk.now + 1)
     desk.book.due()
     assert looked == []
