@@ -222,7 +222,7 @@ class AgentSettings(Section, frozen=True):
     spool_size: Size = Size(256 * 2**20)
     """Most that one agent keeps; beyond it the oldest results go, counted."""
     concurrency: int = 4096
-    """Checks of one agent at a time. What hangs has its place until its timeout: 100 such a second and 10 s are 1,000."""
+    """Checks of one agent at a time. What hangs has its place until its timeout: 100 a second for 10 s are 1,000."""
     canaries: tuple[CanarySettings, ...] = ()
     """An agent that reaches none of them is blind. Without any it believes itself."""
     heartbeat: Duration = Duration(5.0)
