@@ -1,12 +1,12 @@
 """The evidence ledger of an incident as rows of a table: the sum, each failure domain in it, each region in that.
 
 The API gives evidence as JSON objects; a simple rule has other figures than the detector, and a later version may
-have more. What is known by name gets its place, and every other figure is shown with its name: nothing is dropped.
+have more. What is known by name gets its place and its words; every other figure is shown with its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final
@@ -19,7 +19,19 @@ _SUMS: Final = ("total", "sum", "evidence")
 _MOSTS: Final = ("threshold",)
 _CAPS: Final = ("cap", "cap_per_domain")
 _CHANCES: Final = {"good": "good path", "bad": "bad path", "stuck": "stuck"}
-_TEXT: Final = 200
+_SAID: Final[Mapping[str, Callable[[Any], str]]] = {
+    "failing": lambda value: "saw it fail last" if value else "saw it up last",
+    "believed": lambda value: "" if value else "not believed: stuck, or not heard",
+    "lone": lambda value: "one failure domain decides alone" if value else "",
+    "recovery": lambda value: f"recovery {value:.4g}" if value else "",
+    "llr": lambda value: f"its last result said {value:+.2f}",
+    "predicted_fails": lambda value: f"chance of a failure by the path alone {share(value)}",
+    "learned_fails": lambda value: f"usual loss {share(value)}",
+    "learned_bad_share": lambda value: f"usually bad {share(value)} of the time",
+    "median_ms": lambda value: f"median {value:.4g} ms" if value is not None else "",
+}
+"""Figures of the detector in words; those that say nothing unusual say nothing."""
+_TEXT: Final = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,16 +126,24 @@ def _about(known: Mapping[str, Any]) -> str:
         for key, text in _CHANCES.items()
         if _is_number(known.get(key)) and 0 <= known[key] <= 1
     ]
+    parts = [text for key in _SAID if key in known and (text := _said(key, known[key]))] + parts
     parts += [
         f"{key.replace('_', ' ')} {_figure(value)}"
         for key, value in known.items()
         if key not in _CHANCES
+        and key not in _SAID
         and not key.endswith("_at")  # moments are in the timeline
         and value is not None
         and value != ""
         and not isinstance(value, (dict, list))
     ]
     return ", ".join(parts)[:_TEXT]
+
+
+def _said(key: str, value: Any) -> str:
+    """In its words, if it is of the kind that they are for."""
+    fits = isinstance(value, bool) or _is_number(value)
+    return _SAID[key](value) if fits else "" if value is None else f"{key.replace('_', ' ')} {value}"
 
 
 def _figure(value: Any) -> str:

@@ -54,3 +54,18 @@ def test_figures_of_other_rules_are_shown_by_their_name() -> None:
 def test_what_was_never_heard_of_neither_fails_nor_grows_without_bound() -> None:
     assert rows([{}, {"monitor": 1, "domains": 7, "regions": "x", "threshold": "high"}])
     assert len(rows([{"monitor": str(n), **EVIDENCE} for n in range(500)])) == MOST_ROWS
+
+
+def test_figures_of_the_detector_are_told_in_words_and_strange_ones_as_they_are() -> None:
+    region = {
+        "region": "eu",
+        "failing": True,
+        "believed": False,
+        "llr": 6.05,
+        "predicted_fails": "?",
+        "median_ms": None,
+    }
+    (row,) = rows([{"monitor": "web", "regions": [region]}])[1:]
+    assert row.about == (
+        "saw it fail last, not believed: stuck, or not heard, its last result said +6.05, predicted fails ?"
+    )
