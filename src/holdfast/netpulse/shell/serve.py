@@ -21,6 +21,7 @@ from holdfast.kernel import HoldfastError
 from holdfast.netpulse.core.settings import NetpulseSettings
 from holdfast.netpulse.core.steady import Steady
 from holdfast.netpulse.core.validate import split_address
+from holdfast.netpulse.errors import NetpulseError
 from holdfast.netpulse.shell import certificates
 from holdfast.netpulse.shell.agents import AgentListener
 from holdfast.netpulse.shell.api import open_links, serve_api
@@ -84,7 +85,14 @@ async def serve(
         if settings.status is not None:
             routers.append(writing_router(Desk(StatusUpdates(records), runtime, wall=runtime.now)))
         api = await serve_api(
-            runtime, records, identities, sock, links=links, export=partial(_export, records), routers=routers
+            runtime,
+            records,
+            identities,
+            sock,
+            links=links,
+            export=partial(_export, records),
+            routers=routers,
+            clock=runtime.now,
         )
         notifier = Notifier(
             records,
@@ -174,14 +182,28 @@ def _is_name(host: str) -> bool:
 def _reload(reload: Reload, runtime: Runtime, notifier: Notifier, agents: AgentListener) -> None:
     try:
         settings = reload()
+        _same_places(runtime.settings, settings)
         _make_certificates(settings)
         agents.reload()
-    except HoldfastError as error:
+        runtime.reconfigure(settings)
+    except (HoldfastError, ValueError) as error:
         log.error("the old configuration stays in force: %s", error, extra={"action": "reload_refused"})  # noqa: TRY400
         return
-    runtime.reconfigure(settings)
     notifier.reconfigure(settings)
     log.info("reloaded", extra={"action": "reloaded", "monitors": len(settings.monitors)})
+
+
+def _same_places(before: NetpulseSettings, after: NetpulseSettings) -> None:
+    """Raise for what only a start can change."""
+    pairs = {
+        "tenant": (before.tenant, after.tenant),
+        "listen": (before.listen, after.listen),
+        "agents.listen": (before.agents.listen, after.agents.listen),
+        "agents.certificates": (before.agents.certificates, after.agents.certificates),
+    }
+    for name, (old, new) in pairs.items():
+        if old != new:
+            raise NetpulseError(f"netpulse.{name} was {old!r} and is {new!r}: restart the engine to change it")
 
 
 def _on_signals(stop: asyncio.Event, reload: Callable[[], None]) -> None:

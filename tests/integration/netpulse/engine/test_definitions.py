@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from holdfast.kernel import Duration
+from holdfast.netpulse.core.definitions import TENANT_BYTES
 from holdfast.netpulse.core.ports import StoredMaintenance
 from holdfast.netpulse.core.settings import HeartbeatCheck, HttpCheck, MaintenanceSettings, MonitorSettings
 from holdfast.netpulse.errors import Conflict, Invalid
-from holdfast.netpulse.shell.engine.runtime import TENANT_BYTES
 from holdfast.store import StoreUnavailable
 from tests.integration.netpulse.engine.harness import BACKUP, SHOP, TOKEN
 

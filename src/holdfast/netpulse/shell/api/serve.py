@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
@@ -51,15 +51,15 @@ async def serve_api(
     links: Links | None = None,
     export: Export | None = None,
     routers: Sequence[Router] = (),
+    clock: Callable[[], float] = time.time,
 ) -> Server:
     """The API, ready to :meth:`~Server.run`. The settings are those that ``netpulse`` has in force.
 
     ``links`` are those that messages are sent with; made here without one. ``export`` writes months to files.
-    ``routers`` are what else is offered at the same address. Raises ``StoreUnavailable``.
+    ``routers`` are what else is offered at the same address.
+    ``clock`` gives seconds since the epoch. Raises ``StoreUnavailable``.
     """
     if links is None:
         links = await open_links(records, lambda: netpulse.settings.public_url, clock=time.time)
-    service = Service(
-        netpulse, records, identities=identities, links=links, export=export, clock=time.time, rng=Random()
-    )
+    service = Service(netpulse, records, identities=identities, links=links, export=export, clock=clock, rng=Random())
     return Server(service, sock, guard=Guard(most=places()), routers=routers)

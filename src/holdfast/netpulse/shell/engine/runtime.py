@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import logging
 import secrets
 import time
@@ -24,6 +23,7 @@ from typing import Final
 
 import msgspec
 
+from holdfast.netpulse.core.definitions import sound
 from holdfast.netpulse.core.engine import Engine
 from holdfast.netpulse.core.escalation import test_notice
 from holdfast.netpulse.core.ids import new_id
@@ -33,22 +33,19 @@ from holdfast.netpulse.core.ports import (
     Records,
     Silence,
     StoredMaintenance,
-    StoredMonitor,
 )
 from holdfast.netpulse.core.presence import Presence
 from holdfast.netpulse.core.protocol import (
-    ORDERS_BYTES,
     Ask,
     Batch,
     Orders,
     Receipt,
-    encode,
     unsound_ask,
     unsound_batch,
 )
 from holdfast.netpulse.core.result import Failure, Observation, Outcome, Result, one_line
 from holdfast.netpulse.core.settings import MaintenanceSettings, MonitorSettings, NetpulseSettings
-from holdfast.netpulse.core.validate import circles, validate_maintenance, validate_monitor
+from holdfast.netpulse.core.validate import validate_maintenance
 from holdfast.netpulse.core.views import (
     ExplainView,
     IncidentView,
@@ -73,10 +70,6 @@ from holdfast.store import StoreUnavailable
 log = logging.getLogger(__name__)
 _STALLED: Final = {"action": "stalled"}
 
-SCHEDULE_BYTES: Final = ORDERS_BYTES * 3 // 4
-"""Of all monitors: agents refuse a schedule that is larger than :data:`ORDERS_BYTES`, and would watch nothing new."""
-TENANT_BYTES: Final = ORDERS_BYTES // 8
-"""Of one tenant's monitors, unless it is the file's: nobody takes the room of others."""
 ALERTS: Final = 5_000
 """Of other systems, that fire at once for one tenant."""
 _CHECKPOINT_S: Final = 30.0
@@ -98,6 +91,11 @@ _ALIVE: Final = ("engine", "alive")
 """The document that says when an engine ran last."""
 _ENGINE: Final = "engine"
 """The agent of results that the engine makes itself: heartbeats, and that they did not come."""
+
+
+def _token() -> str:
+    """Of a heartbeat."""
+    return secrets.token_urlsafe(24)
 
 
 class Runtime:
@@ -211,9 +209,15 @@ class Runtime:
             await self.checkpoint()
 
     def reconfigure(self, settings: NetpulseSettings) -> None:
-        """Take up another configuration; what is known stays."""
+        """Take up another configuration; what is known stays. Raises ``ValueError`` and keeps the old one."""
+        before = self._settings, self._world
         self._settings = settings
-        self._change(replace(self._world, settings=settings))
+        try:
+            self._change(replace(self._world, settings=settings))
+        except ValueError:
+            self._settings = before[0]
+            self._change(before[1])
+            raise
 
     async def settled(self) -> None:
         """Return when all that was decided so far is stored. Raises ``StoreUnavailable`` when that takes too long."""
@@ -592,63 +596,12 @@ class Runtime:
         """Make or change one of the API's."""
         key = f"{tenant}/{monitor}"
         async with self._changing():
-            stored = self._sound(tenant, monitor, spec, create=create)
+            stored = sound(self._world, tenant, monitor, spec, create=create, now=self._clock(), made=_token)
             await self._records.put_monitor(stored)
             others = (each for each in self._world.stored if (each.tenant, each.id) != (tenant, monitor))
             self._change(replace(self._world, stored=(*others, stored)))
         self._publish_monitor(key)
         return self.board.view(self._entry(tenant, monitor), self._simulated.get(key), stored.updated)
-
-    def _sound(self, tenant: str, monitor: str, spec: MonitorSettings, *, create: bool) -> StoredMonitor:
-        """What to store. Raises ``ReadOnly``, ``Conflict`` and ``Invalid``."""
-        known = self._world.entries.get(f"{tenant}/{monitor}")
-        if known is not None and known.source == "file":
-            raise ReadOnly(f"monitor {monitor} is written in the configuration file; change it there")
-        if create and known is not None:
-            raise Conflict(f"monitor {monitor} exists; PUT it to change it")
-        siblings = {entry.id for entry in self._world.entries.values() if entry.tenant == tenant}
-        problems = validate_monitor(monitor, spec, self._settings, known=siblings - {monitor})
-        parents = {each.id: each.spec.depends_on for each in self._world.entries.values() if each.tenant == tenant}
-        round_about = circles({**parents, monitor: spec.depends_on})
-        if problems or round_about:
-            why = f"depends on itself: {' -> '.join(round_about[0])}" if round_about and not problems else "not sound"
-            raise Invalid(f"monitor {monitor}: {why}", problems)
-        if spec.heartbeat is not None and not spec.heartbeat.token:
-            old = known.spec.heartbeat.token if known is not None and known.spec.heartbeat is not None else ""
-            token = old or secrets.token_urlsafe(24)
-            spec = msgspec.structs.replace(spec, heartbeat=msgspec.structs.replace(spec.heartbeat, token=token))
-        elif spec.heartbeat is not None and self._is_of_another(spec.heartbeat.token, f"{tenant}/{monitor}"):
-            raise Conflict(f"monitor {monitor}: this token is taken; leave it out and one is made")
-        self._has_room(tenant, monitor, spec)
-        now = self._clock()
-        created = next(
-            (each.created for each in self._world.stored if (each.tenant, each.id) == (tenant, monitor)), now
-        )
-        return StoredMonitor(tenant=tenant, id=monitor, spec=spec, created=created, updated=now)
-
-    def _has_room(self, tenant: str, monitor: str, spec: MonitorSettings) -> None:
-        """Raise ``Conflict`` when the schedule, or one tenant's part of it, would be larger than an agent is sent."""
-        size = len(encode(spec))
-        theirs, others = 0, 0
-        for each in self._world.entries.values():
-            if (each.tenant, each.id) == (tenant, monitor):
-                continue
-            of_one = len(encode(each.spec))
-            theirs, others = (theirs + of_one, others) if each.tenant == tenant else (theirs, others + of_one)
-        most = TENANT_BYTES if tenant != self._settings.tenant else SCHEDULE_BYTES
-        if theirs + size > most or theirs + others + size > SCHEDULE_BYTES:
-            raise Conflict(
-                f"monitor {monitor}: agents are sent no more than there is; remove some, or write less in them"
-            )
-
-    def _is_of_another(self, token: str, key: str) -> bool:
-        """Whether a heartbeat with this token would be somebody else's, of whatever tenant, paused or not."""
-        digest = hashlib.sha256(token.encode()).digest()
-        return any(
-            hmac.compare_digest(digest, hashlib.sha256(each.spec.heartbeat.token.encode()).digest())
-            for each in self._world.entries.values()
-            if each.key != key and each.spec.heartbeat is not None
-        )
 
     async def drop_monitor(self, tenant: str, monitor: str) -> None:
         """With everything about it. When the store fails it stays, and can be dropped again."""

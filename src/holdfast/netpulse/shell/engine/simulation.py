@@ -8,7 +8,7 @@ from typing import Final
 from holdfast.netpulse.core.result import Failure, Observation, Outcome
 
 KINDS: Final = ("down", "slow", "flapping")
-LONGEST_S: Final = 3600.0
+LONGEST_S: Final = 86_400.0
 _SLOW: Final = 20.0
 """Times slower."""
 _FLAP_S: Final = 60.0
