@@ -387,5 +387,5 @@ def _judge(found: Findings, names: list[str]) -> None:
         found.claim(f"the sums have each once ({on})", f"{name}.rolled_up_wrong", "==", 0, in_quick=True)
         found.claim(f"no notice is swallowed ({on})", f"{name}.swallowed", "==", 0, in_quick=True)
         found.claim(f"every cause is told ({on})", f"{name}.fewest_pages_of_a_cause", ">=", 1, in_quick=True)
-        found.claim(f"and told once ({on})", f"{name}.most_pages_of_a_cause", "<=", 1, in_quick=True)
+        found.claim(f"and told once ({on})", f"{name}.most_pages_of_a_cause", "<=", 1)
         found.claim(f"a dead agent is noticed ({on})", f"{name}.noticed_max_heartbeats", "<=", 2)

@@ -82,9 +82,11 @@ async def test_a_listener_that_does_not_keep_up_is_told_so(database: Database) -
         for number in range(1500):
             tx.notify("jobs", str(number))
 
-    await database.write(work)
+    await heard(slow, "")
     await heard(keen, "")
+    await database.write(work)
     await database.write(lambda tx: tx.notify("jobs", "end"))
+    await heard(keen, "end")  # then all has come, and nobody took it from the other
     payloads = await heard(slow, "", "end")
     assert "" in payloads
     assert len(payloads) <= 1001

@@ -102,8 +102,17 @@ async def test_when_the_stream_breaks_the_page_says_so_and_comes_back() -> None:
         fake.break_streams()
         await tab.until("document.querySelector('[data-live-pulse]').innerText.includes('reconnect')")
         await live(tab)
-        fake.tell("check", {"monitor": "shop", "region": "eu", "outcome": "down", "at": stamp(0)})
-        await tab.until(f"{BARS}.querySelector('.partial')")
+        for last in (
+            *[False] * 20,
+            True,
+        ):  # the page may be live a moment before its events come from the service again
+            fake.tell("check", {"monitor": "shop", "region": "eu", "outcome": "down", "at": stamp(0)})
+            try:
+                await tab.until(f"{BARS}.querySelector('.partial')", within_s=1.0)
+                break
+            except AssertionError:
+                if last:
+                    raise
 
 
 async def test_a_note_that_somebody_writes_stays_while_the_page_renews_itself() -> None:
