@@ -167,6 +167,7 @@ async def chromium(profile: Path) -> AsyncIterator[Tab]:
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
+    draining: asyncio.Task[bytes] | None = None
     try:
         port, draining = await _listening(process)
         tab = await _first_tab(port)
@@ -176,11 +177,13 @@ async def chromium(profile: Path) -> AsyncIterator[Tab]:
             yield tab
         finally:
             await tab.close()
-            draining.cancel()
-            await asyncio.gather(draining, return_exceptions=True)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        async with asyncio.timeout(DEADLINE_S):
+            await process.wait()
+            if draining is not None:
+                # The pipe ends when the last of the browser's processes has: until then the loop must not be closed.
+                await draining
 
 
 async def _listening(process: asyncio.subprocess.Process) -> tuple[str, asyncio.Task[bytes]]:
