@@ -1,0 +1,1 @@
+"""Decisions of the gateway: values in, values out."""
