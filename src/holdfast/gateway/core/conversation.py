@@ -310,6 +310,4 @@ class Broken:
     message: str
 
 
-Event: TypeAlias = (
-    Started | BlockStarted | Delta | Signed | BlockEnded | Finished | UsageSeen | Ended | Broken
-)
+Event: TypeAlias = Started | BlockStarted | Delta | Signed | BlockEnded | Finished | UsageSeen | Ended | Broken

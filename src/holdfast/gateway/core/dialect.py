@@ -1,8 +1,8 @@
 """What an adapter between one protocol and :mod:`.conversation` has to do.
 
-Adapters are pure: no clock, no chance; ids and times that a protocol wants are given. Bodies are JSON objects decoded by
-msgspec (``Mapping``); output is ready to be encoded. Every adapter is both sides: the client's (read a request, write an
-answer) and the provider's (write a request, read an answer).
+Adapters are pure: no clock, no chance; ids and times that a protocol wants are given. Bodies are JSON objects as
+msgspec decodes them; output is ready to be encoded. Every adapter is both sides: the client's (read a request, write
+an answer) and the provider's (write a request, read an answer).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from holdfast.gateway.core.outcome import Rejection
 from holdfast.gateway.core.usage import Usage
 from holdfast.gateway.errors import Refused
 
-__all__ = ["Answer", "Chat", "Dialect", "Encoder", "Decoder", "Outgoing", "Refused", "Tap", "Told"]
+__all__ = ["Answer", "Chat", "Decoder", "Dialect", "Encoder", "Outgoing", "Refused", "Tap", "Told"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,8 @@ class Encoder(Protocol):
 
     def fail(self, error: Refused) -> bytes:
         """A well-formed end of a stream that broke after the commit point: closes open blocks only where the protocol
-        demands it, then its error event (and ``[DONE]`` where clients wait for it)."""
+        demands it, then its error event (and ``[DONE]`` where clients wait for it).
+        """
 
     def keep_alive(self) -> bytes:
         """Something that clients ignore: ``: comment`` or ``event: ping``."""
@@ -91,7 +92,8 @@ class Tap(Protocol):
 
     def feed(self, frames: bytes) -> bytes:
         """Look at whole frames; what the client gets of them (all, or without a usage chunk that it did not ask for,
-        or with the model's name that it asked for)."""
+        or with the model's name that it asked for).
+        """
 
     def fail(self, error: Refused) -> bytes:
         """As :meth:`Encoder.fail`, after what was seen."""

@@ -1,0 +1,1 @@
+"""The AI gateway: one endpoint, many providers, no surprises on the bill."""
