@@ -26,6 +26,7 @@ from holdfast.app.settings import Config, SupervisorSettings
 from holdfast.balancer.core import validate as balancer
 from holdfast.console import settings as console
 from holdfast.execution.core import validate as execution
+from holdfast.gateway.core import validate as gateway
 from holdfast.kernel import Duration
 from holdfast.kernel.settings import Problem
 from holdfast.netpulse.core import validate as netpulse
@@ -34,9 +35,9 @@ from holdfast.store import validate as validate_store
 from holdfast.telemetry.logs import is_secret_name
 
 MAX_FILE_BYTES: Final = 2**20
-SERVICES: Final = ("balancer", "execution", "netpulse", "console")
+SERVICES: Final = ("balancer", "gateway", "execution", "netpulse", "console")
 """Sections that each start something."""
-STORED: Final = ("execution", "netpulse")
+STORED: Final = ("gateway", "execution", "netpulse")
 """Those of them that keep records."""
 
 _HOUR: Final = Duration(3600.0)
@@ -137,13 +138,15 @@ def _stored(config: Config, *, ports: bool) -> Iterator[Problem]:
     if config.store is not None:
         found = list(validate_store(config.store))
         yield from (_below("store", problem) for problem in found or preflight.store(config.store))
+    if config.gateway is not None:
+        yield from (_below("gateway", problem) for problem in gateway.validate(config.gateway))
     if config.execution is not None:
         yield from (_below("execution", problem) for problem in execution.validate(config.execution))
     if config.netpulse is not None:
         yield from (_below("netpulse", problem) for problem in netpulse.validate(config.netpulse))
     if config.console is not None:
         yield from (_below("console", problem) for problem in console.validate(config.console))
-    for section in ("execution", "netpulse", "console") if ports else ():
+    for section in ("gateway", "execution", "netpulse", "console") if ports else ():
         settings = getattr(config, section)
         if settings is not None:
             yield from (_below(section, problem) for problem in preflight.listener(("listen",), settings.listen))

@@ -1,7 +1,7 @@
 """``holdfast up`` without a file: see it hold within a minute.
 
-Everything behind one front door: the console at ``/``, code execution at ``/run/``, NetPulse's API at ``/pulse/``,
-and at ``/demo/`` three small backends of which one (c) fails for 6 s of every 20, with a heartbeat of our own requests,
+Everything behind one front door: the console at ``/``, the AI gateway at ``/ai/`` in front of two scripted providers,
+code execution at ``/run/``, NetPulse's API at ``/pulse/``, and at ``/demo/`` three small backends of which one (c) fails for 6 s of every 20, with a heartbeat of our own requests,
 so that something moves before the newcomer sends any. NetPulse watches all of it from three regions, and its pages
 arrive at a receiver of ours that shows them. The store is a temporary file.
 """
@@ -60,6 +60,11 @@ balancer:
         - {{id: c, url: "http://{host}:{c}"}}      # fails for {bad:g} s of every {cycle:g}
       health: {{interval: 500ms, timeout: 250ms}}
       breaker: {{open_min: 2s, ramp: 3s}}          # quick, so that there is something to see
+    gateway:
+      backends: [{{id: gateway, url: "http://{host}:{gateway}"}}]
+      health: {{path: /readyz}}
+      timeout: 130s                               # models think before they speak
+      retry: {{per_try_timeout: 130s}}
     execution:
       backends: [{{id: api, url: "http://{host}:{execution}"}}]
       health: {{path: /readyz}}
@@ -77,6 +82,7 @@ balancer:
       retry: {{per_try_timeout: 30s}}
   routes:
     - {{path: /demo/, pool: demo, strip_prefix: true}}
+    - {{path: /ai/, pool: gateway, strip_prefix: true}}
     - {{path: /run/, pool: execution, strip_prefix: true}}
     - {{path: /pulse/, pool: netpulse, strip_prefix: true}}
     - {{pool: console}}
@@ -85,6 +91,25 @@ balancer:
 
 store:
   url: "sqlite:{directory}/demo.db"
+
+gateway:
+  listen: "{host}:{gateway}"
+  providers:                                      # scripted ones, so that it works without a key and a network;
+    mock-a:                                       # a real one is `openai: {{key: "${{OPENAI_API_KEY}}"}}`
+      {{protocol: openai, url: "http://{host}:{mock_a}/v1", private: true, auth: none, responses: true}}
+    mock-b: {{protocol: anthropic, url: "http://{host}:{mock_b}/v1", private: true, auth: none}}
+  models:
+    demo:
+      description: Echoes; one answer in ten of the first provider fails, which nobody notices
+      deployments: [{{provider: mock-a, model: mock-small, price: {{input: 0.15, output: 0.60}}}}]
+      fallbacks: [demo-large]
+    demo-large:
+      deployments: [{{provider: mock-b, model: mock-large, price: {{input: 3.00, output: 15.00}}}}]
+    demo-embedding:
+      deployments: [{{provider: mock-a, model: mock-embedding, price: {{input: 0.02, output: 0}}}}]
+  anonymous: {{tenant: demo, limit: {{daily_usd: 5}}}}  # any key will do, because only this machine gets here
+  ledger: {{path: "{directory}/gateway"}}
+  drain_timeout: 5s
 
 execution:
   listen: "{host}:{execution}"
@@ -171,6 +196,7 @@ class Ports:
 
     front: int
     admin: int
+    gateway: int
     execution: int
     netpulse: int
     console: int
@@ -184,6 +210,7 @@ class Ports:
         return cls(
             front=base,
             admin=base + 1,
+            gateway=base + 2,
             execution=base + 3,
             netpulse=base + 4,
             console=base + 5,
@@ -208,15 +235,20 @@ class Started:
     """Why this machine cannot run code, if it cannot."""
 
 
-def configuration(ports: Ports, backends: Sequence[int], *, directory: str, workers: int) -> str:
+def configuration(
+    ports: Ports, backends: Sequence[int], providers: Sequence[int], *, directory: str, workers: int
+) -> str:
     """The demo's ``holdfast.yaml``."""
     a, b, c = backends
+    mock_a, mock_b = providers
     return _CONFIGURATION.format(
         host=HOST,
         **dataclasses.asdict(ports),
         a=a,
         b=b,
         c=c,
+        mock_a=mock_a,
+        mock_b=mock_b,
         bad=BAD_S,
         cycle=CYCLE_S,
         directory=directory,
@@ -253,17 +285,18 @@ async def run(
     ``on_up`` is called when everything runs; ``on_beat`` every second with a line of status.
     """
     ports = check_ports(port_base)
-    backends = free_ports(3)
+    backends, providers = (found := free_ports(5))[:3], found[3:]
     urls = (f"http://{HOST}:{ports.front}/demo/", f"http://{HOST}:{ports.admin}")
     without_code = await _cannot_run_code()
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as directory:
         file = Path(directory, "holdfast.yaml")
-        text = configuration(ports, backends, directory=directory, workers=0 if without_code else 1)
+        text = configuration(ports, backends, providers, directory=directory, workers=0 if without_code else 1)
         file.write_text(text, encoding="utf-8")  # noqa: ASYNC240 - before anything runs
         key = await _make_key(StoreSettings(url=f"sqlite:{directory}/demo.db"))
         made = {DEMO_KEY: key, **{name: secrets.token_urlsafe(24) for name in DEMO_SECRETS}}
         config = load(file, environ=made, ports=False).config
         all_services = [_backend(name, port, urls, environ) for name, port in zip("abc", backends, strict=True)]
+        all_services += [_provider(name, port, environ) for name, port in zip("ab", providers, strict=True)]
         all_services.append(_sink(ports.sink, {**environ, **made}))
         all_services += services(config, file, {**environ, **made})
         beating: list[asyncio.Task[None]] = []
@@ -314,6 +347,19 @@ def _backend(name: str, port: int, urls: tuple[str, str], environ: Mapping[str, 
         drain_s=2.0,
         environ=environ,
         rest_s=AWAY_S,
+    )
+
+
+def _provider(name: str, port: int, environ: Mapping[str, str]) -> Service:
+    fault = ("--fault", "kind=status,value=529,share=0.1") if name == "a" else ()
+    return Service(
+        name=f"provider {name}",
+        about="scripted AI provider" + (", fails one request in ten" if fault else ""),
+        argv=command(
+            "run", "mock-provider", "--listen", f"{HOST}:{port}", "--tokens-per-s", "40", "--first-token", "0.1", *fault
+        ),
+        drain_s=2.0,
+        environ=environ,
     )
 
 

@@ -18,8 +18,9 @@ from holdfast.app.readiness import announce, supervised
 from holdfast.app.settings import Config
 from holdfast.app.supervisor import Addresses, Supervisor, to_stderr
 from holdfast.balancer.core.settings import BalancerSettings
+from holdfast.gateway.core.settings import GatewaySettings
 from holdfast.identity import new_key
-from holdfast.kernel import HoldfastError
+from holdfast.kernel import Duration, HoldfastError
 from holdfast.netpulse.core.settings import NetpulseSettings
 from holdfast.store import StoreSettings
 
@@ -61,6 +62,16 @@ def services(config: Config, file: str | Path, environ: Mapping[str, str]) -> li
                 about="load balancer",
                 argv=command("run", "balancer", *config_file),
                 drain_s=config.balancer.drain_timeout,
+                environ=environ,
+            )
+        )
+    if config.gateway is not None:
+        found.append(
+            Service(
+                name="gateway",
+                about="one endpoint for AI models",
+                argv=command("run", "gateway", *config_file),
+                drain_s=config.gateway.drain_timeout,
                 environ=environ,
             )
         )
@@ -134,6 +145,52 @@ def _netpulse(settings: NetpulseSettings, config_file: tuple[str, str], environ:
             )
         )
     return found
+
+
+def run_gateway(file: str | Path) -> int:
+    """Run the AI gateway of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
+    config = load(file, ports=not supervised()).config
+    settings = _section(file, "gateway", config.gateway)
+    from holdfast.gateway import serve
+
+    def reload() -> GatewaySettings:
+        return _section(file, "gateway", load(file, ports=False).config.gateway)
+
+    return run(serve(settings, config.store or StoreSettings(), reload=reload, ready=announce))
+
+
+def run_mock_provider(
+    *, listen: str, tokens_per_s: float, first_token_s: float, faults: Sequence[str], keys: Sequence[str], seed: int
+) -> int:
+    """Run a scripted AI provider until it is told to stop. Raises :class:`InputError` for a fault that is none."""
+    from holdfast.gateway import MockSettings, serve_mock
+    from holdfast.gateway.core.settings import MockFault
+
+    def fault(text: str) -> MockFault:
+        parts = {name.strip(): value.strip() for name, _, value in (part.partition("=") for part in text.split(","))}
+        try:
+            return MockFault(
+                kind=parts.pop("kind"),
+                value=parts.pop("value", ""),
+                share=float(parts.pop("share", "1")),
+                count=int(parts.pop("count")) if "count" in parts else None,
+                model=parts.pop("model", None),
+                **parts,  # type: ignore[arg-type]
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"--fault {text!r}: write kind=NAME[,value=TEXT][,share=0..1][,count=N][,model=NAME]"
+            ) from error
+
+    settings = MockSettings(
+        listen=listen,
+        tokens_per_s=tokens_per_s,
+        first_token=Duration(first_token_s),
+        keys=tuple(keys),
+        seed=seed,
+        faults=tuple(fault(text) for text in faults),
+    )
+    return run(serve_mock(settings, ready=announce))
 
 
 def run_netpulse(file: str | Path) -> int:

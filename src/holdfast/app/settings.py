@@ -7,6 +7,7 @@ import msgspec
 from holdfast.balancer.core.settings import BalancerSettings
 from holdfast.console.settings import ConsoleSettings
 from holdfast.execution.core.settings import ExecutionSettings
+from holdfast.gateway.core.settings import GatewaySettings
 from holdfast.kernel import Duration
 from holdfast.netpulse.core.settings import NetpulseSettings
 from holdfast.store.settings import StoreSettings
@@ -33,6 +34,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A validated configuration file."""
 
     balancer: BalancerSettings | None = None
+    gateway: GatewaySettings | None = None
     execution: ExecutionSettings | None = None
     netpulse: NetpulseSettings | None = None
     console: ConsoleSettings | None = None

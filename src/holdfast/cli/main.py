@@ -123,6 +123,44 @@ def run_balancer(config: File) -> None:
     raise typer.Exit(serve(config))
 
 
+@run_app.command("gateway")
+def run_gateway(config: File) -> None:
+    """Run the AI gateway."""
+    from holdfast.app.services import run_gateway as serve
+    from holdfast.cli.up import log_to_stderr
+
+    log_to_stderr()
+    raise typer.Exit(serve(config))
+
+
+@run_app.command("mock-provider")
+def run_mock_provider(
+    listen: Annotated[str, typer.Option(help="Address that it answers on.")] = "127.0.0.1:8090",
+    tokens_per_s: Annotated[float, typer.Option(min=0, help="Pace of streams; 0 is as fast as it goes.")] = 0.0,
+    first_token: Annotated[float, typer.Option(min=0, help="Seconds before the first token.")] = 0.0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="What goes wrong, such as 'kind=stall,value=5,share=0.1'. Again for more.")
+    ] = None,
+    key: Annotated[list[str] | None, typer.Option(help="A key that is accepted; any when none is given.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the chance that faults strike by.")] = 1,
+) -> None:
+    """Run a scripted AI provider: all protocols, deterministic answers, and every fault on demand."""
+    from holdfast.app.services import run_mock_provider as serve
+    from holdfast.cli.up import log_to_stderr
+
+    log_to_stderr()
+    raise typer.Exit(
+        serve(
+            listen=listen,
+            tokens_per_s=tokens_per_s,
+            first_token_s=first_token,
+            faults=fault or [],
+            keys=key or [],
+            seed=seed,
+        )
+    )
+
+
 @run_app.command("execution-api")
 def run_execution_api(config: File) -> None:
     """Run the API and the queue of code execution."""

@@ -20,18 +20,24 @@ class Scope(StrEnum):
     """Acknowledge and resolve incidents; make monitors and silences."""
     NETPULSE_ADMIN = "netpulse:admin"
     """Channels, maintenance, export; remove monitors."""
+    GATEWAY_USE = "gateway:use"
+    """Ask models, within the key's limits; keep sessions."""
+    GATEWAY_READ = "gateway:read"
+    """See usage and costs of the tenant."""
+    GATEWAY_ADMIN = "gateway:admin"
+    """Deployments, explanations, limits of the tenant's keys, tools that need it."""
     WORKER = "worker"
     """Take jobs of every tenant and report on them."""
     OPERATE = "operate"
     """See figures of every tenant (queue, scaling); no tenant's jobs."""
 
 
-_VIEWER: Final = frozenset({Scope.JOBS_READ, Scope.NETPULSE_READ})
-_EDITOR: Final = _VIEWER | {Scope.JOBS_WRITE, Scope.NETPULSE_WRITE}
-_ADMIN: Final = _EDITOR | {Scope.AUDIT_READ, Scope.NETPULSE_ADMIN}
+_VIEWER: Final = frozenset({Scope.JOBS_READ, Scope.NETPULSE_READ, Scope.GATEWAY_READ})
+_EDITOR: Final = _VIEWER | {Scope.JOBS_WRITE, Scope.NETPULSE_WRITE, Scope.GATEWAY_USE}
+_ADMIN: Final = _EDITOR | {Scope.AUDIT_READ, Scope.NETPULSE_ADMIN, Scope.GATEWAY_ADMIN}
 ROLES: Final[Mapping[str, frozenset[Scope]]] = {
     "viewer": _VIEWER,
-    "developer": frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.NETPULSE_READ}),
+    "developer": _VIEWER | {Scope.JOBS_WRITE, Scope.GATEWAY_USE},
     "editor": _EDITOR,
     "admin": _ADMIN,
     "owner": _ADMIN | {Scope.KEYS_WRITE},

@@ -65,6 +65,8 @@ class Engine:
         self.route: Callable[[str, str], Routed | None] = lambda host, target: None  # noqa: ARG005
         self.epoch = object()
         self.urgent: Callable[[], None] = lambda: None
+        self.client: Callable[..., ClientConnection] = ClientConnection
+        """Makes the connection of a client that was accepted; another data plane puts its own here."""
         self.active: set[Exchange] = set()
         self.clients: set[ClientConnection] = set()
         self.requests = 0
@@ -108,7 +110,7 @@ class Engine:
     async def listen(self, sock: socket.socket, context: tls.SSLContext | None = None) -> None:
         """Accept clients on a bound socket."""
         server = await self.loop.create_server(
-            lambda: ClientConnection(self, secure=context is not None),
+            lambda: self.client(self, secure=context is not None),
             sock=sock,
             ssl=context,
             backlog=_BACKLOG,
@@ -138,7 +140,7 @@ class Engine:
     async def _adopt(self, accepted: socket.socket, context: tls.SSLContext | None) -> None:
         try:
             await self.loop.connect_accepted_socket(
-                lambda: ClientConnection(self, secure=context is not None), accepted, ssl=context
+                lambda: self.client(self, secure=context is not None), accepted, ssl=context
             )
         except OSError:
             accepted.close()

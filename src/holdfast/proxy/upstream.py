@@ -7,17 +7,39 @@ the connection is closed, because they could only ever be taken for the answer t
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from holdfast.http1 import BadMessage, Limits, ResponseReader
 
 if TYPE_CHECKING:
     from holdfast.proxy.backend import Backend
-    from holdfast.proxy.exchange import Exchange
+    from holdfast.proxy.client import ClientConnection
+    from holdfast.proxy.tunnel import Tunnel
 
 STALE_IDLE_S: Final = 1.0
 """A kept connection that was idle this long and dies before a byte of answer was most likely
 closed by the backend while the request was under way (RFC 9112 section 9.3.1)."""
+
+
+class Carried(Protocol):
+    """What an upstream connection works for: an exchange of the balancer, or an attempt of the gateway."""
+
+    @property
+    def client(self) -> ClientConnection:
+        """For whom."""
+
+    @property
+    def tunnel(self) -> Tunnel | None:
+        """Takes the bytes after a switch of protocols."""
+
+    def answer_progress(self, upstream: UpstreamConnection) -> None:
+        """Bytes of the answer were read; they are in ``upstream.reader``."""
+
+    def answer_broken(self, upstream: UpstreamConnection, error: BadMessage) -> None:
+        """The answer is not valid HTTP."""
+
+    def upstream_lost(self, upstream: UpstreamConnection, exc: Exception | None) -> None:
+        """The connection is gone."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -30,7 +52,7 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, backend: Backend, limits: Limits) -> None:
         self.backend = backend
         self.reader = ResponseReader(limits)
-        self.exchange: Exchange | None = None
+        self.exchange: Carried | None = None
         self.idle_since = 0.0
         self.uses = 0
         self.lost = False

@@ -461,8 +461,6 @@ class GatewaySettings(Section, frozen=True):
     log: LogSettings = LogSettings()
     traces: TraceSettings | None = None
     max_body: Size = Size(32 * 1024 * 1024)
-    max_depth: int = 128
-    """Nesting of a JSON body."""
     max_answer: Size = Size(64 * 1024 * 1024)
     """Of a provider, whether streamed or not: an endless stream is cut here."""
     connections: int = 16_384

@@ -1,0 +1,422 @@
+"""What a call meets on its way: who asks, what for, may they, and then whatever answers it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from holdfast.gateway.core.deployments import deployments_of, implied, tiers_of
+from holdfast.gateway.core.endpoints import Endpoint, endpoint_of
+from holdfast.gateway.core.fleet import DeploymentFleet
+from holdfast.gateway.core.money import usd, worst_case
+from holdfast.gateway.core.ports import AttemptBegun, Holder, Need
+from holdfast.gateway.core.routing import Routes
+from holdfast.gateway.core.dialect import Told
+from holdfast.gateway.core.wire.dialects import dialects
+from holdfast.gateway.errors import Refused
+from holdfast.gateway.shell.plane import asgi
+from holdfast.gateway.shell.plane.answering import Answering
+from holdfast.gateway.shell.plane.ask import Ask
+from holdfast.gateway.shell.plane.attempt import Attempt
+from holdfast.gateway.shell.plane.call import Call, header
+from holdfast.gateway.shell.plane.making import Made, Request, reading_for, request_for
+from holdfast.gateway.shell.plane.providers import Provider
+from holdfast.gateway.shell.plane.waiting import Waiting
+from holdfast.resilience import RetryBudget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from holdfast.gateway.core.deployments import Deployment
+    from holdfast.gateway.core.ports import Chosen
+    from holdfast.gateway.core.settings import GatewaySettings
+    from holdfast.gateway.shell.ledger import MoneyLedger
+    from holdfast.gateway.shell.plane.engine import GatewayEngine
+    from holdfast.gateway.shell.plane.reading import Reading
+    from holdfast.identity import Identities
+
+log = logging.getLogger(__name__)
+
+_JSON: Final = b"application/json"
+_MOST_IMPLIED: Final = 256
+"""Models that clients may name as ``PROVIDER/MODEL`` without being configured, each with state of its own."""
+_OUTPUT_GUESS: Final = 1024
+"""Tokens that an answer is taken to have when its request bounds it not, for budgets and admission."""
+ANONYMOUS: Final = "anonymous"
+
+
+class Gateway:
+    """The data plane's state, and its one entry: :meth:`handle`."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        ledger: MoneyLedger,
+        identities: Identities,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        self.clock = clock
+        self.wall = wall
+        self.rng = rng
+        self.ledger = ledger
+        self.identities = identities
+        self.dialects = dialects()
+        self.engine: GatewayEngine
+        self.control: Any = None
+        """The ASGI application of everything that is no model's work."""
+        self.settings = settings
+        self.providers = {name: Provider(name, each) for name, each in settings.providers.items()}
+        self.deployments: dict[str, Deployment] = dict(deployments_of(settings))
+        self.fleet = DeploymentFleet(settings, self.deployments, now=clock(), rng=rng)
+        self.routes = Routes(settings, tiers_of(settings), self._implied)
+        self.budget = RetryBudget(
+            percent=settings.retry.budget_percent, floor_per_s=settings.retry.budget_floor_per_s
+        )
+        self.waiting = Waiting(self.fleet, settings.admission.queue, clock)
+        self._attempts = 0
+        self._boot = f"{settings.ledger.instance}-{int(wall() * 1000):x}"
+        self._streams: set[tuple[Call, Made]] = set()
+
+    # The one entry.
+
+    async def handle(self, call: Call) -> None:
+        """Answer a call; whatever happens, it is answered or given up."""
+        path = call.head.target.partition(b"?")[0].decode("ascii")
+        endpoint = endpoint_of(path)
+        try:
+            if endpoint.kind == "control" or endpoint.method != call.head.method.decode("ascii"):
+                await asgi.serve(self.control, call)
+            elif endpoint.kind == "models":
+                await self._models(call, endpoint)
+            else:
+                await self._model_work(call, endpoint)
+        except Refused as refused:
+            self.refuse(call, endpoint, refused)
+        except asyncio.CancelledError:
+            if not call.gone:
+                raise
+        except Exception:
+            log.exception("a call failed", extra={"action": "call", "path": path, "request": call.request_id})
+            self.refuse(call, endpoint, Refused("internal", "an error of the gateway; its log says more"))
+
+    def refuse(self, call: Call, endpoint: Endpoint, refused: Refused) -> None:
+        """Answer with an error in the client's protocol."""
+        if call.answer_sent:
+            call.abort()
+            return
+        dialect = self.dialects[endpoint.protocol]
+        status, body = dialect.write_error(refused, request_id=call.request_id)
+        fields = [header("x-should-retry", "true" if refused.retryable else "false")]
+        if refused.retry_after_s is not None:
+            fields.append(header("retry-after", str(max(1, round(refused.retry_after_s)))))
+            fields.append(header("retry-after-ms", str(max(1, round(refused.retry_after_s * 1000)))))
+        fields.append(header("x-holdfast-reason", refused.reason))
+        if endpoint.protocol == "anthropic":
+            fields.append(header("request-id", call.request_id))
+        call.send(status, msgspec.json.encode(body), fields, media_type=_JSON)
+
+    # Who.
+
+    async def who(self, call: Call) -> Holder:
+        """Whom a call is for. Raises :class:`Refused`."""
+        key = _presented(call)
+        principal = await self.identities.authenticate(key, now=self.wall()) if key else None
+        if principal is None:
+            anonymous = self.settings.anonymous
+            if anonymous is None or key.startswith("hf_"):
+                raise Refused(
+                    "unauthenticated",
+                    "no valid API key; send 'Authorization: Bearer hf_...' (`holdfast key create` makes one)",
+                    code="invalid_api_key",
+                )
+            return Holder(tenant=anonymous.tenant, key_id=ANONYMOUS, tags=_tags(call))
+        return self.ledger.holder(principal, tags=_tags(call))
+
+    # What.
+
+    async def _models(self, call: Call, endpoint: Endpoint) -> None:
+        holder = await self.who(call)
+        names = [name for name in self.routes.models if self.ledger.may_use(holder, name)]
+        anthropic = bool(call.field(b"anthropic-version"))
+        if endpoint.model is not None:
+            if endpoint.model not in names:
+                self.routes.find(endpoint.model)
+            call.send(200, msgspec.json.encode(_model(endpoint.model, anthropic=anthropic)), media_type=_JSON)
+            return
+        data = [_model(name, anthropic=anthropic) for name in names]
+        body: dict[str, Any] = {"object": "list", "data": data}
+        if anthropic:
+            body = {
+                "data": data,
+                "has_more": False,
+                "first_id": names[0] if names else None,
+                "last_id": names[-1] if names else None,
+            }
+        call.send(200, msgspec.json.encode(body), media_type=_JSON)
+
+    async def _model_work(self, call: Call, endpoint: Endpoint) -> None:
+        holder = await self.who(call)
+        if len(self.engine.calls) > self.settings.admission.max_in_flight:
+            raise Refused("overloaded", "the gateway has too many requests in flight", retry_after_s=1, retryable=True)
+        body = call.take_body()
+        ask = Ask(call, endpoint, self.dialects[endpoint.protocol], body)
+        ask.holder = holder
+        ask.wall = self.wall()
+        ask.route = self.routes.find(ask.model)
+        if not self.ledger.may_use(holder, ask.model):
+            raise Refused("forbidden", f"this key may not use the model {ask.model[:100]!r}", param="model")
+        ask.told = Told(id=call.request_id.removeprefix("req_"), model=ask.model, created=int(ask.wall))
+        ask.need = self._need(ask, len(body))
+        wait_s = self.ledger.take(holder, ask.need.tokens, now=self.clock())
+        if wait_s > 0:
+            raise Refused(
+                "rate_limited",
+                f"more requests or tokens a minute than this key may; come back in {wait_s:.1f} s",
+                retry_after_s=wait_s,
+                retryable=True,
+            )
+        if endpoint.kind == "count":
+            self._count(ask)
+            return
+        await self._answer(ask)
+
+    def _need(self, ask: Ask, size: int) -> Need:
+        first = ask.route.tiers[0][0]
+        endpoint = ask.endpoint
+        if endpoint.kind != "chat":
+            tokens = max(1, self.fleet.estimate(first, size))
+            return Need(tokens=tokens, input_tokens=tokens, priority=self.ledger.priority(ask.holder))
+        most = ask.count("max_completion_tokens", "max_tokens", "max_output_tokens")
+        read = self.fleet.estimate(first, size)
+        return Need(
+            tokens=read + (most if most is not None else _OUTPUT_GUESS),
+            input_tokens=read,
+            max_output=most,
+            tools=ask.has("tools"),
+            vision=_has_images(ask.body),
+            json_schema=b'"json_schema"' in ask.body,
+            priority="batch" if ask.call.field(b"x-holdfast-priority") == "batch" else self.ledger.priority(ask.holder),
+            key=ask.affinity(),
+        )
+
+    def _count(self, ask: Ask) -> None:
+        """``count_tokens``: our estimate, said to be one."""
+        tokens = ask.need.input_tokens
+        body = {"totalTokens": tokens} if ask.endpoint.protocol == "gemini" else {"input_tokens": tokens}
+        ask.call.send(200, msgspec.json.encode(body), [header("x-holdfast-estimated", "true")], media_type=_JSON)
+
+    # The answer.
+
+    async def _answer(self, ask: Ask) -> None:
+        call = ask.call
+        timeouts = self.settings.timeouts
+        answering = Answering(self, ask, deadline=self.clock() + timeouts.answer)
+        call.on_gone = answering.give_up
+        made = await answering.first()
+        attempt = made.attempt
+        call.on_gone = attempt.give_up
+        fields = self._fields(ask, made, answering.attempts)
+        if attempt.reading is None:
+            self._send_whole(ask, made, fields)
+            return
+        await self._stream(ask, made, fields)
+
+    def _send_whole(self, ask: Ask, made: Made, fields: list[bytes]) -> None:
+        call = ask.call
+        body = made.attempt.body
+        media_type = _JSON
+        if made.answer is not None:
+            answer = made.answer if ask.guard is None else ask.guard.answer(made.answer)
+            body = msgspec.json.encode(ask.dialect.write_answer(answer, ask.chat, ask.told))
+        elif ask.endpoint.kind in ("transcription", "speech"):
+            media_type = _media_type(made) or media_type
+        call.send(200, body, fields, media_type=media_type)
+
+    async def _stream(self, ask: Ask, made: Made, fields: list[bytes]) -> None:
+        call, attempt = ask.call, made.attempt
+        reading = attempt.reading
+        if reading is None:
+            raise AssertionError("a stream is read as it comes")
+        media_type = b"text/event-stream; charset=utf-8"
+        if ask.endpoint.kind == "speech":
+            media_type = _media_type(made) or b"application/octet-stream"
+        else:
+            fields.append(b"Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n")
+        call.begin(200, fields, media_type=media_type, first=attempt.attach(call.write))
+        upstream = attempt.upstream
+        call.upstream = upstream
+        if upstream is not None and call.client.write_paused:
+            upstream.transport.pause_reading()
+        entry = (call, made)
+        self._streams.add(entry)
+        try:
+            rejection = await attempt.ended
+        finally:
+            self._streams.discard(entry)
+        call.upstream = None
+        if rejection is not None:
+            refused = Refused("cut", f"the answer was cut: {rejection.message}", retryable=True)
+            if rejection.code == "blocked":
+                refused = Refused("blocked", rejection.message)
+            last = reading.fail(refused)
+            if not last:
+                call.abort()
+                return
+            call.write(last)
+        call.end(self._trailers(made) if call.wants_trailers else b"")
+
+    def _fields(self, ask: Ask, made: Made, attempts: int) -> list[bytes]:
+        fields = [
+            header("x-holdfast-deployment", made.deployment.name),
+            header("x-holdfast-attempts", str(attempts)),
+        ]
+        if ask.endpoint.protocol == "anthropic":
+            fields.append(header("request-id", ask.call.request_id))
+        if made.outcome:
+            fields.append(header("x-holdfast-cost", "unknown" if made.cost_nano is None else usd(made.cost_nano)))
+        if made.request.outgoing.dropped:
+            fields.append(header("x-holdfast-dropped", ", ".join(made.request.outgoing.dropped)))
+        return fields
+
+    def _trailers(self, made: Made) -> bytes:
+        return header("x-holdfast-cost", "unknown" if made.cost_nano is None else usd(made.cost_nano))
+
+    # Attempts.
+
+    async def make(self, ask: Ask, chosen: Chosen, *, deadline: float, hedge: bool, fresh: bool) -> Made:
+        """An attempt, paid for and written down; not yet sent. Raises :class:`Refused`."""
+        deployment = self.deployments[chosen.deployment]
+        provider = self.providers[deployment.provider]
+        request = request_for(self, ask, deployment, provider)
+        price = self.ledger.price(deployment.name)
+        made = Made(self, ask, chosen, deployment, request, price, hedge=hedge)
+        self._attempts += 1
+        name = f"{self._boot}-{self._attempts:x}"
+        need = ask.need
+        nano = 0 if price is None else worst_case(need.input_tokens, need.max_output or _OUTPUT_GUESS, price)
+        now = self.clock()
+        await self.ledger.reserve(ask.holder, name, nano, wall=ask.wall, deadline_s=max(0.05, min(2.0, deadline - now)))
+        self.ledger.begin(
+            AttemptBegun(
+                attempt=name,
+                request=ask.call.request_id,
+                holder=ask.holder,
+                model=ask.model,
+                deployment=deployment.name,
+                upstream_model=deployment.model,
+                wall=ask.wall,
+                reserved_nano=nano,
+                input_tokens=need.input_tokens,
+                kind=ask.endpoint.kind,
+                hedge=hedge,
+            )
+        )
+        made.ticket = self.fleet.began(chosen.deployment, need, now=now, trial=chosen.trial, hedge=hedge)
+        self._attempt(ask, made, provider, request, name, deadline, fresh=fresh)
+        return made
+
+    def _attempt(
+        self, ask: Ask, made: Made, provider: Provider, request: Request, name: str, deadline: float, *, fresh: bool
+    ) -> None:
+        call = ask.call
+        settings = self.settings
+        reading, stream_type = reading_for(ask, request, None)
+        first = made.deployment.first_token_timeout_s or float(settings.timeouts.first_token)
+        made.attempt = attempt = Attempt(
+            call,
+            id=name,
+            name=made.deployment.name,
+            provider=provider.backend,
+            wire=provider.request(
+                request.outgoing,
+                request.body,
+                attempt=name,
+                traceparent=call.traceparent,
+                wall=ask.wall,
+                extra=request.extra,
+            ),
+            reading=reading,
+            stream_type=stream_type,
+            timeouts=settings.timeouts,
+            first_token_s=first,
+            deadline=deadline,
+            total=call.started + (ask.route.settings.timeout or settings.timeouts.request if ask.route.settings else settings.timeouts.request),
+            limit=settings.max_answer,
+            read_whole=made.read_whole,
+            read_error=request.dialect.read_error,
+            on_over=made.over,
+        )
+        attempt.fresh = fresh
+
+    def ended(self, made: Made) -> None:
+        """An attempt is over: whoever waits for its place may have it."""
+        self.waiting.wake(self.clock())
+
+    def learn(self, made: Made) -> None:
+        """What a good answer teaches about bytes per token."""
+
+    def output_tokens(self, deployment: str, reading: Reading) -> int:
+        """Tokens that a part of an answer has: one a frame with words, or by bytes where frames are larger."""
+        return max(reading.deltas, round(reading.output_bytes / self.fleet.output_bytes_per_token(deployment)))
+
+    def beat(self, now: float) -> None:
+        """About twenty times a second."""
+        for change in self.fleet.tick(now):
+            log.info("deployment changed", extra={"action": "deployment", **change})
+        self.waiting.expire(now)
+
+    def _implied(self, provider: str, model: str) -> str | None:
+        name = f"{provider}/{model}"
+        if name not in self.deployments:
+            if sum(each.implied for each in self.deployments.values()) >= _MOST_IMPLIED:
+                return None
+            deployment = implied(provider, model)
+            self.deployments[name] = deployment
+            self.fleet.add(deployment, now=self.clock())
+            self.ledger.add(deployment)
+        return name
+
+
+def _presented(call: Call) -> str:
+    """The key that a client shows, in whichever way its protocol has."""
+    authorization = call.field(b"authorization")
+    if authorization[:7].lower() == "bearer ":
+        return authorization[7:].strip()
+    return call.field(b"x-api-key") or call.field(b"api-key") or call.field(b"x-goog-api-key")
+
+
+def _tags(call: Call) -> tuple[str, ...]:
+    text = call.field(b"x-holdfast-tags")
+    if not text:
+        return ()
+    tags = tuple(tag.strip() for tag in text.split(",") if tag.strip())
+    if len(tags) > 8 or any(len(tag) > 64 or not tag.isprintable() for tag in tags):
+        raise Refused("invalid_request", "x-holdfast-tags: at most 8 tags of at most 64 printable characters")
+    return tags
+
+
+def _has_images(body: bytes) -> bool:
+    return b'"image' in body or b'"input_image"' in body or b'"inlineData"' in body
+
+
+def _model(name: str, *, anthropic: bool) -> dict[str, Any]:
+    if anthropic:
+        return {"type": "model", "id": name, "display_name": name, "created_at": "2025-01-01T00:00:00Z"}
+    return {"id": name, "object": "model", "created": 0, "owned_by": "holdfast"}
+
+
+def _media_type(made: Made) -> bytes:
+    head = made.attempt.head
+    if head is None:
+        return b""
+    for line in head.block.split(b"\r\n"):
+        if line[:13].lower() == b"content-type:":
+            return line[13:].strip()
+    return b""

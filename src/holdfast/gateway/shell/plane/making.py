@@ -1,0 +1,282 @@
+"""Attempts as they are made: the request in the provider's words, money put aside, and what settles it in the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from holdfast.gateway.core.dialect import Outgoing
+from holdfast.gateway.core.money import cost
+from holdfast.gateway.core.ports import AttemptEnded
+from holdfast.gateway.core.usage import Usage
+from holdfast.gateway.core.wire import eventstream, sse
+from holdfast.gateway.errors import Refused
+from holdfast.gateway.shell.plane.ask import raw_object
+from holdfast.gateway.shell.plane.attempt import Attempt
+from holdfast.gateway.shell.plane.providers import encode
+from holdfast.gateway.shell.plane.reading import Passed, Plain, Reading, Translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from holdfast.gateway.core.conversation import Answer, Event
+    from holdfast.gateway.core.deployments import Deployment
+    from holdfast.gateway.core.dialect import Dialect
+    from holdfast.gateway.core.outcome import Rejection
+    from holdfast.gateway.core.ports import Chosen
+    from holdfast.gateway.core.usage import Price
+    from holdfast.gateway.shell.plane.ask import Ask
+    from holdfast.gateway.shell.plane.gateway import Gateway
+    from holdfast.gateway.shell.plane.providers import Provider
+
+_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
+_SSE: Final = b"text/event-stream"
+_EVENT_STREAM: Final = b"application/vnd.amazon.eventstream"
+_EXPECTED: Final = {
+    "openai": {"choices"},
+    "completions": {"choices"},
+    "responses": {"output"},
+    "anthropic": {"content"},
+    "gemini": {"candidates", "promptFeedback"},
+    "bedrock": {"output"},
+}
+"""A member that every whole answer of a protocol has, at least one of them."""
+_PLAIN_PATHS: Final = {
+    "embeddings": "/embeddings",
+    "images": "/images/generations",
+    "speech": "/audio/speech",
+    "transcription": "/audio/transcriptions",
+}
+
+
+class Request:
+    """A request in the words of one provider."""
+
+    __slots__ = ("body", "dialect", "extra", "outgoing", "passed")
+
+    def __init__(
+        self, outgoing: Outgoing, body: bytes, dialect: Dialect, *, passed: bool, extra: dict[str, str] | None = None
+    ) -> None:
+        self.outgoing = outgoing
+        self.body = body
+        self.dialect = dialect
+        self.passed = passed
+        """Whether client and provider speak the same protocol, so that the answer may pass as it is."""
+        self.extra = extra or {}
+
+
+class Made:
+    """An attempt with all that has to be known to settle it."""
+
+    __slots__ = (
+        "answer",
+        "ask",
+        "attempt",
+        "chosen",
+        "cost_nano",
+        "deployment",
+        "dialect",
+        "gateway",
+        "hedge",
+        "outcome",
+        "passed",
+        "price",
+        "request",
+        "shadow",
+        "ticket",
+        "usage",
+    )
+
+    attempt: Attempt
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        ask: Ask,
+        chosen: Chosen,
+        deployment: Deployment,
+        request: Request,
+        price: Price | None,
+        *,
+        hedge: bool,
+        shadow: bool = False,
+    ) -> None:
+        self.gateway = gateway
+        self.ask = ask
+        self.chosen = chosen
+        self.deployment = deployment
+        self.request = request
+        self.dialect = request.dialect
+        self.passed = request.passed
+        self.price = price
+        self.hedge = hedge
+        self.shadow = shadow
+        self.ticket = 0
+        self.usage: Usage | None = None
+        self.answer: Answer | None = None
+        """Of an answer that was not streamed and has to be translated."""
+        self.cost_nano: int | None = None
+        self.outcome = ""
+
+    def read_whole(self, body: bytes) -> None:
+        """Look at an answer that was collected. Raises ``ValueError`` for what is none."""
+        kind = self.ask.endpoint.kind
+        if kind in ("speech", "transcription"):
+            return
+        try:
+            members = raw_object(body)
+        except Refused as error:
+            raise ValueError(f"not JSON: {body[:120].decode('utf-8', 'replace')!r}") from error
+        if kind != "chat":
+            self.usage = self.gateway.dialects["openai"].read_usage(body)
+            return
+        if self.passed and not self.needs_answer:
+            if not _EXPECTED[self.dialect.name] & members.keys():
+                raise ValueError(f"none of its members is there: {body[:120].decode('utf-8', 'replace')!r}")
+            self.usage = self.dialect.read_usage(body)
+            return
+        answer = self.dialect.read_answer(msgspec.json.decode(body))
+        self.answer = answer
+        self.usage = answer.usage
+
+    @property
+    def needs_answer(self) -> bool:
+        """Whether the answer has to be understood, not only passed on."""
+        return self.ask.guard is not None or self.ask.keeps_answer
+
+    def over(self, attempt: Attempt, outcome: str, rejection: Rejection | None) -> None:
+        """The attempt has ended: settle with the ledger, tell the fleet."""
+        gateway, ask = self.gateway, self.ask
+        now = gateway.clock()
+        reading = attempt.reading
+        usage = self.usage if reading is None else reading.usage
+        self.outcome = outcome
+        status = attempt.head.status if attempt.head is not None else 0
+        began = 200 <= status < 300
+        if (usage is None or outcome != "ok") and began and ask.endpoint.kind == "chat":
+            usage = self._estimate(usage, reading)
+        elif usage is None:
+            usage = Usage(estimated=outcome == "ok")
+        self.usage = usage
+        self.cost_nano = None if self.price is None else cost(usage, self.price)
+        gateway.ledger.end(
+            AttemptEnded(
+                attempt=attempt.id,
+                wall=gateway.wall(),
+                outcome=outcome,
+                status=status,
+                usage=usage,
+                cost_nano=self.cost_nano,
+                first_token_s=attempt.first_token_s,
+                duration_s=now - attempt.began,
+            )
+        )
+        fleet = gateway.fleet
+        if attempt.first_token_s is not None:
+            fleet.first_token(self.ticket, now=attempt.began + attempt.first_token_s)
+        if outcome == "ok":
+            fleet.succeeded(self.ticket, now=now, usage=usage)
+            gateway.learn(self)
+        elif outcome == "cancelled" or attempt.stale or rejection is None:
+            fleet.abandoned(self.ticket, now=now)
+        else:
+            fleet.failed(self.ticket, rejection.failure, now=now, retry_after_s=rejection.retry_after_s)
+        gateway.ended(self)
+
+    def _estimate(self, told: Usage | None, reading: Reading | None) -> Usage:
+        """What was produced of an answer that was not told to its end."""
+        words = 0 if reading is None else self.gateway.output_tokens(self.deployment.name, reading)
+        if told is None:
+            return Usage(input_tokens=self.ask.need.input_tokens, output_tokens=words, estimated=True)
+        if told.output_tokens >= words:
+            return told
+        return replace(told, output_tokens=words, estimated=True)
+
+
+def request_for(gateway: Gateway, ask: Ask, deployment: Deployment, provider: Provider) -> Request:
+    """The request in the provider's words. Raises :class:`~holdfast.gateway.errors.Refused`."""
+    endpoint = ask.endpoint
+    upstream = deployment.model
+    if endpoint.kind in _PLAIN_PATHS:
+        return _plain(gateway, ask, upstream)
+    client = endpoint.protocol
+    native = _native(client, provider)
+    dialect = gateway.dialects[native]
+    if native == client and not ask.rewritten:
+        return Request(_same(ask, client, upstream), _body(ask, client, upstream), dialect, passed=True, extra=_extra(ask))
+    outgoing = dialect.write_request(ask.chat, upstream)
+    return Request(outgoing, encode(outgoing.body), dialect, passed=native == client, extra=_extra(ask) if native == client else None)
+
+
+def _native(client: str, provider: Provider) -> Any:
+    """The protocol that is spoken with a provider for a client of a protocol."""
+    if provider.protocol != "openai":
+        return provider.protocol
+    if client == "completions" or (client == "responses" and provider.responses):
+        return client
+    return "openai"
+
+
+def _same(ask: Ask, client: str, upstream: str) -> Outgoing:
+    if client == "gemini":
+        verb = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
+        return Outgoing(path=f"/models/{upstream}:{verb}", body={})
+    path = {"openai": "/chat/completions", "responses": "/responses", "completions": "/completions"}.get(client)
+    return Outgoing(path=path or "/messages", body={})
+
+
+def _body(ask: Ask, client: str, upstream: str) -> bytes:
+    """The client's own body; only the model's name, and the wish for usage, are ours."""
+    if client == "gemini":
+        return ask.body
+    raw = dict(ask.raw)
+    raw["model"] = msgspec.Raw(encode(upstream))
+    if ask.stream and client in ("openai", "completions"):
+        asked = ask.value("stream_options")
+        raw["stream_options"] = (
+            msgspec.Raw(encode({**asked, "include_usage": True})) if isinstance(asked, dict) and asked else _USAGE
+        )
+    return encode(raw)
+
+
+def _extra(ask: Ask) -> dict[str, str]:
+    """Fields of the client that belong to the protocol."""
+    fields = {}
+    for name in (b"anthropic-version", b"anthropic-beta", b"openai-beta"):
+        value = ask.call.field(name)
+        if value:
+            fields[name.decode()] = value
+    return fields
+
+
+def _plain(gateway: Gateway, ask: Ask, upstream: str) -> Request:
+    """What only providers of OpenAI's protocol have, passed on with another name of the model."""
+    outgoing = Outgoing(path=_PLAIN_PATHS[ask.endpoint.kind], body={})
+    dialect = gateway.dialects["openai"]
+    if ask.endpoint.kind == "transcription":
+        body = ask.with_model(upstream)
+        return Request(outgoing, body, dialect, passed=True, extra={"content-type": ask.call.field(b"content-type")})
+    raw = dict(ask.raw)
+    raw["model"] = msgspec.Raw(encode(upstream))
+    return Request(outgoing, encode(raw), dialect, passed=True)
+
+
+def reading_for(
+    ask: Ask, request: Request, seen: Callable[[Sequence[Event]], None] | None
+) -> tuple[Reading | None, bytes]:
+    """How the body of the answer is read, and the media type it has to have."""
+    if ask.endpoint.kind == "speech" or (ask.endpoint.kind != "chat" and ask.stream):
+        return Plain(), b""
+    if not ask.stream:
+        return None, b""
+    dialect = request.dialect
+    binary = dialect.name == "bedrock"
+    frames = eventstream.Frames() if binary else sse.Frames()
+    kind = _EVENT_STREAM if binary else _SSE
+    if request.passed and ask.guard is None and seen is None:
+        return Passed(frames, dialect.tap(told=ask.told, include_usage=ask.wants_usage)), kind
+    encoder = ask.dialect.encoder(ask.chat, ask.told)
+    guard = ask.guard.stream() if ask.guard is not None else None
+    return Translated(frames, dialect.decoder(), encoder, guard, seen), kind

@@ -1,0 +1,249 @@
+"""What becomes of the body of a provider's answer: bytes in, bytes for the client out.
+
+Three ways for streams, chosen per attempt:
+
+- :class:`Passed`: the same protocol on both sides. Whole frames pass unchanged, and a tap watches them.
+- :class:`Translated`: events of the provider's protocol, through the guardrails, written in the client's.
+- :class:`Plain`: bytes that are nobody's protocol (sound).
+
+An answer that is not streamed is collected (:class:`~.attempt.Attempt` does that) and read as a whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from holdfast.gateway.core.conversation import (
+    BlockStarted,
+    Broken,
+    Delta,
+    Ended,
+    Finished,
+    Started,
+    UsageSeen,
+)
+from holdfast.gateway.core.outcome import Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from holdfast.gateway.core.conversation import Event
+    from holdfast.gateway.core.dialect import Decoder, Encoder, Tap
+    from holdfast.gateway.core.ports import StreamGuard
+    from holdfast.gateway.core.usage import Usage
+    from holdfast.gateway.errors import Refused
+
+
+class Frames(Protocol):
+    """Cuts a stream into whole frames."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The frames that are whole now. Raises ``ValueError`` for one that is longer than a frame may be."""
+
+
+class Reading(Protocol):
+    """The body of one streamed answer."""
+
+    committed: bool
+    """Something came that is worth telling the client."""
+    finished: bool
+    """The end that the protocol prescribes was seen."""
+    broken: Rejection | None
+    """The provider said that it failed, or what it sent is not its protocol."""
+    usage: Usage | None
+    output_bytes: int
+    deltas: int
+    """Frames with words, about one a token with most providers."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes as they come; what the client gets of them.
+
+        Raises ``ValueError`` for what is no stream of this protocol, and :class:`Refused` for what may not be said.
+        """
+
+    def end(self) -> bytes:
+        """The body ended; what the client gets of what was held back."""
+
+    def fail(self, error: Refused) -> bytes:
+        """A well-formed end for a stream that broke."""
+
+    def keep_alive(self) -> bytes:
+        """Something that means nothing, to show that the stream is alive."""
+
+
+class Passed:
+    """Frames pass, a tap watches."""
+
+    __slots__ = ("_frames", "_tap", "deltas")
+
+    def __init__(self, frames: Frames, tap: Tap) -> None:
+        self._frames = frames
+        self._tap = tap
+        self.deltas = 0
+
+    @property
+    def committed(self) -> bool:
+        return self._tap.committed
+
+    @property
+    def finished(self) -> bool:
+        return self._tap.finished
+
+    @property
+    def broken(self) -> Rejection | None:
+        return self._tap.broken
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._tap.usage
+
+    @property
+    def output_bytes(self) -> int:
+        return self._tap.output_bytes
+
+    def feed(self, data: bytes) -> bytes:
+        frames = self._frames.feed(data)
+        if not frames:
+            return b""
+        before = self._tap.output_bytes
+        out = self._tap.feed(frames)
+        if self._tap.output_bytes > before:
+            self.deltas += frames.count(b"data:")
+        return out
+
+    def end(self) -> bytes:
+        return b""
+
+    def fail(self, error: Refused) -> bytes:
+        return self._tap.fail(error)
+
+    def keep_alive(self) -> bytes:
+        return self._tap.keep_alive()
+
+
+class Translated:
+    """Events of one protocol become frames of another.
+
+    ``seen`` hears of all events that the client gets: for the cache, or to continue what was cut. A stream that
+    continues another one (``skip``) keeps quiet about its beginning.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_encoder",
+        "_frames",
+        "_guard",
+        "_over",
+        "_seen",
+        "broken",
+        "committed",
+        "deltas",
+        "finished",
+        "model",
+        "output_bytes",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        frames: Frames,
+        decoder: Decoder,
+        encoder: Encoder,
+        guard: StreamGuard | None = None,
+        seen: Callable[[Sequence[Event]], None] | None = None,
+    ) -> None:
+        self._frames = frames
+        self._decoder = decoder
+        self._encoder = encoder
+        self._guard = guard
+        self._seen = seen
+        self._over = False
+        self.committed = False
+        self.finished = False
+        self.broken: Rejection | None = None
+        self.usage: Usage | None = None
+        self.output_bytes = 0
+        self.deltas = 0
+        self.model = ""
+
+    def feed(self, data: bytes) -> bytes:
+        frames = self._frames.feed(data)
+        return self._take(self._decoder.feed(frames)) if frames and not self._over else b""
+
+    def end(self) -> bytes:
+        return b"" if self._over else self._take(self._decoder.end())
+
+    def fail(self, error: Refused) -> bytes:
+        return self._encoder.fail(error)
+
+    def keep_alive(self) -> bytes:
+        return self._encoder.keep_alive()
+
+    def _take(self, events: Sequence[Event]) -> bytes:
+        kept: list[Event] = []
+        for event in events:
+            if isinstance(event, Delta):
+                self.output_bytes += len(event.text)
+                self.deltas += 1
+                self.committed = True
+            elif isinstance(event, BlockStarted):
+                self.committed = self.committed or event.kind == "tool_call" or event.raw is not None
+            elif isinstance(event, UsageSeen):
+                self.usage = event.usage
+            elif isinstance(event, Started):
+                self.model = event.model
+                self.usage = event.usage or self.usage
+            elif isinstance(event, Finished):
+                self.committed = True  # an empty answer is an answer
+            elif isinstance(event, Ended):
+                self.finished = True
+                self._over = True
+            elif isinstance(event, Broken):
+                self.broken = Rejection(failure=_failure(event.failure), status=502, message=event.message)
+                self._over = True
+                break
+            kept.append(event)
+        if self._guard is not None and kept:
+            kept = self._guard.feed(kept)
+            if self.finished:
+                ended = [event for event in kept if isinstance(event, Ended)]
+                kept = [event for event in kept if not isinstance(event, Ended)] + self._guard.end() + ended
+        if not kept:
+            return b""
+        if self._seen is not None:
+            self._seen(kept)
+        return self._encoder.write(kept)
+
+
+class Plain:
+    """Bytes pass."""
+
+    __slots__ = ("broken", "committed", "deltas", "finished", "output_bytes", "usage")
+
+    def __init__(self) -> None:
+        self.committed = False
+        self.finished = False
+        self.broken: Rejection | None = None
+        self.usage: Usage | None = None
+        self.output_bytes = 0
+        self.deltas = 0
+
+    def feed(self, data: bytes) -> bytes:
+        self.committed = True
+        self.output_bytes += len(data)
+        return data
+
+    def end(self) -> bytes:
+        self.finished = True
+        self.committed = True
+        return b""
+
+    def fail(self, error: Refused) -> bytes:
+        return b""  # no word for it: the connection breaks
+
+    def keep_alive(self) -> bytes:
+        return b""
+
+
+def _failure(name: str) -> Any:
+    return name

@@ -1,0 +1,108 @@
+"""The gateway's process: ledger, data plane and control API on one port, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from random import Random
+
+from holdfast.gateway.core.settings import GatewaySettings
+from holdfast.gateway.shell.control import control_app
+from holdfast.gateway.shell.ledger import MoneyLedger
+from holdfast.gateway.shell.plane.engine import GatewayEngine
+from holdfast.gateway.shell.plane.gateway import Gateway
+from holdfast.http1 import Limits
+from holdfast.identity import Identities
+from holdfast.kernel import HoldfastError
+from holdfast.proxy.policy import EdgePolicy
+from holdfast.store import StoreSettings, open_database
+from holdfast.web.listening import listen, url
+from holdfast.web.patience import once_it_answers
+
+log = logging.getLogger(__name__)
+
+
+async def serve(
+    settings: GatewaySettings,
+    store: StoreSettings,
+    *,
+    reload: Callable[[], GatewaySettings],
+    ready: Callable[[Mapping[str, str]], None],
+) -> int:
+    """Run until SIGTERM or SIGINT; the exit code.
+
+    ``ready`` is called once requests are answered. SIGHUP takes up what ``reload`` gives. On a signal no more clients
+    are accepted, answers under way finish within ``drain_timeout``, and what was spent is folded into the store.
+
+    Raises :class:`~holdfast.kernel.HoldfastError` when the store, the journal, a key or an address will not do.
+    """
+    async with AsyncExitStack() as stack:
+        sock = await listen(settings.listen, setting="gateway.listen")
+        stack.callback(sock.close)
+        rng = Random()
+        database = await once_it_answers(partial(open_database, store), rng=rng)
+        stack.push_async_callback(database.close)
+        identities = Identities(database)
+        await once_it_answers(identities.open, rng=rng)
+        stack.push_async_callback(identities.close)
+        ledger = MoneyLedger(settings, database, identities, clock=time.monotonic, wall=time.time)
+        await once_it_answers(ledger.open, rng=rng)
+        stack.push_async_callback(ledger.close)
+        gateway = Gateway(
+            settings, ledger=ledger, identities=identities, clock=time.monotonic, wall=time.time, rng=rng
+        )
+        gateway.control = control_app(gateway)
+        engine = GatewayEngine(
+            handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time
+        )
+        engine.beat = gateway.beat
+        gateway.engine = engine
+        stack.callback(engine.close)
+        engine.start()
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, partial(_reload, gateway, reload))
+        # What exists now lives as long as the process: collections need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        await engine.listen(sock)
+        log.info("the gateway is ready", extra={"action": "ready", "url": url(sock)})
+        ready({"gateway": url(sock)})
+        await stop.wait()
+        cut = await engine.drain(float(settings.drain_timeout))
+        if cut:
+            log.warning("answers were cut by the shutdown", extra={"action": "drained", "cut": cut})
+    log.info("the gateway has ended", extra={"action": "ended"})
+    return 0
+
+
+def edge(settings: GatewaySettings) -> EdgePolicy:
+    """What clients may do, and how long they may take."""
+    patience = float(settings.timeouts.client)
+    return EdgePolicy(
+        limits=Limits(body=int(settings.max_body)),
+        header_timeout_s=min(10.0, patience),
+        body_timeout_s=patience,
+        write_timeout_s=patience,
+        connections=settings.connections,
+        log_sample=None,
+    )
+
+
+def _reload(gateway: Gateway, reload: Callable[[], GatewaySettings]) -> None:
+    try:
+        settings = reload()
+        gateway.reconfigure(settings)
+    except (HoldfastError, ValueError) as error:
+        log.error("the old configuration stays in force: %s", error, extra={"action": "reload_refused"})  # noqa: TRY400
+        return
+    log.info("reloaded", extra={"action": "reloaded", "models": len(settings.models)})
