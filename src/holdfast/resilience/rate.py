@@ -39,14 +39,18 @@ class RateLimit:
         Returns:
             0 when they were taken, else the seconds after which they could be. ``now`` is monotonic.
         """
+        wait = self.missing(now, count)
+        if wait == 0.0 and self._per_s:
+            self._tokens -= count
+        return wait
+
+    def missing(self, now: float, count: int = 1) -> float:
+        """What :meth:`take` would return; takes nothing. For who needs several buckets to agree."""
         if self._per_s == 0:
             return 0.0
         self._refill(now)
         missing = min(count, self._burst) - self._tokens
-        if missing > _ROUNDING:
-            return missing / self._per_s
-        self._tokens -= count
-        return 0.0
+        return missing / self._per_s if missing > _ROUNDING else 0.0
 
     def full(self, now: float) -> bool:
         """Whether it may be forgotten: a new one would be the same."""
