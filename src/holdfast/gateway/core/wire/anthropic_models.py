@@ -1,0 +1,84 @@
+"""What models of Anthropic's protocol can be asked for, told by their names; and what thinking costs.
+
+The API says these things nowhere that a gateway could ask without a call, and it refuses a request that asks a model
+for what it has not (status 400), so a translated request has to know. Names are looked at wherever the generation
+stands in them, so that ``anthropic.claude-sonnet-4-5-20250929-v1:0`` and ``claude-opus-4-6@latest`` are found too.
+
+==================  ==========  ========  =======  ======
+generation          thinking    sampling  schemas  xhigh
+==================  ==========  ========  =======  ======
+Claude 2, 3, 3.5    none        yes       no       no
+3.7, 4, 4.1         budget      yes       no       no
+4.5                 budget      yes       yes      no
+4.6                 adaptive    yes       yes      no
+4.7 and later       adaptive    no        yes      yes
+not Claude          budget      yes       yes      no
+==================  ==========  ========  =======  ======
+
+Sources: Anthropic's pages on extended thinking, adaptive thinking, effort and structured outputs; the flags of
+LiteLLM's model map. Claude's names without a generation that is known here are taken for later ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+DEFAULT_MAX_TOKENS = 4096
+"""For clients of protocols where nothing has to be said. LiteLLM's default too; every Claude since 3 can do it."""
+
+MINIMUM_BUDGET = 1024
+"""Least ``thinking.budget_tokens`` that the API accepts."""
+
+_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 27_904}
+"""Tokens of thinking for OpenAI's efforts: the ones that Google documents for its own OpenAI-compatible endpoint, so
+that an effort means the same wherever it lands. ``xhigh`` is what leaves :data:`DEFAULT_MAX_TOKENS` for the answer
+within 32,000, the least output bound of a model that takes budgets (Opus 4)."""
+
+_EFFORTS = ("low", "medium", "high")
+"""What a budget is read as. Never ``xhigh``: most models of other providers refuse that word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a request to a model may contain."""
+
+    thinking: Literal["none", "budget", "adaptive"] = "budget"
+    sampling: bool = True
+    """``temperature``, ``top_p`` and ``top_k``."""
+    schemas: bool = True
+    """``output_config.format`` and strict tools."""
+    top_effort: str = "max"
+    """What ``xhigh`` is called there."""
+
+
+_CLAUDE = re.compile(r"claude|anthropic")
+_OLDEST = re.compile(r"claude-(?:v?2|instant|3(?![-.]7))")
+_UNSTRUCTURED = re.compile(r"claude-3[-.]7|(?:opus|sonnet)-4(?:[-.][01])?(?![-.]?\d(?!\d))")
+_BUDGETED = re.compile(r"(?:opus|sonnet|haiku)-4[-.]5(?!\d)")
+_FIRST_ADAPTIVE = re.compile(r"(?:opus|sonnet|haiku)-4[-.]6(?!\d)")
+
+
+def abilities(model: str) -> Abilities:
+    """What ``model`` can be asked for."""
+    name = model.lower()
+    if not _CLAUDE.search(name) or _BUDGETED.search(name):
+        return Abilities()
+    if _OLDEST.search(name):
+        return Abilities(thinking="none", schemas=False)
+    if _UNSTRUCTURED.search(name):
+        return Abilities(schemas=False)
+    if _FIRST_ADAPTIVE.search(name):
+        return Abilities(thinking="adaptive")
+    return Abilities(thinking="adaptive", sampling=False, top_effort="xhigh")
+
+
+def budget_of(effort: str) -> int:
+    """Tokens of thinking for an effort; words that nobody has heard of count as ``medium``, OpenAI's default."""
+    return _BUDGETS.get(effort, _BUDGETS["medium"])
+
+
+def effort_of(tokens: int) -> str:
+    """The least effort whose budget is at least ``tokens``; ``high`` above all."""
+    return next((effort for effort in _EFFORTS if tokens <= _BUDGETS[effort]), "high")
