@@ -1,0 +1,66 @@
+"""What a detector is: a pattern, what it takes to be sure, and what its beginning looks like.
+
+A stream is judged while it is being written. For that each detector has two patterns: one for the whole thing, and
+one (``begun``) for every text that ends in the *beginning* of one, the whole thing at the very end included. What is
+not begun is innocent and goes on at once; so a stream is delayed by a word, not by a window. ``begun`` may hold back
+too much, never too little: that is the invariant the property tests try to break.
+
+Rules for patterns, which keep them linear and the same for a whole text and for its pieces:
+
+- they look back at most :data:`CONTEXT` characters;
+- every repeat is bounded or possessive, none is nested in a way that could match one text twice;
+- what a match *is* depends on nothing behind its end but one character.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+CONTEXT = 8
+"""Characters before a position that a pattern may look at."""
+
+
+class Span(NamedTuple):
+    """Where in a text something was found."""
+
+    start: int
+    end: int
+    rule: str
+    """``secrets.jwt``, ``cards``: the part before the dot is the detector that the policy names."""
+
+
+Verdict: TypeAlias = tuple[tuple[Span, ...], int]
+"""What is really there, and from where to look on (behind the start of the match)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detector:
+    """Finds one kind of thing."""
+
+    name: str
+    pattern: re.Pattern[str]
+    begun: re.Pattern[str]
+    """Matches a suffix of every text that may be continued to a match of ``pattern``."""
+    reach: int
+    """Characters that a match, or its beginning, can have at most."""
+    triggers: tuple[str, ...]
+    """One of these is in every match; looking for them first costs next to nothing."""
+    confirm: Callable[[re.Match[str]], Verdict]
+
+    def candidates(self, text: str, pos: int) -> Iterable[tuple[int, int, tuple[Span, ...]]]:
+        """What was looked at, from left to right, with what was found there."""
+        if not any(trigger in text for trigger in self.triggers):
+            return
+        search = self.pattern.search
+        while match := search(text, pos):
+            spans, pos = self.confirm(match)
+            yield match.start(), pos, spans
+
+
+def beginnings(literals: Iterable[str]) -> str:
+    """A pattern for every proper, non-empty beginning of one of these; longest first."""
+    parts = {literal[:length] for literal in literals for length in range(1, len(literal))}
+    return "|".join(re.escape(part) for part in sorted(parts, key=lambda part: (-len(part), part)))

@@ -1,0 +1,137 @@
+"""All detectors of one policy over one text.
+
+What two detectors find in one place is one finding for each, and is replaced once, as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from holdfast.gateway.core.guard.detector import Detector, Span
+from holdfast.gateway.core.guard.words import AllowList
+
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[^u])")
+_ESCAPE_BEGUN = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What one look at a text gave."""
+
+    spans: Sequence[Span] = ()
+    """By start; they may overlap."""
+    also: Sequence[Span] = ()
+    """What the additional detector found."""
+    regions: Sequence[tuple[int, int]] = ()
+    """What was looked at as one."""
+    safe: int
+    """Everything before this is decided, whatever comes next."""
+
+
+class Scanner:
+    """Finds what a policy looks for. Immutable: made once, used by all requests.
+
+    Args:
+        detectors: In the order of their importance.
+        allow: What is never a finding.
+    """
+
+    def __init__(self, detectors: Sequence[Detector], allow: AllowList) -> None:
+        self._detectors = tuple(detectors)
+        self._allow = allow
+
+    def __bool__(self) -> bool:
+        return bool(self._detectors)
+
+    def whole(self, text: str, *, json: bool = False, failed: Callable[[], None]) -> tuple[Span, ...]:
+        """What stands in a text that is complete.
+
+        Args:
+            text: Any.
+            json: Whether it is JSON as text: an escape is no letter then.
+            failed: Called when a detector raised; may raise.
+        """
+        return tuple(self._look(_unescaped(text) if json else text, 0, [], failed))
+
+    def piece(
+        self, text: str, pos: int, *, json: bool = False, also: Detector | None = None, failed: Callable[[], None]
+    ) -> Scan:
+        """What stands in a text that goes on.
+
+        Args:
+            text: What is not decided yet, with up to ``CONTEXT`` characters before it.
+            pos: Where the undecided begins.
+            json: As for :meth:`whole`; ``text[pos:]`` begins outside of an escape.
+            also: One more detector, which sees escapes as they are.
+            failed: As for :meth:`whole`.
+        """
+        safe = size = len(text)
+        if also is not None:
+            found = also.begun.search(text, max(pos, size - also.reach))
+            safe = found.start() if found is not None else safe
+        plain = text
+        if json and "\\" in text:
+            plain = text[:pos] + _unescaped(text[pos:])
+            escape = _ESCAPE_BEGUN.search(plain, pos)
+            safe = safe if escape is None else min(safe, escape.start())
+        for detector in self._detectors:
+            found = detector.begun.search(plain, max(pos, size - detector.reach))
+            if found is not None and found.start() < safe:
+                safe = found.start()
+        scan = self._scan(text, plain, pos, also, failed)
+        # What was looked at as one is decided as one; a cut inside would show its second half in another light.
+        moved = safe < size
+        while moved:
+            moved = False
+            for start, end in scan.regions:
+                if start < safe < end:
+                    safe, moved = start, True
+        if safe == size:
+            return scan
+        return Scan(
+            spans=[span for span in scan.spans if span.end <= safe],
+            also=[span for span in scan.also if span.end <= safe],
+            regions=scan.regions,
+            safe=safe,
+        )
+
+    def rest(
+        self, text: str, pos: int, *, json: bool = False, also: Detector | None = None, failed: Callable[[], None]
+    ) -> Scan:
+        """As :meth:`piece`, of a text that ends here."""
+        return self._scan(text, text[:pos] + _unescaped(text[pos:]) if json else text, pos, also, failed)
+
+    def _scan(self, text: str, plain: str, pos: int, also: Detector | None, failed: Callable[[], None]) -> Scan:
+        regions: list[tuple[int, int]] = []
+        more: list[Span] = []
+        if also is not None:
+            for start, end, places in also.candidates(text, pos):
+                regions.append((start, end))
+                more += places
+        spans = self._look(plain, pos, regions, failed)
+        return Scan(spans=spans, also=more, regions=regions, safe=len(text))
+
+    def _look(self, text: str, pos: int, regions: list[tuple[int, int]], failed: Callable[[], None]) -> list[Span]:
+        spans: list[Span] = []
+        for detector in self._detectors:
+            try:
+                for start, end, found in detector.candidates(text, pos):
+                    regions.append((start, end))
+                    spans.extend(found)
+            except Exception:  # noqa: BLE001 - whatever a detector does, the policy says what that means
+                failed()
+        if self._allow and spans:
+            spans = [span for span in spans if text[span.start : span.end] not in self._allow]
+        spans.sort()
+        return spans
+
+
+def _blank(escape: re.Match[str]) -> str:
+    return " " * len(escape[0])
+
+
+def _unescaped(text: str) -> str:
+    """The same text, as long, with blanks for escapes: the ``n`` of a line feed belongs to no address after it."""
+    return _ESCAPE.sub(_blank, text) if "\\" in text else text
