@@ -53,10 +53,7 @@ _GIB: Final = Size(1024 * 1024 * 1024)
 _MONEY: Final = (0.0, 1e9)
 
 RANGES: Final[dict[type[Section], dict[str, tuple[float, float]]]] = {
-    PriceSettings: {
-        name: (0.0, 1e6)
-        for name in ("input", "output", "cache_read", "cache_write", "cache_write_long", "per_image", "per_request")
-    },
+    PriceSettings: dict.fromkeys(("input", "output", "cache_read", "cache_write", "cache_write_long", "per_image", "per_request"), (0.0, 1000000.0)),
     ProviderSettings: {"max_in_flight": (1, 1_000_000)},
     DeploymentSettings: {
         "weight": (0.0, 1e6),
@@ -288,10 +285,15 @@ def _limits(settings: GatewaySettings) -> Iterator[Problem]:
     for section in ("teams", "users"):
         for name in getattr(settings.limits, section):
             if not _SCOPED.fullmatch(name):
-                yield _problem(("limits", section, name), name, "names no tenant", f"write TENANT/{section[:-1].upper()}")
+                yield _problem(
+                    ("limits", section, name), name, "names no tenant", f"write TENANT/{section[:-1].upper()}"
+                )
     if settings.retry.backoff_cap < settings.retry.backoff_base:
         yield _problem(
-            ("retry", "backoff_cap"), settings.retry.backoff_cap, "shorter than backoff_base", "raise it",
+            ("retry", "backoff_cap"),
+            settings.retry.backoff_cap,
+            "shorter than backoff_base",
+            "raise it",
         )
     if settings.health.open_max < settings.health.open_min:
         yield _problem(("health", "open_max"), settings.health.open_max, "shorter than open_min", "raise it")
@@ -328,7 +330,9 @@ def _references(settings: GatewaySettings) -> Iterator[Problem]:
             at = ("models", name, "canary", "evaluation")
             yield _problem(at, canary.evaluation, "no such evaluation", "add it to evaluations")
         if canary is not None and canary.min_score is not None and canary.evaluation is None:
-            yield _problem(("models", name, "canary", "min_score"), canary.min_score, "nothing scores", "add evaluation")
+            yield _problem(
+                ("models", name, "canary", "min_score"), canary.min_score, "nothing scores", "add evaluation"
+            )
     for path, model_name in (
         (("sessions", "model"), settings.sessions.model),
         (("briefs", "model"), settings.briefs.model),

@@ -12,11 +12,13 @@ from contextlib import AsyncExitStack
 from functools import partial
 from random import Random
 
+from holdfast.gateway.core.deployments import deployments_of
 from holdfast.gateway.core.settings import GatewaySettings
 from holdfast.gateway.shell.control import control_app
-from holdfast.gateway.shell.ledger import MoneyLedger
+from holdfast.gateway.shell.ledger import MoneyLedger, PriceList, read_catalogue
 from holdfast.gateway.shell.plane.engine import GatewayEngine
-from holdfast.gateway.shell.plane.gateway import Gateway
+from holdfast.gateway.shell.plane.gateway import Gateway, offer
+from holdfast.gateway.shell.plane.permits import Permits
 from holdfast.http1 import Limits
 from holdfast.identity import Identities
 from holdfast.kernel import HoldfastError
@@ -51,16 +53,23 @@ async def serve(
         identities = Identities(database)
         await once_it_answers(identities.open, rng=rng)
         stack.push_async_callback(identities.close)
-        ledger = MoneyLedger(settings, database, identities, clock=time.monotonic, wall=time.time)
+        permits = Permits(settings)
+        prices = PriceList(await read_catalogue())
+        prices.load({name: offer(each, settings) for name, each in deployments_of(settings).items()})
+        ledger = MoneyLedger(settings.ledger, database, permits.table, prices)
         await once_it_answers(ledger.open, rng=rng)
         stack.push_async_callback(ledger.close)
         gateway = Gateway(
-            settings, ledger=ledger, identities=identities, clock=time.monotonic, wall=time.time, rng=rng
+            settings,
+            ledger=ledger,
+            permits=permits,
+            identities=identities,
+            clock=time.monotonic,
+            wall=time.time,
+            rng=rng,
         )
         gateway.control = control_app(gateway)
-        engine = GatewayEngine(
-            handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time
-        )
+        engine = GatewayEngine(handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time)
         engine.beat = gateway.beat
         gateway.engine = engine
         stack.callback(engine.close)

@@ -70,20 +70,25 @@ class Answering:
 
     async def _choose(self) -> Chosen:
         gateway, ask = self._gateway, self._ask
+        waited = False
         while True:
             now = gateway.clock()
-            found = gateway.fleet.choose(ask.route.tiers, ask.need, tried=self._tried, now=now)
+            if gateway.waiting.ahead(ask.route.tiers, ask.need) and not waited:
+                found: Chosen | Wait | Nowhere = Wait(retry_after_s=1.0)
+            else:
+                found = gateway.fleet.choose(ask.route.tiers, ask.need, tried=self._tried, now=now)
             if isinstance(found, Chosen):
                 return found
             if isinstance(found, Nowhere):
                 raise self._nowhere(found)
             await self._wait(found, now)
+            waited = True
 
     async def _wait(self, wait: Wait, now: float) -> None:
         """Queue until a place may be free. Raises :class:`Refused` when that takes too long."""
         gateway, ask = self._gateway, self._ask
         until = min(self._deadline, now + gateway.settings.admission.queue_timeout)
-        if now >= until or not await gateway.waiting.until_free(ask.need, until):
+        if now >= until or not await gateway.waiting.until_free(ask.route.tiers, ask.need, until):
             raise Refused(
                 "overloaded",
                 f"every deployment of {ask.model} has as much in flight as it can carry",
@@ -141,9 +146,7 @@ class Answering:
         now = gateway.clock()
         if self.attempts >= gateway.settings.retry.attempts or not gateway.fleet.may_hedge(ask.need, now=now):
             return None
-        found = gateway.fleet.choose(
-            ask.route.tiers, ask.need, tried=[*self._tried, made.chosen.deployment], now=now
-        )
+        found = gateway.fleet.choose(ask.route.tiers, ask.need, tried=[*self._tried, made.chosen.deployment], now=now)
         if not isinstance(found, Chosen) or found.trial or found.deployment == made.chosen.deployment:
             return None
         if not gateway.budget.try_spend(now):

@@ -194,14 +194,12 @@ class Attempt:
         self._connecting = self.engine.loop.create_task(self._connect(), name="connect to a provider")
 
     async def _connect(self) -> None:
-        from holdfast.proxy.upstream import UpstreamConnection  # noqa: PLC0415 - cycle of annotations only
+        from holdfast.proxy.upstream import UpstreamConnection
 
         backend = self.provider
         limits = backend.response_limits
         try:
-            upstream = await backend.connect(
-                float(self.timeouts.connect), lambda: UpstreamConnection(backend, limits)
-            )
+            upstream = await backend.connect(float(self.timeouts.connect), lambda: UpstreamConnection(backend, limits))
         except (OSError, UnicodeError) as error:  # includes TimeoutError, ssl.SSLError, and names that are none
             self._connecting = None
             why = "no connection in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
@@ -324,9 +322,7 @@ class Attempt:
         if head is None:
             return
         self._upstream = None
-        upstream.release(
-            self.engine.clock(), keep=256 if self.state != DRAINING else 0, sent=True
-        )
+        upstream.release(self.engine.clock(), keep=256 if self.state != DRAINING else 0, sent=True)
         if not 200 <= head.status < 300 or self.rejection is not None:
             self._rejected(head)
             return

@@ -16,6 +16,7 @@ from holdfast.http1 import valid_request_id, valid_traceparent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from holdfast.gateway.core.seen import Seen
     from holdfast.gateway.shell.plane.connection import GatewayConnection
     from holdfast.http1 import Request, RequestHead
     from holdfast.proxy.upstream import UpstreamConnection
@@ -70,6 +71,7 @@ class Call:
         "on_gone",
         "request",
         "request_id",
+        "seen",
         "started",
         "streaming",
         "task",
@@ -77,6 +79,9 @@ class Call:
         "tunnel",
         "upstream",
     )
+
+    seen: Seen
+    """What is known of it for the log, the metrics and the traces; from the moment it is handled."""
 
     def __init__(self, client: GatewayConnection, request: Request, number: int) -> None:
         engine = client.gateway

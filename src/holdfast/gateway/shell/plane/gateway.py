@@ -9,22 +9,28 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from holdfast.gateway.core.deployments import deployments_of, implied, tiers_of
+from holdfast.gateway.core.dialect import Told
 from holdfast.gateway.core.endpoints import Endpoint, endpoint_of
 from holdfast.gateway.core.fleet import DeploymentFleet
+from holdfast.gateway.core.guard import Policy, guard_for
 from holdfast.gateway.core.money import usd, worst_case
 from holdfast.gateway.core.ports import AttemptBegun, Holder, Need
 from holdfast.gateway.core.routing import Routes
-from holdfast.gateway.core.dialect import Told
+from holdfast.gateway.core.seen import Seen, SeenAttempt
+from holdfast.gateway.core.usage import Usage
 from holdfast.gateway.core.wire.dialects import dialects
 from holdfast.gateway.errors import Refused
+from holdfast.gateway.shell.ledger.prices import Offer
 from holdfast.gateway.shell.plane import asgi
 from holdfast.gateway.shell.plane.answering import Answering
 from holdfast.gateway.shell.plane.ask import Ask
 from holdfast.gateway.shell.plane.attempt import Attempt
 from holdfast.gateway.shell.plane.call import Call, header
 from holdfast.gateway.shell.plane.making import Made, Request, reading_for, request_for
+from holdfast.gateway.shell.plane.permits import ANONYMOUS, Permits
 from holdfast.gateway.shell.plane.providers import Provider
 from holdfast.gateway.shell.plane.waiting import Waiting
+from holdfast.identity import parse
 from holdfast.resilience import RetryBudget
 
 if TYPE_CHECKING:
@@ -46,7 +52,6 @@ _MOST_IMPLIED: Final = 256
 """Models that clients may name as ``PROVIDER/MODEL`` without being configured, each with state of its own."""
 _OUTPUT_GUESS: Final = 1024
 """Tokens that an answer is taken to have when its request bounds it not, for budgets and admission."""
-ANONYMOUS: Final = "anonymous"
 
 
 class Gateway:
@@ -57,6 +62,7 @@ class Gateway:
         settings: GatewaySettings,
         *,
         ledger: MoneyLedger,
+        permits: Permits,
         identities: Identities,
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -66,9 +72,12 @@ class Gateway:
         self.wall = wall
         self.rng = rng
         self.ledger = ledger
+        self.permits = permits
         self.identities = identities
         self.dialects = dialects()
         self.engine: GatewayEngine
+        self.observe: Callable[[Seen], None] = lambda seen: None
+        """Hears of each request when it is over."""
         self.control: Any = None
         """The ASGI application of everything that is no model's work."""
         self.settings = settings
@@ -76,10 +85,9 @@ class Gateway:
         self.deployments: dict[str, Deployment] = dict(deployments_of(settings))
         self.fleet = DeploymentFleet(settings, self.deployments, now=clock(), rng=rng)
         self.routes = Routes(settings, tiers_of(settings), self._implied)
-        self.budget = RetryBudget(
-            percent=settings.retry.budget_percent, floor_per_s=settings.retry.budget_floor_per_s
-        )
+        self.budget = RetryBudget(percent=settings.retry.budget_percent, floor_per_s=settings.retry.budget_floor_per_s)
         self.waiting = Waiting(self.fleet, settings.admission.queue, clock)
+        self.policies = policies_of(settings)
         self._attempts = 0
         self._boot = f"{settings.ledger.instance}-{int(wall() * 1000):x}"
         self._streams: set[tuple[Call, Made]] = set()
@@ -90,6 +98,15 @@ class Gateway:
         """Answer a call; whatever happens, it is answered or given up."""
         path = call.head.target.partition(b"?")[0].decode("ascii")
         endpoint = endpoint_of(path)
+        call.seen = seen = Seen(
+            request=call.request_id,
+            traceparent=call.traceparent,
+            kind=endpoint.kind,
+            protocol=endpoint.protocol,
+            path=path,
+            client=call.client.address,
+            wall=self.wall(),
+        )
         try:
             if endpoint.kind == "control" or endpoint.method != call.head.method.decode("ascii"):
                 await asgi.serve(self.control, call)
@@ -105,9 +122,16 @@ class Gateway:
         except Exception:
             log.exception("a call failed", extra={"action": "call", "path": path, "request": call.request_id})
             self.refuse(call, endpoint, Refused("internal", "an error of the gateway; its log says more"))
+        finally:
+            seen.status = call.answer_status or 499
+            seen.client_left = call.gone
+            seen.duration_s = self.clock() - call.started
+            seen.bytes_in, seen.bytes_out = call.bytes_in, call.bytes_out
+            self.observe(seen)
 
     def refuse(self, call: Call, endpoint: Endpoint, refused: Refused) -> None:
         """Answer with an error in the client's protocol."""
+        call.seen.reason, call.seen.message = refused.reason, str(refused)
         if call.answer_sent:
             call.abort()
             return
@@ -137,13 +161,13 @@ class Gateway:
                     code="invalid_api_key",
                 )
             return Holder(tenant=anonymous.tenant, key_id=ANONYMOUS, tags=_tags(call))
-        return self.ledger.holder(principal, tags=_tags(call))
+        return self.permits.holder(principal, _tags(call))
 
     # What.
 
     async def _models(self, call: Call, endpoint: Endpoint) -> None:
         holder = await self.who(call)
-        names = [name for name in self.routes.models if self.ledger.may_use(holder, name)]
+        names = [name for name in self.routes.models if self.permits.allows(holder, name)]
         anthropic = bool(call.field(b"anthropic-version"))
         if endpoint.model is not None:
             if endpoint.model not in names:
@@ -162,19 +186,20 @@ class Gateway:
         call.send(200, msgspec.json.encode(body), media_type=_JSON)
 
     async def _model_work(self, call: Call, endpoint: Endpoint) -> None:
-        holder = await self.who(call)
+        holder = call.seen.holder = await self.who(call)
         if len(self.engine.calls) > self.settings.admission.max_in_flight:
             raise Refused("overloaded", "the gateway has too many requests in flight", retry_after_s=1, retryable=True)
         body = call.take_body()
         ask = Ask(call, endpoint, self.dialects[endpoint.protocol], body)
         ask.holder = holder
-        ask.wall = self.wall()
+        ask.wall = call.seen.wall
+        call.seen.model, call.seen.stream = ask.model, ask.stream
         ask.route = self.routes.find(ask.model)
-        if not self.ledger.may_use(holder, ask.model):
+        if not self.permits.allows(holder, ask.model):
             raise Refused("forbidden", f"this key may not use the model {ask.model[:100]!r}", param="model")
         ask.told = Told(id=call.request_id.removeprefix("req_"), model=ask.model, created=int(ask.wall))
         ask.need = self._need(ask, len(body))
-        wait_s = self.ledger.take(holder, ask.need.tokens, now=self.clock())
+        wait_s = self.permits.take(holder, ask.need.tokens, self.clock())
         if wait_s > 0:
             raise Refused(
                 "rate_limited",
@@ -185,16 +210,34 @@ class Gateway:
         if endpoint.kind == "count":
             self._count(ask)
             return
+        if endpoint.kind == "chat":
+            self._watch(ask)
         await self._answer(ask)
+
+    def _watch(self, ask: Ask) -> None:
+        """The guardrails of the route: before the request goes anywhere. Raises :class:`Refused` (``blocked``)."""
+        settings = ask.route.settings
+        name = "default" if settings is None or settings.guardrails is None else settings.guardrails
+        policy = self.policies.get(name)
+        if policy is None:
+            return
+        guard = guard_for(policy)
+        chat = guard.before(ask.chat)
+        if chat is not ask.chat:
+            ask.chat = chat
+            ask.rewritten = True
+        ask.call.seen.findings = guard.findings
+        if not guard.stream().is_idle:
+            ask.guard = guard
 
     def _need(self, ask: Ask, size: int) -> Need:
         first = ask.route.tiers[0][0]
         endpoint = ask.endpoint
         if endpoint.kind != "chat":
-            tokens = max(1, self.fleet.estimate(first, size))
-            return Need(tokens=tokens, input_tokens=tokens, priority=self.ledger.priority(ask.holder))
+            tokens = max(1, self.estimate(first, size))
+            return Need(tokens=tokens, input_tokens=tokens, priority=self.permits.priority(ask.holder))
         most = ask.count("max_completion_tokens", "max_tokens", "max_output_tokens")
-        read = self.fleet.estimate(first, size)
+        read = self.estimate(first, size)
         return Need(
             tokens=read + (most if most is not None else _OUTPUT_GUESS),
             input_tokens=read,
@@ -202,7 +245,9 @@ class Gateway:
             tools=ask.has("tools"),
             vision=_has_images(ask.body),
             json_schema=b'"json_schema"' in ask.body,
-            priority="batch" if ask.call.field(b"x-holdfast-priority") == "batch" else self.ledger.priority(ask.holder),
+            priority="batch"
+            if ask.call.field(b"x-holdfast-priority") == "batch"
+            else self.permits.priority(ask.holder),
             key=ask.affinity(),
         )
 
@@ -222,6 +267,7 @@ class Gateway:
         made = await answering.first()
         attempt = made.attempt
         call.on_gone = attempt.give_up
+        call.seen.first_byte_s = self.clock() - call.started
         fields = self._fields(ask, made, answering.attempts)
         if attempt.reading is None:
             self._send_whole(ask, made, fields)
@@ -262,6 +308,7 @@ class Gateway:
             self._streams.discard(entry)
         call.upstream = None
         if rejection is not None:
+            call.seen.reason, call.seen.message = "cut", rejection.message
             refused = Refused("cut", f"the answer was cut: {rejection.message}", retryable=True)
             if rejection.code == "blocked":
                 refused = Refused("blocked", rejection.message)
@@ -300,9 +347,34 @@ class Gateway:
         self._attempts += 1
         name = f"{self._boot}-{self._attempts:x}"
         need = ask.need
+        if price is None and self.settings.ledger.unknown_price == "refuse" and self.ledger.budgeted(ask.holder):
+            self.fleet.forgo(chosen)
+            raise Refused(
+                "unsupported",
+                f"nobody knows what {deployment.name} costs, and this key has a budget; set its price, or "
+                "ledger.unknown_price: free",
+            )
         nano = 0 if price is None else worst_case(need.input_tokens, need.max_output or _OUTPUT_GUESS, price)
         now = self.clock()
-        await self.ledger.reserve(ask.holder, name, nano, wall=ask.wall, deadline_s=max(0.05, min(2.0, deadline - now)))
+        try:
+            reservation = await self.ledger.reserve(
+                ask.holder, name, nano, wall=ask.wall, deadline_s=max(0.05, min(2.0, deadline - now))
+            )
+        except BaseException:
+            self.fleet.forgo(chosen)
+            raise
+        try:
+            self._begin(ask, made, name, nano, need, hedge=hedge)
+        except BaseException:
+            self.fleet.forgo(chosen)
+            self.ledger.release(reservation)
+            raise
+        made.ticket = self.fleet.began(chosen.deployment, need, now=now, trial=chosen.trial, hedge=hedge)
+        self._attempt(ask, made, provider, request, name, deadline, fresh=fresh)
+        return made
+
+    def _begin(self, ask: Ask, made: Made, name: str, nano: int, need: Need, *, hedge: bool) -> None:
+        deployment = made.deployment
         self.ledger.begin(
             AttemptBegun(
                 attempt=name,
@@ -318,15 +390,15 @@ class Gateway:
                 hedge=hedge,
             )
         )
-        made.ticket = self.fleet.began(chosen.deployment, need, now=now, trial=chosen.trial, hedge=hedge)
-        self._attempt(ask, made, provider, request, name, deadline, fresh=fresh)
-        return made
 
     def _attempt(
         self, ask: Ask, made: Made, provider: Provider, request: Request, name: str, deadline: float, *, fresh: bool
     ) -> None:
         call = ask.call
         settings = self.settings
+        whole_s = settings.timeouts.request
+        if ask.route.settings is not None and ask.route.settings.timeout is not None:
+            whole_s = ask.route.settings.timeout
         reading, stream_type = reading_for(ask, request, None)
         first = made.deployment.first_token_timeout_s or float(settings.timeouts.first_token)
         made.attempt = attempt = Attempt(
@@ -347,7 +419,7 @@ class Gateway:
             timeouts=settings.timeouts,
             first_token_s=first,
             deadline=deadline,
-            total=call.started + (ask.route.settings.timeout or settings.timeouts.request if ask.route.settings else settings.timeouts.request),
+            total=call.started + whole_s,
             limit=settings.max_answer,
             read_whole=made.read_whole,
             read_error=request.dialect.read_error,
@@ -357,20 +429,66 @@ class Gateway:
 
     def ended(self, made: Made) -> None:
         """An attempt is over: whoever waits for its place may have it."""
+        attempt = made.attempt
+        made.ask.call.seen.attempts.append(
+            SeenAttempt(
+                id=attempt.id,
+                deployment=made.deployment.name,
+                provider=made.deployment.provider,
+                upstream_model=made.deployment.model,
+                protocol=made.dialect.name,
+                outcome=made.outcome,
+                status=0 if attempt.head is None else attempt.head.status,
+                began_s=attempt.began - made.ask.call.started,
+                first_token_s=attempt.first_token_s,
+                duration_s=self.clock() - attempt.began,
+                usage=made.usage or Usage(),
+                cost_nano=made.cost_nano,
+                hedge=made.hedge,
+                message="" if attempt.rejection is None else attempt.rejection.message,
+            )
+        )
         self.waiting.wake(self.clock())
+
+    def estimate(self, deployment: str, size: int) -> int:
+        """Tokens of a body of so many bytes."""
+        return max(1, size // 4)
 
     def learn(self, made: Made) -> None:
         """What a good answer teaches about bytes per token."""
 
     def output_tokens(self, deployment: str, reading: Reading) -> int:
         """Tokens that a part of an answer has: one a frame with words, or by bytes where frames are larger."""
-        return max(reading.deltas, round(reading.output_bytes / self.fleet.output_bytes_per_token(deployment)))
+        return max(reading.deltas, reading.output_bytes // 8)
 
     def beat(self, now: float) -> None:
         """About twenty times a second."""
         for change in self.fleet.tick(now):
             log.info("deployment changed", extra={"action": "deployment", **change})
         self.waiting.expire(now)
+
+    def reconfigure(self, settings: GatewaySettings) -> None:
+        """Take another configuration, or raise and keep the present one. What is under way goes on as it began."""
+        providers = {name: Provider(name, each) for name, each in settings.providers.items()}
+        deployments = dict(deployments_of(settings))
+        tiers = tiers_of(settings)
+        self.ledger.prices.load({name: offer(each, settings) for name, each in deployments.items()})
+        policies = policies_of(settings)
+        now = self.clock()
+        fleet = self.fleet
+        if hasattr(fleet, "reconfigure"):
+            fleet.reconfigure(settings, deployments, now=now)
+        else:
+            self.fleet = DeploymentFleet(settings, deployments, now=now, rng=self.rng)
+        for provider in self.providers.values():
+            provider.backend.close_idle()
+        self.settings = settings
+        self.policies = policies
+        self.providers = providers
+        self.deployments = deployments
+        self.permits.reconfigure(settings)
+        self.ledger.table = self.permits.table
+        self.routes = Routes(settings, tiers, self._implied)
 
     def _implied(self, provider: str, model: str) -> str | None:
         name = f"{provider}/{model}"
@@ -379,9 +497,27 @@ class Gateway:
                 return None
             deployment = implied(provider, model)
             self.deployments[name] = deployment
-            self.fleet.add(deployment, now=self.clock())
-            self.ledger.add(deployment)
+            self.fleet.add(deployment, self.clock())
+            self.ledger.prices.load({name: offer(deployment, self.settings)})
         return name
+
+
+def policies_of(settings: GatewaySettings) -> dict[str, Policy]:
+    """The guardrails of a configuration, compiled. Raises :class:`~holdfast.gateway.errors.Invalid`."""
+    return {
+        name: Policy(each, path=("guardrails", name), is_own_key=lambda text: parse(text) is not None)
+        for name, each in settings.guardrails.items()
+    }
+
+
+def offer(deployment: Deployment, settings: GatewaySettings) -> Offer:
+    """What the price of a deployment is found by."""
+    return Offer(
+        provider=deployment.provider,
+        model=deployment.model,
+        price=deployment.price,
+        setting=f"gateway.models: price of {deployment.name}",
+    )
 
 
 def _presented(call: Call) -> str:

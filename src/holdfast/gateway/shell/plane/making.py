@@ -205,9 +205,17 @@ def request_for(gateway: Gateway, ask: Ask, deployment: Deployment, provider: Pr
     native = _native(client, provider)
     dialect = gateway.dialects[native]
     if native == client and not ask.rewritten:
-        return Request(_same(ask, client, upstream), _body(ask, client, upstream), dialect, passed=True, extra=_extra(ask))
+        return Request(
+            _same(ask, client, upstream), _body(ask, client, upstream), dialect, passed=True, extra=_extra(ask)
+        )
     outgoing = dialect.write_request(ask.chat, upstream)
-    return Request(outgoing, encode(outgoing.body), dialect, passed=native == client, extra=_extra(ask) if native == client else None)
+    return Request(
+        outgoing,
+        encode(outgoing.body),
+        dialect,
+        passed=native == client,
+        extra=_extra(ask) if native == client else None,
+    )
 
 
 def _native(client: str, provider: Provider) -> Any:

@@ -16,7 +16,7 @@ from holdfast.http1 import Limits
 from holdfast.proxy.backend import Address, Backend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from holdfast.gateway.core.dialect import Outgoing
     from holdfast.gateway.core.settings import ProviderProtocol, ProviderSettings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from holdfast.gateway.core.admission import Queue
 
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from holdfast.gateway.core.fleet import DeploymentFleet
     from holdfast.gateway.core.ports import Need
-
-T = TypeVar("T")
 
 
 class Waiting:
@@ -27,3 +25,33 @@ class Waiting:
     def __len__(self) -> int:
         """How many wait."""
         return len(self._queue)
+
+    async def until_free(self, tiers: Sequence[Sequence[str]], need: Need, until: float) -> bool:
+        """Wait until there may be a place; ``False`` when the queue is full or ``until`` has come."""
+        now = self._clock()
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if not self._queue.push(turn, need, until, tiers=tuple(map(tuple, tiers)), now=now):
+            return False
+        try:
+            return await turn
+        finally:
+            self._queue.remove(turn)
+
+    def ahead(self, tiers: Sequence[Sequence[str]], need: Need) -> bool:
+        """Whether somebody waits who has to go first."""
+        return bool(len(self._queue)) and self._queue.ahead(tuple(map(tuple, tiers)), need.priority)
+
+    def wake(self, now: float) -> None:
+        """A place may be free: tell those whose turn it is."""
+        if len(self._queue):
+            for turn in self._queue.wake(now, self._fleet.room(now)):
+                if not turn.done():
+                    turn.set_result(True)
+
+    def expire(self, now: float) -> None:
+        """Turn away whose time is up; limits that grew by themselves let others go."""
+        if len(self._queue):
+            for turn in self._queue.expired(now):
+                if not turn.done():
+                    turn.set_result(False)
+            self.wake(now)
