@@ -10,7 +10,19 @@ import msgspec
 
 from holdfast.gateway.errors import Refused
 
-__all__ = ["boolean", "integer", "items", "number", "object_", "refuse", "required", "sendable", "string", "words"]
+__all__ = [
+    "boolean",
+    "integer",
+    "items",
+    "malformed",
+    "number",
+    "object_",
+    "refuse",
+    "required",
+    "sendable",
+    "string",
+    "words",
+]
 
 _LARGEST = 1 << 40
 _MANY = 100_000
@@ -21,6 +33,11 @@ def refuse(path: str, problem: str) -> NoReturn:
     """The request is wrong there."""
     msg = f"{path}: {problem}" if path else problem
     raise Refused("invalid_request", msg, param=path or None)
+
+
+def malformed(problem: str) -> NoReturn:
+    """What a provider sent is not its protocol: one kind of error, whatever is wrong."""
+    raise ValueError(problem)
 
 
 def string(body: Mapping[str, Any], key: str, path: str = "") -> str | None:

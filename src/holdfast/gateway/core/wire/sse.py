@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["LIMIT", "Frames", "payloads"]
+__all__ = ["LIMIT", "Frames", "payloads", "separate"]
 
 LIMIT = 4 << 20
 """Bytes of one frame. The longest in the field are images in base64, about 3 MB."""
@@ -107,3 +107,17 @@ def payloads(frames: bytes) -> Iterator[tuple[bytes, bytes]]:
             name = line[6:].strip()
         elif line == b"data":
             data.append(b"")
+
+
+def separate(frames: bytes) -> list[bytes]:
+    """Whole frames one by one, as they came; nothing is lost."""
+    if b"\r" not in frames:
+        parts = [part + b"\n\n" for part in frames.split(b"\n\n")]
+        last = parts.pop()[:-2]
+        return [*parts, last] if last else parts
+    begin = 0
+    parts = []
+    for found in _END.finditer(frames):
+        parts.append(frames[begin : found.end()])
+        begin = found.end()
+    return [*parts, frames[begin:]] if begin < len(frames) else parts
