@@ -86,15 +86,14 @@ def settings(chat: Chat) -> dict[str, Any]:
         effort = "low" if chat.reasoning_tokens <= _LOW else "medium" if chat.reasoning_tokens <= _MEDIUM else "high"
     if effort is not None:
         body["reasoning"] = {"effort": effort}
-    for name, value in (
-        ("max_output_tokens", chat.max_tokens),
-        ("temperature", chat.temperature),
-        ("top_p", chat.top_p),
-        ("user", chat.user),
-        ("metadata", chat.metadata),
-    ):
-        if value is not None:
-            body[name] = value
+    plain = {
+        "max_output_tokens": chat.max_tokens,
+        "temperature": chat.temperature,
+        "top_p": chat.top_p,
+        "user": chat.user,
+        "metadata": chat.metadata,
+    }
+    body.update({name: value for name, value in plain.items() if value is not None})
     return body
 
 
