@@ -90,9 +90,7 @@ def test_parallel_calls_stand_side_by_side_and_so_do_their_results() -> None:
     )
     assert chat.messages[2].parts == (
         ToolResult(call_id="c1", parts=(Text(text="sun"),)),
-        ToolResult(
-            call_id="c2", parts=(Text(text="see"), Media(kind="image", data="AAAA", media_type="image/png"))
-        ),
+        ToolResult(call_id="c2", parts=(Text(text="see"), Media(kind="image", data="AAAA", media_type="image/png"))),
     )
 
 

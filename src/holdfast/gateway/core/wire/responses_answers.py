@@ -235,7 +235,7 @@ def finish(body: Mapping[str, Any], parts: Sequence[Part]) -> Finish:
 
 def read_usage(given: object) -> Usage | None:
     """The usage; ``None`` for none, and for one that cannot be: negative, absurd, or a part larger than its whole."""
-    if not isinstance(given, Mapping):
+    if not isinstance(given, Mapping) or given.get("input_tokens") is None:
         return None
     read, written = _count(given, "input_tokens"), _count(given, "output_tokens")
     if read is None or written is None:
