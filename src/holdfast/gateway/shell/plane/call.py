@@ -64,11 +64,13 @@ class Call:
         "client",
         "done",
         "gone",
+        "handled",
         "head",
         "keep",
         "number",
         "on_drained",
         "on_gone",
+        "pending",
         "request",
         "request_id",
         "seen",
@@ -98,6 +100,9 @@ class Call:
         self.answer_sent = False
         self.answer_status = 0
         self.streaming = False
+        self.handled = False
+        self.pending = 0
+        """Attempts that are not over."""
         self.done = False
         self.gone = False
         self.on_gone: Callable[[], None] | None = None

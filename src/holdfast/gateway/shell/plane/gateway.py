@@ -127,7 +127,9 @@ class Gateway:
             seen.client_left = call.gone
             seen.duration_s = self.clock() - call.started
             seen.bytes_in, seen.bytes_out = call.bytes_in, call.bytes_out
-            self.observe(seen)
+            call.handled = True
+            if not call.pending:
+                self.observe(seen)
 
     def refuse(self, call: Call, endpoint: Endpoint, refused: Refused) -> None:
         """Answer with an error in the client's protocol."""
@@ -371,6 +373,7 @@ class Gateway:
             raise
         made.ticket = self.fleet.began(chosen.deployment, need, now=now, trial=chosen.trial, hedge=hedge)
         self._attempt(ask, made, provider, request, name, deadline, fresh=fresh)
+        ask.call.pending += 1
         return made
 
     def _begin(self, ask: Ask, made: Made, name: str, nano: int, need: Need, *, hedge: bool) -> None:
@@ -429,8 +432,8 @@ class Gateway:
 
     def ended(self, made: Made) -> None:
         """An attempt is over: whoever waits for its place may have it."""
-        attempt = made.attempt
-        made.ask.call.seen.attempts.append(
+        attempt, call = made.attempt, made.ask.call
+        call.seen.attempts.append(
             SeenAttempt(
                 id=attempt.id,
                 deployment=made.deployment.name,
@@ -439,7 +442,7 @@ class Gateway:
                 protocol=made.dialect.name,
                 outcome=made.outcome,
                 status=0 if attempt.head is None else attempt.head.status,
-                began_s=attempt.began - made.ask.call.started,
+                began_s=attempt.began - call.started,
                 first_token_s=attempt.first_token_s,
                 duration_s=self.clock() - attempt.began,
                 usage=made.usage or Usage(),
@@ -448,6 +451,9 @@ class Gateway:
                 message="" if attempt.rejection is None else attempt.rejection.message,
             )
         )
+        call.pending -= 1
+        if call.handled and not call.pending:
+            self.observe(call.seen)  # the last one went on to be counted after its client had left
         self.waiting.wake(self.clock())
 
     def estimate(self, deployment: str, size: int) -> int:

@@ -44,7 +44,7 @@ class Waiting:
     def wake(self, now: float) -> None:
         """A place may be free: tell those whose turn it is."""
         if len(self._queue):
-            for turn in self._queue.wake(now, self._fleet.room(now)):
+            for turn, _ in self._queue.wake(now, self._fleet.room(now)):
                 if not turn.done():
                     turn.set_result(True)
 
