@@ -55,7 +55,7 @@ async def serve(
         stack.push_async_callback(identities.close)
         permits = Permits(settings)
         prices = PriceList(await read_catalogue())
-        prices.load({name: offer(each, settings) for name, each in deployments_of(settings).items()})
+        prices.load({name: offer(each) for name, each in deployments_of(settings).items()})
         ledger = MoneyLedger(settings.ledger, database, permits.table, prices)
         await once_it_answers(ledger.open, rng=rng)
         stack.push_async_callback(ledger.close)

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 class Answering:
     """The attempts of one request."""
 
-    def __init__(self, gateway: Gateway, ask: Ask, *, deadline: float) -> None:
-        """``deadline`` is for the commit point, monotonic."""
+    def __init__(self, gateway: Gateway, ask: Ask, *, deadline: float, tried: Sequence[str] = ()) -> None:
+        """``deadline`` is for the commit point, monotonic. ``tried``: deployments that had their turn."""
         self._gateway = gateway
         self._ask = ask
         self._deadline = deadline
-        self._tried: list[str] = []
+        self._tried = list(tried)
         self._live: list[Attempt] = []
         self._stale = 0
         self.attempts = 0
@@ -116,7 +116,7 @@ class Answering:
 
     async def _race(self, made: Made) -> Made | None:
         """The first of the attempt and its hedge to commit; ``None`` when none did."""
-        gateway, ask = self._gateway, self._ask
+        ask = self._ask
         hedges = ask.route.settings.hedge if ask.route.settings is not None else None
         after_s = made.chosen.hedge_after_s
         attempt = made.attempt

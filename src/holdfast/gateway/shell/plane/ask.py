@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -11,16 +12,17 @@ from holdfast.gateway.shell.plane.form import Form
 
 if TYPE_CHECKING:
     from holdfast.gateway.core.conversation import Chat
-    from holdfast.gateway.core.dialect import Dialect, Told
+    from holdfast.gateway.core.dialect import Dialect, Encoder, Told
     from holdfast.gateway.core.endpoints import Endpoint
     from holdfast.gateway.core.ports import Guard, Holder, Need
     from holdfast.gateway.core.routing import Route
     from holdfast.gateway.shell.plane.call import Call
+    from holdfast.gateway.shell.plane.transcript import Transcript
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BOOL: Final = msgspec.json.Decoder(bool | None)
 _TEXT: Final = msgspec.json.Decoder(str)
-_COUNT: Final = msgspec.json.Decoder(int | None)
+_COUNT: Final[msgspec.json.Decoder[int | None]] = msgspec.json.Decoder(int | None)
 _ANY: Final = msgspec.json.Decoder()
 _FALSE_LIKE: Final = (b"null", b"[]", b"{}")
 
@@ -34,6 +36,7 @@ class Ask:
         "body",
         "call",
         "dialect",
+        "encoder",
         "endpoint",
         "guard",
         "holder",
@@ -45,6 +48,7 @@ class Ask:
         "route",
         "stream",
         "told",
+        "transcript",
         "wall",
     )
 
@@ -71,8 +75,19 @@ class Ask:
         self.rewritten = False
         """Whether what is asked is not the client's own body any more: a guardrail redacted it."""
         self.keeps_answer = False
-        """Whether the answer has to be understood although it could pass: for the cache, or to continue what was cut."""
+        """Whether the answer has to be understood although it could pass: for the cache."""
+        self.transcript: Transcript | None = None
+        """Where what was cut may be continued."""
+        self.encoder: Encoder | None = None
+        """Writes the one stream that the client reads, whoever continues it."""
         self._chat: Chat | None = None
+
+    def rest(self, chat: Chat) -> Ask:
+        """The same request, asking for what is missing of the answer."""
+        rest = copy(self)
+        rest._chat = chat  # noqa: SLF001 - of this class
+        rest.rewritten = True
+        return rest
 
     @property
     def wants_usage(self) -> bool:

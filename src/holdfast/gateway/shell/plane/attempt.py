@@ -67,7 +67,6 @@ class Attempt:
         "_body_bytes",
         "_connecting",
         "_held",
-        "_held_bytes",
         "_limit",
         "_read_whole",
         "_stream_type",
@@ -154,7 +153,6 @@ class Attempt:
         self.expires = min(deadline, self.began + first)
         self._limit = limit
         self._held: list[bytes] = []
-        self._held_bytes = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._arrived = 0
@@ -284,10 +282,9 @@ class Attempt:
             return
         if out:
             self._held.append(out)
-            self._held_bytes += len(out)
-            if self._held_bytes > _HELD_BYTES:
-                self.fail("protocol", f"{_HELD_BYTES} bytes without a meaningful token", 502)
-                return
+        if self._arrived > _HELD_BYTES and not reading.committed:
+            self.fail("protocol", f"{_HELD_BYTES} bytes without a meaningful token", 502)
+            return
         if reading.committed and self.state == READING:
             self._commit()
 
@@ -314,7 +311,7 @@ class Attempt:
         """It has won: what was held is returned, what comes from now on goes to ``output``."""
         self.output = output
         held, self._held = b"".join(self._held), []
-        return held
+        return held if self.reading is None else held + self.reading.attach()
 
     def _complete(self, upstream: UpstreamConnection) -> None:
         """The provider's message is whole."""

@@ -26,7 +26,7 @@ class GatewayEngine(Engine):
         self._handle = handle
         self.calls: set[Call] = set()
         self.attempts: set[Attempt] = set()
-        self.beat: Callable[[float], None] = lambda now: None
+        self.beat: Callable[[float], None] = lambda now: None  # noqa: ARG005
         """Called about twenty times a second."""
         self._pulse: asyncio.TimerHandle | None = None
 

@@ -29,6 +29,7 @@ from holdfast.gateway.shell.plane.call import Call, header
 from holdfast.gateway.shell.plane.making import Made, Request, reading_for, request_for
 from holdfast.gateway.shell.plane.permits import ANONYMOUS, Permits
 from holdfast.gateway.shell.plane.providers import Provider
+from holdfast.gateway.shell.plane.transcript import Transcript
 from holdfast.gateway.shell.plane.waiting import Waiting
 from holdfast.identity import parse
 from holdfast.resilience import RetryBudget
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from holdfast.gateway.core.deployments import Deployment
+    from holdfast.gateway.core.outcome import Rejection
     from holdfast.gateway.core.ports import Chosen
-    from holdfast.gateway.core.settings import GatewaySettings
+    from holdfast.gateway.core.settings import GatewaySettings, TimeoutSettings
     from holdfast.gateway.shell.ledger import MoneyLedger
     from holdfast.gateway.shell.plane.engine import GatewayEngine
     from holdfast.gateway.shell.plane.reading import Reading
@@ -76,7 +78,7 @@ class Gateway:
         self.identities = identities
         self.dialects = dialects()
         self.engine: GatewayEngine
-        self.observe: Callable[[Seen], None] = lambda seen: None
+        self.observe: Callable[[Seen], None] = lambda seen: None  # noqa: ARG005
         """Hears of each request when it is over."""
         self.control: Any = None
         """The ASGI application of everything that is no model's work."""
@@ -90,7 +92,8 @@ class Gateway:
         self.policies = policies_of(settings)
         self._attempts = 0
         self._boot = f"{settings.ledger.instance}-{int(wall() * 1000):x}"
-        self._streams: set[tuple[Call, Made]] = set()
+        self._relayed: set[_Relayed] = set()
+        self._beats = 0
 
     # The one entry.
 
@@ -264,6 +267,9 @@ class Gateway:
     async def _answer(self, ask: Ask) -> None:
         call = ask.call
         timeouts = self.settings.timeouts
+        route = ask.route.settings
+        if ask.stream and ask.endpoint.kind == "chat" and route is not None and route.continue_cut and ask.chat.n == 1:
+            ask.transcript = Transcript()
         answering = Answering(self, ask, deadline=self.clock() + timeouts.answer)
         call.on_gone = answering.give_up
         made = await answering.first()
@@ -298,28 +304,61 @@ class Gateway:
         else:
             fields.append(b"Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n")
         call.begin(200, fields, media_type=media_type, first=attempt.attach(call.write))
-        upstream = attempt.upstream
-        call.upstream = upstream
-        if upstream is not None and call.client.write_paused:
-            upstream.transport.pause_reading()
-        entry = (call, made)
-        self._streams.add(entry)
-        try:
-            rejection = await attempt.ended
-        finally:
-            self._streams.discard(entry)
-        call.upstream = None
+        rejection = await self._until_over(call, made)
+        while rejection is not None and rejection.code != "blocked":
+            follower = await self._go_on(ask, made)
+            if follower is None:
+                break
+            made = follower
+            rejection = await self._until_over(call, made)
         if rejection is not None:
             call.seen.reason, call.seen.message = "cut", rejection.message
             refused = Refused("cut", f"the answer was cut: {rejection.message}", retryable=True)
             if rejection.code == "blocked":
                 refused = Refused("blocked", rejection.message)
-            last = reading.fail(refused)
+            last = reading.fail(refused) if made.attempt.reading is None else made.attempt.reading.fail(refused)
             if not last:
                 call.abort()
                 return
             call.write(last)
         call.end(self._trailers(made) if call.wants_trailers else b"")
+
+    async def _until_over(self, call: Call, made: Made) -> Rejection | None:
+        """Relay to the end of an attempt; how it failed, if it did."""
+        attempt = made.attempt
+        call.upstream = attempt.upstream
+        if call.upstream is not None and call.client.write_paused:
+            call.upstream.transport.pause_reading()
+        entry = _Relayed(call, attempt)
+        self._relayed.add(entry)
+        try:
+            return await attempt.ended
+        finally:
+            self._relayed.discard(entry)
+            call.upstream = None
+
+    async def _go_on(self, ask: Ask, made: Made) -> Made | None:
+        """Have another deployment continue an answer that was cut; ``None`` when that cannot be."""
+        transcript = ask.transcript
+        call = ask.call
+        if transcript is None or not transcript.can_go_on or len(transcript.continued) >= 2:
+            return None
+        rest = ask.rest(transcript.rest_of(ask.chat))
+        transcript.resume(made.deployment.name, made.usage)
+        deadline = self.clock() + self.settings.timeouts.answer
+        answering = Answering(self, rest, deadline=deadline, tried=[made.deployment.name])
+        call.on_gone = answering.give_up
+        try:
+            follower = await answering.first()
+        except Refused as refused:
+            log.info(
+                "a cut answer was not continued: %s", refused, extra={"action": "continue", "request": call.request_id}
+            )
+            return None
+        call.on_gone = follower.attempt.give_up
+        call.write(b": continued by %b\n\n" % follower.deployment.name.encode("utf-8"))
+        call.write(follower.attempt.attach(call.write))
+        return follower
 
     def _fields(self, ask: Ask, made: Made, attempts: int) -> list[bytes]:
         fields = [
@@ -472,13 +511,17 @@ class Gateway:
         for change in self.fleet.tick(now):
             log.info("deployment changed", extra={"action": "deployment", **change})
         self.waiting.expire(now)
+        self._beats += 1
+        if self._beats % 10 == 0:
+            for entry in self._relayed:
+                entry.beat(now, self.settings.timeouts)
 
     def reconfigure(self, settings: GatewaySettings) -> None:
         """Take another configuration, or raise and keep the present one. What is under way goes on as it began."""
         providers = {name: Provider(name, each) for name, each in settings.providers.items()}
         deployments = dict(deployments_of(settings))
         tiers = tiers_of(settings)
-        self.ledger.prices.load({name: offer(each, settings) for name, each in deployments.items()})
+        self.ledger.prices.load({name: offer(each) for name, each in deployments.items()})
         policies = policies_of(settings)
         now = self.clock()
         fleet = self.fleet
@@ -504,8 +547,29 @@ class Gateway:
             deployment = implied(provider, model)
             self.deployments[name] = deployment
             self.fleet.add(deployment, self.clock())
-            self.ledger.prices.load({name: offer(deployment, self.settings)})
+            self.ledger.prices.load({name: offer(deployment)})
         return name
+
+
+class _Relayed:
+    """A stream under way, and when its client last heard of it."""
+
+    __slots__ = ("_at", "_attempt", "_call", "_sent")
+
+    def __init__(self, call: Call, attempt: Attempt) -> None:
+        self._call = call
+        self._attempt = attempt
+        self._sent = call.bytes_out
+        self._at = attempt.engine.clock()
+
+    def beat(self, now: float, timeouts: TimeoutSettings) -> None:
+        """Say that the stream is alive when nothing else did for a while."""
+        call, reading = self._call, self._attempt.reading
+        if call.bytes_out != self._sent:
+            self._sent, self._at = call.bytes_out, now
+        elif now - self._at >= timeouts.keep_alive and reading is not None and not call.client.write_paused:
+            call.write(reading.keep_alive())
+            self._sent, self._at = call.bytes_out, now
 
 
 def policies_of(settings: GatewaySettings) -> dict[str, Policy]:
@@ -516,7 +580,7 @@ def policies_of(settings: GatewaySettings) -> dict[str, Policy]:
     }
 
 
-def offer(deployment: Deployment, settings: GatewaySettings) -> Offer:
+def offer(deployment: Deployment) -> Offer:
     """What the price of a deployment is found by."""
     return Offer(
         provider=deployment.provider,

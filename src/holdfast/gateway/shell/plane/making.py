@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from holdfast.gateway.core.conversation import Answer, Event
     from holdfast.gateway.core.deployments import Deployment
-    from holdfast.gateway.core.dialect import Dialect
+    from holdfast.gateway.core.dialect import Dialect, Encoder
     from holdfast.gateway.core.outcome import Rejection
     from holdfast.gateway.core.ports import Chosen
     from holdfast.gateway.core.usage import Price
@@ -283,8 +283,13 @@ def reading_for(
     binary = dialect.name == "bedrock"
     frames = eventstream.Frames() if binary else sse.Frames()
     kind = _EVENT_STREAM if binary else _SSE
-    if request.passed and ask.guard is None and seen is None:
+    if request.passed and ask.guard is None and seen is None and ask.transcript is None:
         return Passed(frames, dialect.tap(told=ask.told, include_usage=ask.wants_usage)), kind
-    encoder = ask.dialect.encoder(ask.chat, ask.told)
+
+    def encoder() -> Encoder:
+        if ask.encoder is None:
+            ask.encoder = ask.dialect.encoder(ask.chat, ask.told)
+        return ask.encoder
+
     guard = ask.guard.stream() if ask.guard is not None else None
-    return Translated(frames, dialect.decoder(), encoder, guard, seen), kind
+    return Translated(frames, dialect.decoder(), encoder, guard, seen, ask.transcript), kind

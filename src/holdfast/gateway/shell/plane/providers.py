@@ -65,7 +65,7 @@ class Provider:
         self, outgoing: Outgoing, body: bytes, *, attempt: str, traceparent: str, wall: float, extra: Mapping[str, str]
     ) -> bytes:
         """The request as it goes over the wire."""
-        path, mark, query = outgoing.path.partition("?")
+        path, _, query = outgoing.path.partition("?")
         target = self._base + quote(path, safe="/:%@~")
         if self._query:
             query = f"{query}&{urlencode(self._query)}" if query else urlencode(self._query)
@@ -138,5 +138,3 @@ def _context(name: str, settings: ProviderSettings) -> ssl.SSLContext:
 def _clean(value: str) -> str:
     return value.replace("\r", " ").replace("\n", " ")
 
-
-Lookup = "Callable[[str], Provider]"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from holdfast.gateway.core.ports import StreamGuard
     from holdfast.gateway.core.usage import Usage
     from holdfast.gateway.errors import Refused
+    from holdfast.gateway.shell.plane.transcript import Transcript
 
 
 class Frames(Protocol):
@@ -44,16 +45,31 @@ class Frames(Protocol):
 class Reading(Protocol):
     """The body of one streamed answer."""
 
-    committed: bool
-    """Something came that is worth telling the client."""
-    finished: bool
-    """The end that the protocol prescribes was seen."""
-    broken: Rejection | None
-    """The provider said that it failed, or what it sent is not its protocol."""
-    usage: Usage | None
-    output_bytes: int
     deltas: int
     """Frames with words, about one a token with most providers."""
+
+    @property
+    def committed(self) -> bool:
+        """Whether something came that is worth telling the client."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end that the protocol prescribes was seen."""
+
+    @property
+    def broken(self) -> Rejection | None:
+        """The provider said that it failed, or what it sent is not its protocol."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The last that was told."""
+
+    @property
+    def output_bytes(self) -> int:
+        """About how many bytes of words there were."""
+
+    def attach(self) -> bytes:
+        """The attempt has won: what the client gets of what came until now, and was not given yet."""
 
     def feed(self, data: bytes) -> bytes:
         """Bytes as they come; what the client gets of them.
@@ -83,25 +99,35 @@ class Passed:
 
     @property
     def committed(self) -> bool:
+        """See :class:`Reading`."""
         return self._tap.committed
 
     @property
     def finished(self) -> bool:
+        """See :class:`Reading`."""
         return self._tap.finished
 
     @property
     def broken(self) -> Rejection | None:
+        """See :class:`Reading`."""
         return self._tap.broken
 
     @property
     def usage(self) -> Usage | None:
+        """See :class:`Reading`."""
         return self._tap.usage
 
     @property
     def output_bytes(self) -> int:
+        """See :class:`Reading`."""
         return self._tap.output_bytes
 
+    def attach(self) -> bytes:
+        """See :class:`Reading`."""
+        return b""
+
     def feed(self, data: bytes) -> bytes:
+        """See :class:`Reading`."""
         frames = self._frames.feed(data)
         if not frames:
             return b""
@@ -112,20 +138,23 @@ class Passed:
         return out
 
     def end(self) -> bytes:
+        """See :class:`Reading`."""
         return b""
 
     def fail(self, error: Refused) -> bytes:
+        """See :class:`Reading`."""
         return self._tap.fail(error)
 
     def keep_alive(self) -> bytes:
+        """See :class:`Reading`."""
         return self._tap.keep_alive()
 
 
 class Translated:
     """Events of one protocol become frames of another.
 
-    ``seen`` hears of all events that the client gets: for the cache, or to continue what was cut. A stream that
-    continues another one (``skip``) keeps quiet about its beginning.
+    Nothing is written before the attempt has won, so that an encoder sees one story: that of the winner, and of who
+    continues it. ``seen`` hears of all events that the client gets (for the cache), ``transcript`` as well.
     """
 
     __slots__ = (
@@ -133,8 +162,11 @@ class Translated:
         "_encoder",
         "_frames",
         "_guard",
+        "_make_encoder",
         "_over",
         "_seen",
+        "_transcript",
+        "_waiting",
         "broken",
         "committed",
         "deltas",
@@ -148,15 +180,19 @@ class Translated:
         self,
         frames: Frames,
         decoder: Decoder,
-        encoder: Encoder,
+        encoder: Callable[[], Encoder],
         guard: StreamGuard | None = None,
         seen: Callable[[Sequence[Event]], None] | None = None,
+        transcript: Transcript | None = None,
     ) -> None:
         self._frames = frames
         self._decoder = decoder
-        self._encoder = encoder
+        self._make_encoder = encoder
+        self._encoder: Encoder | None = None
+        self._waiting: list[Event] = []
         self._guard = guard
         self._seen = seen
+        self._transcript = transcript
         self._over = False
         self.committed = False
         self.finished = False
@@ -167,17 +203,27 @@ class Translated:
         self.model = ""
 
     def feed(self, data: bytes) -> bytes:
+        """See :class:`Reading`."""
         frames = self._frames.feed(data)
         return self._take(self._decoder.feed(frames)) if frames and not self._over else b""
 
     def end(self) -> bytes:
+        """See :class:`Reading`."""
         return b"" if self._over else self._take(self._decoder.end())
 
+    def attach(self) -> bytes:
+        """See :class:`Reading`."""
+        self._encoder = self._make_encoder()
+        waiting, self._waiting = self._waiting, []
+        return self._write(waiting)
+
     def fail(self, error: Refused) -> bytes:
-        return self._encoder.fail(error)
+        """See :class:`Reading`."""
+        return b"" if self._encoder is None else self._encoder.fail(error)
 
     def keep_alive(self) -> bytes:
-        return self._encoder.keep_alive()
+        """See :class:`Reading`."""
+        return b"" if self._encoder is None else self._encoder.keep_alive()
 
     def _take(self, events: Sequence[Event]) -> bytes:
         kept: list[Event] = []
@@ -206,13 +252,22 @@ class Translated:
         if self._guard is not None and kept:
             kept = self._guard.feed(kept)
             if self.finished:
-                ended = [event for event in kept if isinstance(event, Ended)]
-                kept = [event for event in kept if not isinstance(event, Ended)] + self._guard.end() + ended
-        if not kept:
+                ended: list[Event] = [event for event in kept if isinstance(event, Ended)]
+                kept = [*(event for event in kept if not isinstance(event, Ended)), *self._guard.end(), *ended]
+        return self._write(kept)
+
+    def _write(self, events: list[Event]) -> bytes:
+        if self._encoder is None:
+            self._waiting += events
+            return b""
+        if self._transcript is not None:
+            events = self._transcript.told(events)
+            self._transcript.heard(events)
+        if not events:
             return b""
         if self._seen is not None:
-            self._seen(kept)
-        return self._encoder.write(kept)
+            self._seen(events)
+        return self._encoder.write(events)
 
 
 class Plain:
@@ -228,20 +283,28 @@ class Plain:
         self.output_bytes = 0
         self.deltas = 0
 
+    def attach(self) -> bytes:
+        """See :class:`Reading`."""
+        return b""
+
     def feed(self, data: bytes) -> bytes:
+        """See :class:`Reading`."""
         self.committed = True
         self.output_bytes += len(data)
         return data
 
     def end(self) -> bytes:
+        """See :class:`Reading`."""
         self.finished = True
         self.committed = True
         return b""
 
     def fail(self, error: Refused) -> bytes:
+        """See :class:`Reading`."""
         return b""  # no word for it: the connection breaks
 
     def keep_alive(self) -> bytes:
+        """See :class:`Reading`."""
         return b""
 
 
