@@ -53,23 +53,24 @@ class Abilities:
     """What ``xhigh`` is called there."""
 
 
-_CLAUDE = re.compile(r"claude|anthropic")
-_OLDEST = re.compile(r"claude-(?:v?2|instant|3(?![-.]7))")
-_UNSTRUCTURED = re.compile(r"claude-3[-.]7|(?:opus|sonnet)-4(?:[-.][01])?(?![-.]?\d(?!\d))")
-_BUDGETED = re.compile(r"(?:opus|sonnet|haiku)-4[-.]5(?!\d)")
-_FIRST_ADAPTIVE = re.compile(r"(?:opus|sonnet|haiku)-4[-.]6(?!\d)")
+_GENERATION = re.compile(r"claude-(?:[a-z]+-)?v?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
+"""``claude-3-7-sonnet``, ``claude-opus-4.1``, ``claude-sonnet-4-20250514`` (whose date is no part of it)."""
 
 
 def abilities(model: str) -> Abilities:
     """What ``model`` can be asked for."""
     name = model.lower()
-    if not _CLAUDE.search(name) or _BUDGETED.search(name):
+    if "claude" not in name:
         return Abilities()
-    if _OLDEST.search(name):
+    found = _GENERATION.search(name)
+    generation = (int(found[1]), int(found[2] or 0)) if found else (99, 0)
+    if generation < (3, 7):
         return Abilities(thinking="none", schemas=False)
-    if _UNSTRUCTURED.search(name):
+    if generation < (4, 5):
         return Abilities(schemas=False)
-    if _FIRST_ADAPTIVE.search(name):
+    if generation < (4, 6):
+        return Abilities()
+    if generation < (4, 7):
         return Abilities(thinking="adaptive")
     return Abilities(thinking="adaptive", sampling=False, top_effort="xhigh")
 
