@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from holdfast.gateway.core.conversation import BlockEnded, BlockStarted, Chat, Delta, Message, Text, ToolCall
@@ -50,8 +50,9 @@ SECRETS = [
 ]
 # Pieces that look like beginnings of findings, so that cuts fall where it hurts.
 PIECES = [
-    *SECRETS, " ", "\n", ". ", ", ", "alice", "@", "sk-", "sk-proj-", "eyJ", ".", "-----", "-----BEGIN ", "DE89", "4111", "+49",
-    "(", "0", "12/26", "2024-01-15", "task-force", "the ", "<", "<EMAIL_1>", "<EMAIL_2>", "\\u003cEMAIL_1\\u003e", "\\", "\\n", "ü",
+    *SECRETS,
+    *" |\n|. |, |alice|@|sk-|sk-proj-|eyJ|.|-----|-----BEGIN |DE89|4111|+49|(|0|12/26|2024-01-15|task-force|the ".split("|"),
+    *"<|<EMAIL_1>|<EMAIL_2>|\\u003cEMAIL_1\\u003e|\\|\\n|ü".split("|"),
 ]  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=14).map("".join)
 cuts = st.lists(st.integers(1, 12), min_size=1, max_size=8)
@@ -109,8 +110,8 @@ def test_a_planted_secret_never_gets_out(secret: str, before: str, after: str, s
         for event in stream.feed([Delta(index=0, text=piece)]):
             assert isinstance(event, Delta)
             released += event.text
-            # Not even its first half: what was let go stands before the secret, or is its replacement.
-            assert text.startswith(released) is (released in text[: len(before) + 2]) or "<" in released
+            # Not even its beginning: what was let go stands before the secret, until its replacement.
+            assert "<" in released or len(released) <= len(before) + 2
     released += "".join(event.text for event in stream.end() if isinstance(event, Delta))
     assert secret not in released
     assert released.startswith(f"{before}: <")

@@ -15,7 +15,7 @@ Rules for patterns, which keep them linear and the same for a whole text and for
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -46,17 +46,46 @@ class Detector:
     """Matches a suffix of every text that may be continued to a match of ``pattern``."""
     reach: int
     """Characters that a match, or its beginning, can have at most."""
-    triggers: tuple[str, ...]
-    """One of these is in every match; looking for them first costs next to nothing."""
+    trigger: str
+    """Expression for what is in every match; a text without it is done with."""
+    bud: str
+    """Expression for the beginnings that have no trigger yet; ends with ``\\Z``."""
+    anchors: tuple[str, ...] = ()
+    """Literals of which every match has one; the text is searched for them, and only what is around them is matched.
+    None: the pattern itself begins with a few characters, which is as quick."""
+    in_any_case: bool = False
+    """Whether anchors are found in any case; they are lower case then, and only tell whether to look at all."""
+    back: int = 0
+    """Characters of a match before its first anchor, at most."""
     confirm: Callable[[re.Match[str]], Verdict]
 
-    def candidates(self, text: str, pos: int) -> Iterable[tuple[int, int, tuple[Span, ...]]]:
+    def candidates(self, text: str, pos: int) -> Iterator[tuple[int, int, tuple[Span, ...]]]:
         """What was looked at, from left to right, with what was found there."""
-        if not any(trigger in text for trigger in self.triggers):
+        if self.in_any_case and text.isascii():
+            lower = text.lower()
+            if self.anchors and not any(anchor in lower for anchor in self.anchors):
+                return
+        if self.in_any_case or not self.anchors:
+            while match := self.pattern.search(text, pos):
+                spans, pos = self.confirm(match)
+                yield match.start(), pos, spans
             return
-        search = self.pattern.search
-        while match := search(text, pos):
+        present = [anchor for anchor in self.anchors if anchor in text]
+        ahead = pos
+        while present:
+            places = [place for anchor in present if (place := text.find(anchor, ahead)) >= 0]
+            if not places:
+                return
+            at = min(places)
+            if self.back:
+                match = self.pattern.search(text, max(pos, at - self.back), at + self.reach)
+            else:
+                match = self.pattern.match(text, at)
+            if match is None:
+                ahead = at + 1
+                continue
             spans, pos = self.confirm(match)
+            ahead = max(pos, at + 1)
             yield match.start(), pos, spans
 
 

@@ -42,7 +42,7 @@ class _Rule:
     name: str
     weight: float
     hints: tuple[str, ...]
-    """One of these is in every match: most texts are done with them."""
+    """One of these is in every match: most texts are done with them. (An underscore is a space.)"""
     pattern: re.Pattern[str]
 
 
@@ -54,57 +54,66 @@ _RULES = (
     _rule(
         "override",
         0.75,
-        "ignore disregard forget override bypass",
-        rf"\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget|override|bypass)\b{_GAP}{_EARLIER}\b{_GAP}{_INSTRUCTIONS}\b",
+        "ignor disregard forget overrid bypass",
+        rf"\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget|override"
+        rf"|bypass)\b{_GAP}{_EARLIER}\b{_GAP}{_INSTRUCTIONS}\b",
     ),
     _rule(
         "override",
         0.75,
-        "ignorier vergiss missacht missachte",
+        "ignor vergiss missacht",
         r"\b(?:ignorier\w{0,3}|vergiss|missachte\w?)\b(?:\W{1,3}\w{1,14}){0,4}?\W{1,3}"
         r"(?:anweisung\w{0,3}|befehl\w?|regeln|vorgaben|instruktion\w{0,2}|anleitung\w{0,2}|prompts?)\b",
     ),
     _rule(
         "override",
         0.75,
-        "ignor oubli olvid ignora dimentica esque",
-        r"\b(?:ignor\w{0,4}|oubli\w{0,3}|olvid\w{0,4}|dimentica\w{0,2}|esque[cç]\w{0,3})\b(?:\W{1,3}\w{1,14}){0,4}?\W{1,3}"
+        "ignor oubli olvid dimentica esque",
+        r"\b(?:ignor\w{0,4}|oubli\w{0,3}|olvid\w{0,4}|dimentica\w{0,2}"
+        r"|esque[cç]\w{0,3})\b(?:\W{1,3}\w{1,14}){0,4}?\W{1,3}"
         r"(?:instruc\w{2,8}|instru[çc][õo]es|consignes|r[eè]gles|reglas|regras|[óo]rdenes|istruzioni|regole)\b",
     ),
     _rule(
         "override",
         0.75,
         "игнор забуд 忽略 无视 無視 무시",
-        r"(?:игнорир\w{1,4}|забудь\w{0,2})(?:\W{1,3}\w{1,14}){0,4}?\W{1,3}(?:инструкци\w{1,3}|указани\w{1,3}|правил\w{0,2})"
+        r"(?:игнорир\w{1,4}|забудь\w{0,2})(?:\W{1,3}\w{1,14}){0,4}?\W{1,3}(?:инструкци\w{1,3}|указани\w{1,3}"
+        r"|правил\w{0,2})"
         r"|(?:忽略|无视|無視)[^。\n]{0,12}(?:指令|指示|提示|规则|說明|说明)|(?:指示|命令|ルール)[^。\n]{0,8}無視|지시[^.\n]{0,12}무시",
     ),
     _rule(
         "reveal",
         0.55,
-        "system_prompt initial_prompt hidden_prompt your_instructions your_prompt systemprompt system_message",
-        r"\b(?:reveal|print|show|repeat|output|display|tell me|leak|dump|give me|what (?:is|are)|zeig\w{0,2}|nenne|verrate?|gib)\b"
-        r"(?:\W{1,3}\w{1,14}){0,5}?\W{1,3}(?:system ?prompt|system message|initial prompt|hidden prompt|your (?:\w{1,12} )?(?:instructions|prompt))\b",
+        "prompt instructions system_message",
+        r"\b(?:reveal|print|show|repeat|output|display|tell me|leak|dump|give me|what (?:is|are)|zeig\w{0,2}"
+        r"|nenne|verrate?|gib)\b"
+        r"(?:\W{1,3}\w{1,14}){0,5}?\W{1,3}(?:system ?prompt|system message|initial prompt|hidden prompt"
+        r"|your (?:\w{1,12} )?(?:instructions|prompt))\b",
     ),
     _rule(
         "new_role",
         0.5,
-        "you_are_now act_as pretend from_now_on role-play roleplay du_bist_jetzt ab_jetzt",
-        r"\b(?:you are now|from now on,? you|act as|pretend (?:to be|you are|that you)|role-?play as|du bist jetzt|ab jetzt bist du)\b"
-        r"[^.\n]{0,60}\b(?:dan|jailbroken|unrestricted|unfiltered|uncensored|without (?:any )?(?:rules|restrictions|filters|limits)"
-        r"|no (?:rules|restrictions|filters|limits)|evil|root|developer mode|admin\w{0,8}|ohne (?:regeln|einschränkungen))\b",
+        "you_are_now act_as pretend from_now_on play_as bist",
+        r"\b(?:you are now|from now on,? you|act as|pretend (?:to be|you are|that you)|role-?play as"
+        r"|du bist jetzt|ab jetzt bist du)\b"
+        r"[^.\n]{0,60}\b(?:dan|jailbroken|unrestricted|unfiltered|uncensored|without (?:any )?(?:rules"
+        r"|restrictions|filters|limits)"
+        r"|no (?:rules|restrictions|filters|limits)|evil|root|developer mode|admin\w{0,8}|ohne (?:regeln"
+        r"|einschränkungen))\b",
     ),
     _rule(
         "jailbreak",
         0.6,
-        "jailbreak do_anything_now developer_mode dan_mode god_mode sudo_mode",
+        "anything_now _mode",
         r"\b(?:do anything now|(?:developer|dan|god|sudo) mode (?:enabled|on|activated)|jailbreak(?:ed)? mode"
         r"|(?:enable|activate|enter) (?:developer|dan|god|jailbreak|sudo) mode)\b",
     ),
     _rule(
         "role_markers",
         0.6,
-        "<|im_ <|system [inst <<sys <|start ###_system ###_instruction",
-        r"<\|(?:im_start|im_end|system|start_header_id|endoftext)\|?>?|\[/?inst\]|<</?sys>>|(?:^|\n)#{2,4} ?(?:system|instruction)s?:?(?:\n|$)",
+        "<| inst] <<sys ##",
+        r"<\|(?:im_start|im_end|system|start_header_id|endoftext)\|?>?|\[/?inst\]|<</?sys>>|(?:^"
+        r"|\n)#{2,4} ?(?:system|instruction)s?:?(?:\n|$)",
     ),
     _rule(
         "role_markers",
@@ -115,8 +124,9 @@ _RULES = (
     _rule(
         "conceal",
         0.45,
-        "do_not_tell don't_tell without_telling do_not_mention don't_mention do_not_inform sag_dem_nutzer",
-        r"\b(?:(?:do not|don't|never) (?:tell|mention|inform|reveal|say)|without (?:telling|informing|mentioning))\b(?:\W{1,3}\w{1,14}){0,3}?\W{1,3}"
+        "not_ n't_ never_ without_",
+        r"\b(?:(?:do not|don't|never) (?:tell|mention|inform|reveal|say)|without (?:telling|informing"
+        r"|mentioning))\b(?:\W{1,3}\w{1,14}){0,3}?\W{1,3}"
         r"(?:user|human|anyone|operator|developer|customer)\b",
     ),
     _rule(
@@ -124,14 +134,17 @@ _RULES = (
         0.5,
         "http",
         r"\b(?:send|post|forward|upload|exfiltrate|append|transmit|encode)\b[^.\n]{0,80}"
-        r"\b(?:conversation|chat history|secrets?|api keys?|passwords?|credentials|system prompt|messages?|history|tokens?)\b[^.\n]{0,60}https?://",
+        r"\b(?:conversation|chat history|secrets?|api keys?|passwords?|credentials|system prompt|messages?"
+        r"|history|tokens?)\b[^.\n]{0,60}https?://",
     ),
     _rule(
         "authority",
         0.4,
-        "new_instructions important_instructions updated_instructions real_instructions end_of_",
-        r"\b(?:new|important|updated|real|actual|secret) instructions?\s?(?:from|:|for (?:you|the (?:ai|assistant|model)))"
-        r"|\bend of (?:the )?(?:user|system|tool|document|untrusted) (?:input|message|prompt|output|content|data)\b",
+        "instructions end_of",
+        r"\b(?:new|important|updated|real|actual|secret) instructions?\s?(?:from|:|for (?:you|the (?:ai"
+        r"|assistant|model)))"
+        r"|\bend of (?:the )?(?:user|system|tool|document|untrusted) (?:input|message|prompt|output|content"
+        r"|data)\b",
     ),
 )
 _HIDDEN_WEIGHT = 0.6
@@ -192,16 +205,26 @@ def _latin(word: str, lookalike: str) -> str:
     return lookalike if lookalike.isascii() else word
 
 
+_HINTS = tuple(dict.fromkeys(hint for rule in _RULES for hint in rule.hints if hint.isascii()))
+_ALL_HINTS = tuple(dict.fromkeys(hint for rule in _RULES for hint in rule.hints))
+
+
 def _match(plain: str, weights: dict[str, float]) -> None:
+    hints = {hint for hint in (_HINTS if plain.isascii() else _ALL_HINTS) if hint in plain}
+    if not hints:
+        return
     for rule in _RULES:
-        if weights.get(rule.name, 0.0) < rule.weight and any(hint in plain for hint in rule.hints):
-            if rule.pattern.search(plain):
-                weights[rule.name] = rule.weight
+        if hints.isdisjoint(rule.hints) or weights.get(rule.name, 0.0) >= rule.weight:
+            continue
+        if rule.pattern.search(plain):
+            weights[rule.name] = rule.weight
 
 
 def _decoded(text: str) -> list[str]:
     """Base64 in a text that is text itself, at most 16 pieces of it."""
     found: list[str] = []
+    if max(map(len, text.split()), default=0) < 24:
+        return found
     for match in _BASE64.finditer(text):
         piece = match[0].rstrip("=")
         try:

@@ -16,6 +16,9 @@ _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[^u])")
 _ESCAPE_BEGUN = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 
 
+_LONGEST_BUD = 1024
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
     """What one look at a text gave."""
@@ -41,6 +44,9 @@ class Scanner:
     def __init__(self, detectors: Sequence[Detector], allow: AllowList) -> None:
         self._detectors = tuple(detectors)
         self._allow = allow
+        # Denied words are found in any case, and so is what hints at anything: too much, never too little.
+        self._trigger = re.compile("|".join([*(detector.trigger for detector in detectors), r"[<\\]"]), re.IGNORECASE)
+        self._bud = re.compile("|".join(detector.bud for detector in detectors) or r"(?!)", re.IGNORECASE)
 
     def __bool__(self) -> bool:
         return bool(self._detectors)
@@ -53,7 +59,14 @@ class Scanner:
             json: Whether it is JSON as text: an escape is no letter then.
             failed: Called when a detector raised; may raise.
         """
-        return tuple(self._look(_unescaped(text) if json else text, 0, [], failed))
+        return tuple(self._look(unescaped(text) if json else text, 0, [], failed))
+
+    def quiet(self, text: str, pos: int) -> int | None:
+        """For a text that goes on and has nothing in it: what of it is decided. ``None``: :meth:`piece` has to look."""
+        if self._trigger.search(text, pos) is not None:
+            return None
+        bud = self._bud.search(text, max(pos, len(text) - _LONGEST_BUD))
+        return len(text) if bud is None else bud.start()
 
     def piece(
         self, text: str, pos: int, *, json: bool = False, also: Detector | None = None, failed: Callable[[], None]
@@ -73,7 +86,7 @@ class Scanner:
             safe = found.start() if found is not None else safe
         plain = text
         if json and "\\" in text:
-            plain = text[:pos] + _unescaped(text[pos:])
+            plain = text[:pos] + unescaped(text[pos:])
             escape = _ESCAPE_BEGUN.search(plain, pos)
             safe = safe if escape is None else min(safe, escape.start())
         for detector in self._detectors:
@@ -101,7 +114,7 @@ class Scanner:
         self, text: str, pos: int, *, json: bool = False, also: Detector | None = None, failed: Callable[[], None]
     ) -> Scan:
         """As :meth:`piece`, of a text that ends here."""
-        return self._scan(text, text[:pos] + _unescaped(text[pos:]) if json else text, pos, also, failed)
+        return self._scan(text, text[:pos] + unescaped(text[pos:]) if json else text, pos, also, failed)
 
     def _scan(self, text: str, plain: str, pos: int, also: Detector | None, failed: Callable[[], None]) -> Scan:
         regions: list[tuple[int, int]] = []
@@ -132,6 +145,6 @@ def _blank(escape: re.Match[str]) -> str:
     return " " * len(escape[0])
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
     """The same text, as long, with blanks for escapes: the ``n`` of a line feed belongs to no address after it."""
     return _ESCAPE.sub(_blank, text) if "\\" in text else text

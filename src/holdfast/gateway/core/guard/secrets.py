@@ -66,6 +66,7 @@ def detector(is_own_key: Callable[[str], bool] | None = None) -> Detector:
         is_own_key: Whether a text of the form of our keys is one (its check sum); without it the form is enough.
     """
     prefixes = tuple(dict.fromkeys(prefix for group, _ in _TOKENS.values() for prefix in group))
+    anchors = (*(prefix for prefix in prefixes if prefix != "sk-ant-"), "eyJ", "-----BEGIN ")
     tokens = "|".join(f"(?P<{name}>{pattern})" for name, (_, pattern) in _TOKENS.items())
     begun = (
         rf"(?<![A-Za-z0-9])(?:(?:{'|'.join(map(re.escape, prefixes))})[A-Za-z0-9_-]{{0,{LONGEST_TOKEN}}}"
@@ -91,7 +92,9 @@ def detector(is_own_key: Callable[[str], bool] | None = None) -> Detector:
         pattern=re.compile(rf"(?<![A-Za-z0-9])(?:{tokens}|(?P<jwt>{_JWT}))|(?P<private_key>{_PEM})"),
         begun=re.compile(begun),
         reach=LONGEST_PRIVATE_KEY,
-        triggers=(*prefixes, "eyJ", "-----BEGIN "),
+        trigger="|".join(map(re.escape, anchors)),
+        bud=rf"(?<![A-Za-z0-9])(?:{beginnings((*prefixes, 'eyJ'))})\Z|(?:{beginnings(['-----BEGIN '])})\Z",
+        anchors=anchors,
         confirm=confirm,
     )
 

@@ -33,8 +33,8 @@ from holdfast.gateway.core.conversation import (
 )
 from holdfast.gateway.core.guard.detector import CONTEXT, Span
 from holdfast.gateway.core.guard.judging import Judge, label, rewrite
-from holdfast.gateway.core.guard.scanner import Scan, Scanner
-from holdfast.gateway.core.guard.vault import PLACEHOLDERS, Vault
+from holdfast.gateway.core.guard.scanner import Scan, Scanner, unescaped
+from holdfast.gateway.core.guard.vault import JSON_PLACEHOLDERS, PLACEHOLDERS, Vault
 from holdfast.gateway.core.ports import Finding
 from holdfast.gateway.errors import Refused
 
@@ -52,7 +52,7 @@ _BY_ITSELF = frozenset({"stop", "stop_sequence"})
 class Channel:
     """One text that is being written."""
 
-    __slots__ = ("_failed", "_held", "_json", "_judge", "_scanner", "_tail", "_vault", "_where", "changed", "kind")
+    __slots__ = ("_also", "_held", "_json", "_judge", "_scanner", "_tail", "_vault", "_where", "changed", "kind")
 
     def __init__(self, kind: BlockKind, scanner: Scanner, judge: Judge, vault: Vault) -> None:
         self.kind = kind
@@ -62,6 +62,7 @@ class Channel:
         self._judge = judge
         self._vault = vault if vault and kind != "thinking" else None
         self._json = kind == "tool_call"
+        self._also = None if self._vault is None else JSON_PLACEHOLDERS if self._json else PLACEHOLDERS
         self._where = _WHERE[kind]
         self._held = ""
         self._tail = ""
@@ -70,13 +71,19 @@ class Channel:
         """More came; what may go on. Raises :class:`Refused`."""
         before = len(self._tail)
         text = f"{self._tail}{self._held}{text}"
-        scan = self._scanner.piece(
-            text, before, json=self._json, also=PLACEHOLDERS if self._vault is not None else None, failed=self._fail
-        )
+        safe = self._scanner.quiet(text, before)
+        if safe is not None:
+            self._held = text[safe:]
+            if safe == before:
+                return ""
+            self._tail = text[max(0, safe - CONTEXT) : safe]
+            return text[before:safe]
+        scan = self._scanner.piece(text, before, json=self._json, also=self._also, failed=self._fail)
         self._held = text[scan.safe :]
         if scan.safe == before:
             return ""
-        self._tail = text[max(0, scan.safe - CONTEXT) : scan.safe]
+        done = text[before : scan.safe]
+        self._tail = (self._tail + (unescaped(done) if self._json else done))[-CONTEXT:]
         return self._release(text, before, scan)
 
     def end(self) -> str:
@@ -86,8 +93,7 @@ class Channel:
         before = len(self._tail)
         text = self._tail + self._held
         self._held = ""
-        also = PLACEHOLDERS if self._vault is not None else None
-        scan = self._scanner.rest(text, before, json=self._json, also=also, failed=self._fail)
+        scan = self._scanner.rest(text, before, json=self._json, also=self._also, failed=self._fail)
         return self._release(text, before, scan)
 
     def _release(self, text: str, before: int, scan: Scan) -> str:

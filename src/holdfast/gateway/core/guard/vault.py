@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from holdfast.gateway.core.guard.detector import Detector, Span, Verdict
 
-_PLACEHOLDER = re.compile(r"<[A-Z]{2,12}_[0-9]{1,6}>")
+_NAME = "[A-Z]{2,12}_[0-9]{1,6}"
 
 
 class Vault:
@@ -33,7 +33,7 @@ class Vault:
 
     def avoid(self, texts: Iterable[str]) -> None:
         """Texts of the request: what looks like a placeholder in them is the client's own, and none of ours."""
-        self._taken = frozenset(found for text in texts for found in _PLACEHOLDER.findall(text))
+        self._taken = frozenset(f"<{name}>" for text in texts for name in JSON_PLACEHOLDERS.pattern.findall(text))
 
     def put(self, label: str, value: str) -> str:
         """A value goes in, its placeholder comes out: ``<EMAIL_1>``."""
@@ -62,21 +62,34 @@ class Vault:
         return json.dumps(value, ensure_ascii=False)[1:-1]
 
 
-# Models and JSON encoders write an angle bracket in a string as it is, or as its escape.
-_OPEN, _CLOSE = r"(?:<|\\u003[cC])", r"(?:>|\\u003[eE])"
-_CLOSE_BEGUN = r"(?:\\(?:u(?:0(?:0(?:3)?)?)?)?)?"
-
-
 def _confirm(match: re.Match[str]) -> Verdict:
     return (Span(match.start(), match.end(), match[1]),), match.end()
 
 
 PLACEHOLDERS = Detector(
     name="placeholders",
-    pattern=re.compile(rf"{_OPEN}([A-Z]{{2,12}}_[0-9]{{1,6}}){_CLOSE}"),
-    begun=re.compile(rf"{_OPEN}[A-Z]{{0,12}}(?:_[0-9]{{0,6}}{_CLOSE_BEGUN})?{_CLOSE}?\Z|{_CLOSE_BEGUN}\Z"),
+    pattern=re.compile(rf"<({_NAME})>"),
+    begun=re.compile(r"<[A-Z]{0,12}(?:_[0-9]{0,6}>?)?\Z"),
     reach=48,
-    triggers=("<", "\\u003"),
+    trigger="<",
+    bud="(?!)",
+    anchors=("<",),
     confirm=_confirm,
 )
 """Finds what may be a placeholder of ours; the rule of its spans is the name."""
+
+# Models and JSON encoders write an angle bracket inside a string as it is, or as its escape.
+_OPEN, _CLOSE = r"(?:<|\\u003[cC])", r"(?:>|\\u003[eE])"
+_ESCAPE_BEGUN = r"\\(?:u(?:0(?:0(?:3)?)?)?)?"
+
+JSON_PLACEHOLDERS = Detector(
+    name="placeholders",
+    pattern=re.compile(rf"{_OPEN}({_NAME}){_CLOSE}"),
+    begun=re.compile(rf"{_OPEN}[A-Z]{{0,12}}(?:_[0-9]{{0,6}}(?:{_ESCAPE_BEGUN}|{_CLOSE})?)?\Z|{_ESCAPE_BEGUN}\Z"),
+    reach=48,
+    trigger=r"[<\\]",
+    bud="(?!)",
+    anchors=("<", "\\u003"),
+    confirm=_confirm,
+)
+"""The same inside JSON."""

@@ -108,7 +108,10 @@ def deny_detector(entries: Sequence[str], *, widest: int) -> Detector:
         pattern=re.compile("|".join(alternatives), re.IGNORECASE),
         begun=re.compile("|".join(begun), re.IGNORECASE),
         reach=max(reach, longest + 1) + CONTEXT,
-        triggers=("",),
+        trigger="" if longest else "|".join(re.escape(word) for word in words),
+        bud="|".join(begun),
+        anchors=() if longest else tuple(word.lower() for word in words),
+        in_any_case=True,
         confirm=confirm,
     )
 
