@@ -46,6 +46,11 @@ class Follower:
         self._heard = 0
         self.wake: asyncio.Future[None] | None = None
 
+    @property
+    def flight(self) -> Flight:
+        """What it takes part in."""
+        return self._flight
+
     async def next(self, timeout_s: float) -> Sequence[Event] | Lead | None:
         """The next events, all that were told by now; ``None`` at the end.
 

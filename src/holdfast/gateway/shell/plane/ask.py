@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast.gateway.core.endpoints import Endpoint
     from holdfast.gateway.core.ports import Guard, Holder, Need
     from holdfast.gateway.core.routing import Route
+    from holdfast.gateway.shell.plane.caching import Teller
     from holdfast.gateway.shell.plane.call import Call
     from holdfast.gateway.shell.plane.transcript import Transcript
 
@@ -47,6 +48,7 @@ class Ask:
         "rewritten",
         "route",
         "stream",
+        "teller",
         "told",
         "transcript",
         "wall",
@@ -76,6 +78,8 @@ class Ask:
         """Whether what is asked is not the client's own body any more: a guardrail redacted it."""
         self.keeps_answer = False
         """Whether the answer has to be understood although it could pass: for the cache."""
+        self.teller: Teller | None = None
+        """Hears what the provider says, where the answer is kept or shared."""
         self.transcript: Transcript | None = None
         """Where what was cut may be continued."""
         self.encoder: Encoder | None = None

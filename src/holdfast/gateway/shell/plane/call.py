@@ -66,6 +66,7 @@ class Call:
         "gone",
         "handled",
         "head",
+        "is_wanted",
         "keep",
         "number",
         "on_drained",
@@ -107,6 +108,8 @@ class Call:
         self.gone = False
         self.on_gone: Callable[[], None] | None = None
         """Called at once when the client is gone: stops what is under way for it."""
+        self.is_wanted: Callable[[], bool] | None = None
+        """Whether somebody else needs the work to go on without this client."""
         self.on_drained: Callable[[], None] | None = None
         """Called when the client reads again, for answers that are not relayed."""
         self.bytes_in = 0
@@ -148,6 +151,12 @@ class Call:
         self.gone = True
         engine = self.client.gateway
         engine.calls.discard(self)
+        if self.is_wanted is not None and self.is_wanted():
+            # Others wait for the same answer: it is fetched to its end, whatever this client read of it.
+            self.client.write_paused = False
+            if self.upstream is not None:
+                self.upstream.transport.resume_reading()
+            return
         if self.on_gone is not None:
             self.on_gone()
         if self.task is not None:

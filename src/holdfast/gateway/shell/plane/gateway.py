@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from holdfast.gateway.core.cache import replay
 from holdfast.gateway.core.deployments import deployments_of, implied, tiers_of
 from holdfast.gateway.core.dialect import Told
 from holdfast.gateway.core.endpoints import Endpoint, endpoint_of
@@ -20,11 +21,13 @@ from holdfast.gateway.core.seen import Seen, SeenAttempt
 from holdfast.gateway.core.usage import Usage
 from holdfast.gateway.core.wire.dialects import dialects
 from holdfast.gateway.errors import Refused
+from holdfast.gateway.shell.cache import Follower
 from holdfast.gateway.shell.ledger.prices import Offer
 from holdfast.gateway.shell.plane import asgi
 from holdfast.gateway.shell.plane.answering import Answering
 from holdfast.gateway.shell.plane.ask import Ask
 from holdfast.gateway.shell.plane.attempt import Attempt
+from holdfast.gateway.shell.plane.caching import Caching, Teller, Telling, follow
 from holdfast.gateway.shell.plane.call import Call, header
 from holdfast.gateway.shell.plane.making import Made, Request, reading_for, request_for
 from holdfast.gateway.shell.plane.permits import ANONYMOUS, Permits
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from holdfast.gateway.core.conversation import Answer
     from holdfast.gateway.core.deployments import Deployment
     from holdfast.gateway.core.outcome import Rejection
     from holdfast.gateway.core.ports import Chosen
@@ -90,6 +94,7 @@ class Gateway:
         self.budget = RetryBudget(percent=settings.retry.budget_percent, floor_per_s=settings.retry.budget_floor_per_s)
         self.waiting = Waiting(self.fleet, settings.admission.queue, clock)
         self.policies = policies_of(settings)
+        self.cache = Caching(settings.cache, None, clock)
         self._attempts = 0
         self._boot = f"{settings.ledger.instance}-{int(wall() * 1000):x}"
         self._relayed: set[_Relayed] = set()
@@ -265,7 +270,56 @@ class Gateway:
     # The answer.
 
     async def _answer(self, ask: Ask) -> None:
+        key = self.cache.key(ask)
+        if key is None:
+            await self._fetch(ask, None)
+            return
         call = ask.call
+        found = self.cache.find(ask, key)
+        near = None
+        how = "hit"
+        if found is None:
+            near = await self.cache.similar(ask)
+            found, how = (None if near is None else near[2]), "semantic"
+        if found is not None:
+            self._tell_cached(ask, found, how)
+            return
+        call.seen.cache = "miss"
+        seat = self.cache.join(key)
+        if isinstance(seat, Follower):
+            call.seen.cache = "coalesced"
+            self.ledger.cached(ask.holder, ask.model, wall=ask.wall, request=call.request_id)
+            telling = Telling(ask, [header("x-holdfast-cache", "coalesced")])
+            if await follow(seat, telling, float(self.settings.timeouts.answer)):
+                return
+            call.seen.cache = "miss"
+        flight = seat.flight if isinstance(seat, Follower) else seat
+        teller = Teller(flight)
+        if flight is not None:
+            call.is_wanted = lambda: flight.is_followed
+        try:
+            await self._fetch(ask, teller)
+        except Refused as refused:
+            teller.fail(refused)
+            raise
+        except BaseException:
+            teller.leave()
+            raise
+        self.cache.keep(ask, key, teller.end(), near)
+
+    def _tell_cached(self, ask: Ask, answer: Answer, how: str) -> None:
+        call = ask.call
+        call.seen.cache = how
+        self.ledger.cached(ask.holder, ask.model, wall=ask.wall, request=call.request_id)
+        telling = Telling(ask, [header("x-holdfast-cache", how), header("x-holdfast-cost", usd(0))])
+        telling.write(replay(answer))
+        telling.end()
+
+    async def _fetch(self, ask: Ask, teller: Teller | None) -> None:
+        """Ask a provider. ``teller`` hears what it says."""
+        call = ask.call
+        ask.teller = teller
+        ask.keeps_answer = teller is not None
         timeouts = self.settings.timeouts
         route = ask.route.settings
         if ask.stream and ask.endpoint.kind == "chat" and route is not None and route.continue_cut and ask.chat.n == 1:
@@ -287,6 +341,8 @@ class Gateway:
         body = made.attempt.body
         media_type = _JSON
         if made.answer is not None:
+            if ask.teller is not None:
+                ask.teller.tell_all(made.answer)
             answer = made.answer if ask.guard is None else ask.guard.answer(made.answer)
             body = msgspec.json.encode(ask.dialect.write_answer(answer, ask.chat, ask.told))
         elif ask.endpoint.kind in ("transcription", "speech"):
@@ -303,7 +359,12 @@ class Gateway:
             media_type = _media_type(made) or b"application/octet-stream"
         else:
             fields.append(b"Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n")
-        call.begin(200, fields, media_type=media_type, first=attempt.attach(call.write))
+        try:
+            first = attempt.attach(call.write)
+        except Refused:
+            attempt.give_up()
+            raise
+        call.begin(200, fields, media_type=media_type, first=first)
         rejection = await self._until_over(call, made)
         while rejection is not None and rejection.code != "blocked":
             follower = await self._go_on(ask, made)
@@ -316,6 +377,8 @@ class Gateway:
             refused = Refused("cut", f"the answer was cut: {rejection.message}", retryable=True)
             if rejection.code == "blocked":
                 refused = Refused("blocked", rejection.message)
+            if ask.teller is not None:
+                ask.teller.fail(refused)
             last = reading.fail(refused) if made.attempt.reading is None else made.attempt.reading.fail(refused)
             if not last:
                 call.abort()
@@ -361,12 +424,15 @@ class Gateway:
         return follower
 
     def _fields(self, ask: Ask, made: Made, attempts: int) -> list[bytes]:
+        call = ask.call
         fields = [
             header("x-holdfast-deployment", made.deployment.name),
             header("x-holdfast-attempts", str(attempts)),
         ]
         if ask.endpoint.protocol == "anthropic":
             fields.append(header("request-id", ask.call.request_id))
+        if call.seen.cache:
+            fields.append(header("x-holdfast-cache", call.seen.cache))
         if made.outcome:
             fields.append(header("x-holdfast-cost", "unknown" if made.cost_nano is None else usd(made.cost_nano)))
         if made.request.outgoing.dropped:
@@ -441,7 +507,7 @@ class Gateway:
         whole_s = settings.timeouts.request
         if ask.route.settings is not None and ask.route.settings.timeout is not None:
             whole_s = ask.route.settings.timeout
-        reading, stream_type = reading_for(ask, request, None)
+        reading, stream_type = reading_for(ask, request, None if ask.teller is None else ask.teller.tell)
         first = made.deployment.first_token_timeout_s or float(settings.timeouts.first_token)
         made.attempt = attempt = Attempt(
             call,
@@ -531,6 +597,8 @@ class Gateway:
             self.fleet = DeploymentFleet(settings, deployments, now=now, rng=self.rng)
         for provider in self.providers.values():
             provider.backend.close_idle()
+        if settings.cache != self.settings.cache:
+            self.cache = Caching(settings.cache, None, self.clock)
         self.settings = settings
         self.policies = policies
         self.providers = providers

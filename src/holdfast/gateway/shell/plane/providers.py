@@ -137,4 +137,3 @@ def _context(name: str, settings: ProviderSettings) -> ssl.SSLContext:
 
 def _clean(value: str) -> str:
     return value.replace("\r", " ").replace("\n", " ")
-

@@ -154,7 +154,7 @@ class Translated:
     """Events of one protocol become frames of another.
 
     Nothing is written before the attempt has won, so that an encoder sees one story: that of the winner, and of who
-    continues it. ``seen`` hears of all events that the client gets (for the cache), ``transcript`` as well.
+    continues it. ``seen`` hears what the provider said (for the cache), ``transcript`` what the client was told.
     """
 
     __slots__ = (
@@ -249,25 +249,29 @@ class Translated:
                 self._over = True
                 break
             kept.append(event)
-        if self._guard is not None and kept:
-            kept = self._guard.feed(kept)
-            if self.finished:
-                ended: list[Event] = [event for event in kept if isinstance(event, Ended)]
-                kept = [*(event for event in kept if not isinstance(event, Ended)), *self._guard.end(), *ended]
         return self._write(kept)
 
     def _write(self, events: list[Event]) -> bytes:
         if self._encoder is None:
             self._waiting += events
             return b""
+        if self._seen is not None and events:
+            self._seen(events)
+        if self._guard is not None and events:
+            events = guarded(self._guard, events)
         if self._transcript is not None:
             events = self._transcript.told(events)
             self._transcript.heard(events)
-        if not events:
-            return b""
-        if self._seen is not None:
-            self._seen(events)
-        return self._encoder.write(events)
+        return self._encoder.write(events) if events else b""
+
+
+def guarded(guard: StreamGuard, events: Sequence[Event]) -> list[Event]:
+    """What may go on of some events; at the end of a stream also what was held back. Raises :class:`Refused`."""
+    passed = guard.feed(events)
+    if not any(isinstance(event, Ended) for event in events):
+        return passed
+    ended: list[Event] = [event for event in passed if isinstance(event, Ended)]
+    return [*(event for event in passed if not isinstance(event, Ended)), *guard.end(), *ended]
 
 
 class Plain:
