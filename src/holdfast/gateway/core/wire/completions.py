@@ -7,7 +7,7 @@ that are tokens, mean something only to a provider of this protocol: they travel
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -51,7 +51,7 @@ from holdfast.gateway.core.wire.openai_errors import error_frames, read_error, r
 from holdfast.gateway.core.wire.openai_request import read_stop
 from holdfast.gateway.core.wire.openai_tap import OpenAITap, text_is_meaningful
 from holdfast.gateway.core.wire.openai_usage import read_body_usage, read_usage, write_usage
-from holdfast.gateway.core.wire.sse import payloads
+from holdfast.gateway.core.wire.sse import payloads, separate
 from holdfast.gateway.errors import Refused
 
 __all__ = ["Completions"]
@@ -82,7 +82,7 @@ _decode = msgspec.json.Decoder().decode
 class Completions:
     """A :class:`~holdfast.gateway.core.dialect.Dialect`."""
 
-    name: Final[ProtocolName] = "completions"
+    name: ProtocolName = "completions"
 
     def read_request(self, body: Mapping[str, Any]) -> Chat:
         """``echo``, ``suffix``, ``best_of``, ``logprobs`` and what else there may be go to ``extra``."""
@@ -141,7 +141,7 @@ class Completions:
         dropped = [key for key, value in others.items() if value is not None]
         return Outgoing(path="/completions", body=body, dropped=(*dropped, *(() if own else chat.extra)))
 
-    def write_answer(self, answer: Answer, chat: Chat, told: Told) -> dict[str, Any]:  # noqa: ARG002 - the protocol
+    def write_answer(self, answer: Answer, chat: Chat, told: Told) -> dict[str, Any]:
         """Its words; thinking has no place here."""
         body: dict[str, Any] = {
             "id": f"cmpl-{told.id}",
@@ -184,7 +184,7 @@ class Completions:
         """For one stream."""
         return TextDecoder()
 
-    def tap(self, *, told: Told, include_usage: bool) -> OpenAITap:  # noqa: ARG002 - the protocol's own names stay
+    def tap(self, *, told: Told, include_usage: bool) -> OpenAITap:
         """For one stream that is passed through."""
         return OpenAITap(include_usage=include_usage, meaningful=text_is_meaningful)
 
@@ -273,6 +273,9 @@ class TextDecoder:
     def feed(self, frames: bytes) -> list[Event]:
         """Events of whole frames; after a ``Broken`` or the end nothing follows."""
         events: list[Event] = []
+        if not self._over and frames[:1] in (b"{", b"[", b"<"):  # an error or a page, and no stream at all
+            said = read_error(200, {}, separate(frames)[0])
+            self._break(events, said.failure, said.message)
         for _, data in payloads(frames):
             if self._over:
                 return events
@@ -280,9 +283,6 @@ class TextDecoder:
                 self._payload(data, events)
             except (ValueError, RecursionError) as error:
                 self._break(events, "protocol", f"not a chunk of a completion: {error}"[:300])
-        if not events and not self._over and frames.lstrip()[:1] in (b"{", b"[", b"<"):
-            said = read_error(200, {}, frames)
-            self._break(events, said.failure, said.message)
         return events
 
     def end(self) -> list[Event]:
@@ -371,7 +371,9 @@ def _written_prompt(chat: Chat) -> object:
                 return prompt
         if all(isinstance(part, Text) for part in parts):
             return "".join(part.text for part in parts if isinstance(part, Text))
-    raise Refused("unsupported", "messages: legacy completions take one message of the user, in words", param="messages")
+    raise Refused(
+        "unsupported", "messages: legacy completions take one message of the user, in words", param="messages"
+    )
 
 
 def _choice(found: object, position: int) -> Choice:

@@ -101,8 +101,8 @@ def read_openai_request(body: Mapping[str, Any]) -> Embedding:
 
 def write_openai_request(asked: Embedding, model: str) -> Outgoing:
     """For OpenAI and its likenesses."""
-    inputs: Sequence[Any] = asked.texts or asked.tokens
-    body: dict[str, Any] = {"model": model, "input": inputs[0] if asked.single else list(inputs)}
+    inputs: list[Any] = [*asked.texts, *map(list, asked.tokens)]
+    body: dict[str, Any] = {"model": model, "input": inputs[0] if asked.single else inputs}
     if asked.dimensions is not None:
         body["dimensions"] = asked.dimensions
     if asked.encoding != "float":

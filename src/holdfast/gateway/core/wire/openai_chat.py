@@ -7,7 +7,7 @@ Ollama, Azure and DeepSeek differ are named where they are tolerated.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from holdfast.gateway.core.conversation import Answer, Chat, ProtocolName
 from holdfast.gateway.core.dialect import Outgoing, Told
@@ -29,7 +29,7 @@ __all__ = ["OpenAIChat"]
 class OpenAIChat:
     """A :class:`~holdfast.gateway.core.dialect.Dialect`."""
 
-    name: Final[ProtocolName] = "openai"
+    name: ProtocolName = "openai"
 
     def read_request(self, body: Mapping[str, Any]) -> Chat:
         """A client's request."""

@@ -19,11 +19,11 @@ from holdfast.gateway.core.conversation import (
     UsageSeen,
 )
 from holdfast.gateway.core.usage import Usage
-from holdfast.gateway.core.wire.openai_answer import arguments_text, read_finish
 from holdfast.gateway.core.wire.fields import malformed
+from holdfast.gateway.core.wire.openai_answer import arguments_text, read_finish
 from holdfast.gateway.core.wire.openai_errors import read_error, read_error_object
 from holdfast.gateway.core.wire.openai_usage import read_usage
-from holdfast.gateway.core.wire.sse import payloads
+from holdfast.gateway.core.wire.sse import payloads, separate
 
 __all__ = ["ChatDecoder", "is_error"]
 
@@ -82,6 +82,9 @@ class ChatDecoder:
     def feed(self, frames: bytes) -> list[Event]:
         """Events of whole frames; after a ``Broken`` or the end nothing follows."""
         events: list[Event] = []
+        if not self._over and frames[:1] in (b"{", b"[", b"<"):  # an error or a page, and no stream at all
+            said = read_error(200, {}, separate(frames)[0])
+            self._break(events, said.failure, said.message)
         for _, data in payloads(frames):
             if self._over:
                 return events
@@ -89,9 +92,6 @@ class ChatDecoder:
                 self._payload(data, events)
             except (ValueError, RecursionError) as error:
                 self._break(events, "protocol", f"not a chunk of a chat completion: {error}"[:300])
-        if not events and not self._over and frames.lstrip()[:1] in (b"{", b"[", b"<"):
-            said = read_error(200, {}, frames)  # not a stream at all
-            self._break(events, said.failure, said.message)
         return events
 
     def end(self) -> list[Event]:

@@ -154,6 +154,8 @@ def _said(message: Message, parts: Sequence[Part], path: str, *, chat: Chat, dro
                 written["refusal"] = written.get("refusal", "") + text
             case Opaque(protocol="openai", raw={"audio": audio}):
                 written["audio"] = audio
+            case Opaque(protocol="completions"):
+                raise Refused("unsupported", "prompt: only legacy completions take tokens or several", param="prompt")
             case Opaque(protocol=protocol) if protocol != "openai":
                 dropped.append(path)
             case Text() | Media() | Opaque():

@@ -68,6 +68,7 @@ class OpenAITap:
             self.committed
             and frames[-3:] == b"}\n\n"
             and frames[:7] == b"data: {"
+            and frames.count(b"\n\n") - frames.count(b"}\n\ndata: {") == 1
             and b'"usage":{' not in frames
             and b'"usage": {' not in frames
             and b'"error"' not in frames
