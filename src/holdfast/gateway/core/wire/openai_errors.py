@@ -43,7 +43,7 @@ _LONGEST_BODY = 1 << 18
 _LONGEST_CODE = 100
 
 _KEYS = re.compile(
-    r"\b(?:sk|rk|pk|gsk|xai|hf|nvapi|r8|pplx|hfk|key)[-_][A-Za-z0-9_*.\-]{6,}"
+    r"\b(?:sk|rk|pk|gsk|xai|hf|nvapi|r8|pplx|hfk)[-_][A-Za-z0-9_*.\-]{6,}"
     r"|\bAIza[A-Za-z0-9_\-]{10,}|\bAKIA[A-Z0-9]{12,}|\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_.\-]+"
     r"|(?<=Bearer )\S{6,}"
 )
