@@ -358,6 +358,12 @@ class DeploymentFleet:
         attempt.first_at = now
         state = attempt.state
         elapsed_s = now - attempt.began
+        # Streams last for minutes: selection and trials learn from their beginning. In flight it stays.
+        state.succeeded(now, elapsed_s)
+        state.began()
+        if attempt.permit is not None:
+            state.healthy(attempt.permit, now, self._rng)
+            attempt.permit = None
         state.first_tokens.observe(elapsed_s, now)
         state.tokens.first_token(elapsed_s, attempt.input_tokens, state.tokens_in_flight, now)
 
@@ -368,7 +374,10 @@ class DeploymentFleet:
             return
         state = attempt.state
         state.tokens.answered(attempt.tokens, state.tokens_in_flight + attempt.tokens)
-        state.succeeded(now, (attempt.first_at if attempt.first_at is not None else now) - attempt.began)
+        if attempt.first_at is None:
+            state.succeeded(now, now - attempt.began)
+        else:
+            state.abandoned()
         self._correlation.succeeded(state.id, 1, (), now)
         state.healthy(attempt.permit, now, self._rng)
 
