@@ -17,6 +17,8 @@ class Route:
     model: str
     tiers: tuple[tuple[str, ...], ...]
     """Names of deployments: each tier is tried when none of those before it will do. Fallbacks are the last tiers."""
+    own: int
+    """How many of the tiers are the model's own; the rest are fallbacks."""
     settings: ModelSettings | None
     """``None``: the model was named by its provider."""
 
@@ -59,7 +61,7 @@ class Routes:
         if slash and provider in self._settings.providers and self._may(provider, name):
             deployment = self._direct(provider, name)
             if deployment is not None:
-                return Route(model=model, tiers=((deployment,),), settings=None)
+                return Route(model=model, tiers=((deployment,),), own=1, settings=None)
         raise Refused(
             "not_found",
             f"there is no model {model[:100]!r}; GET /v1/models lists those that this key may use",
@@ -73,6 +75,7 @@ class Routes:
 
     def _route(self, name: str, model: ModelSettings) -> Route:
         tiers: list[tuple[str, ...]] = []
+        own = 0
         seen: set[str] = set()
         for each in (name, *model.fallbacks):
             for tier in self._tiers[each]:
@@ -80,4 +83,5 @@ class Routes:
                 seen.update(fresh)
                 if fresh:
                     tiers.append(fresh)
-        return Route(model=name, tiers=tuple(tiers), settings=model)
+            own = own or len(tiers)
+        return Route(model=name, tiers=tuple(tiers), own=own, settings=model)

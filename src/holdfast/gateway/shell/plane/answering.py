@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from holdfast.gateway.core.attempts import AttemptBudget, GiveUp, Retry
 from holdfast.gateway.core.ports import Chosen, Nowhere, Wait
 from holdfast.gateway.errors import Reason, Refused
 
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     from holdfast.gateway.shell.plane.making import Made
 
 
+_STOPS: Final = {
+    "attempts": "retry.attempts",
+    "deadline": "timeouts.answer",
+    "budget": "the retry budget that all requests share",
+    "nowhere": "no other deployment being left",
+}
+
+
 class Answering:
     """The attempts of one request."""
 
@@ -33,9 +42,13 @@ class Answering:
         self._gateway = gateway
         self._ask = ask
         self._deadline = deadline
+        self._budget = AttemptBudget(
+            gateway.settings.retry, gateway.budget, deadline=deadline, now=gateway.clock(), rng=gateway.rng
+        )
+        self._tiers = ask.route.tiers
         self._tried = list(tried)
         self._live: list[Attempt] = []
-        self._stale = 0
+        self._fresh = False
         self.attempts = 0
         self.trail: list[tuple[str, str]] = []
         """Deployment and failure of each attempt that failed."""
@@ -46,8 +59,6 @@ class Answering:
 
         Whoever cancels this has given up the attempts with :meth:`give_up` already, or does so now.
         """
-        gateway = self._gateway
-        gateway.budget.request(gateway.clock())
         try:
             while True:
                 chosen = await self._choose()
@@ -55,7 +66,7 @@ class Answering:
                 winner = await self._race(made)
                 if winner is not None:
                     return winner
-                self._may_go_on(made)
+                await self._go_on(made)
         except BaseException:
             self.give_up()
             raise
@@ -73,10 +84,10 @@ class Answering:
         waited = False
         while True:
             now = gateway.clock()
-            if gateway.waiting.ahead(ask.route.tiers, ask.need) and not waited:
+            if gateway.waiting.ahead(self._tiers, ask.need) and not waited:
                 found: Chosen | Wait | Nowhere = Wait(retry_after_s=1.0)
             else:
-                found = gateway.fleet.choose(ask.route.tiers, ask.need, tried=self._tried, now=now)
+                found = gateway.fleet.choose(self._tiers, ask.need, tried=self._tried, now=now)
             if isinstance(found, Chosen):
                 return found
             if isinstance(found, Nowhere):
@@ -88,7 +99,7 @@ class Answering:
         """Queue until a place may be free. Raises :class:`Refused` when that takes too long."""
         gateway, ask = self._gateway, self._ask
         until = min(self._deadline, now + gateway.settings.admission.queue_timeout)
-        if now >= until or not await gateway.waiting.until_free(ask.route.tiers, ask.need, until):
+        if now >= until or not await gateway.waiting.until_free(self._tiers, ask.need, until):
             raise Refused(
                 "overloaded",
                 f"every deployment of {ask.model} has as much in flight as it can carry",
@@ -108,7 +119,7 @@ class Answering:
     # One attempt, and perhaps a hedge.
 
     async def _make(self, chosen: Chosen, *, hedge: bool = False) -> Made:
-        made = await self._gateway.make(self._ask, chosen, deadline=self._deadline, hedge=hedge, fresh=self._stale > 0)
+        made = await self._gateway.make(self._ask, chosen, deadline=self._deadline, hedge=hedge, fresh=self._fresh)
         self.attempts += 1
         self._live.append(made.attempt)
         made.attempt.start()
@@ -144,12 +155,10 @@ class Answering:
     async def _hedge(self, made: Made) -> Made | None:
         gateway, ask = self._gateway, self._ask
         now = gateway.clock()
-        if self.attempts >= gateway.settings.retry.attempts or not gateway.fleet.may_hedge(ask.need, now=now):
-            return None
-        found = gateway.fleet.choose(ask.route.tiers, ask.need, tried=[*self._tried, made.chosen.deployment], now=now)
+        found = gateway.fleet.choose(self._tiers, ask.need, tried=[*self._tried, made.chosen.deployment], now=now)
         if not isinstance(found, Chosen) or found.trial or found.deployment == made.chosen.deployment:
             return None
-        if not gateway.budget.try_spend(now):
+        if not gateway.fleet.may_hedge(ask.need, now=now) or not self._budget.hedge(now):
             return None
         with contextlib.suppress(Refused):  # no money for two: the first one goes on alone
             return await self._make(found, hedge=True)
@@ -167,9 +176,6 @@ class Answering:
         if attempt in self._live:
             self._live.remove(attempt)
         rejection = attempt.rejection
-        if attempt.stale and self._stale == 0:
-            self._stale += 1
-            return
         if rejection is not None:
             self._rejection = rejection
             self.trail.append((made.chosen.deployment, rejection.failure))
@@ -177,29 +183,31 @@ class Answering:
 
     # What next.
 
-    def _may_go_on(self, made: Made) -> None:
-        """Return to try again; raise :class:`Refused` when that is all."""
-        gateway = self._gateway
-        if made.attempt.stale and self._stale == 1 and not self._tried:
-            self._stale += 1  # a kept connection that died says nothing about anybody: once more, on a fresh one
-            return
+    async def _go_on(self, made: Made) -> None:
+        """Return to try again, perhaps after a pause; raise :class:`Refused` when that was all."""
+        gateway, route = self._gateway, self._ask.route
         rejection = self._rejection
         if rejection is None:
             raise Refused("upstream_failed", "the attempt ended without an answer", retryable=True)
-        failure = rejection.failure
-        now = gateway.clock()
-        if failure == "filtered" or (failure == "rejected" and rejection.code != "context_length_exceeded"):
-            raise self._said(rejection)
-        untried = [name for tier in self._ask.route.tiers for name in tier if name not in self._tried]
-        if self.attempts >= gateway.settings.retry.attempts or now >= self._deadline:
-            raise self._said(rejection)
-        if failure in ("auth", "rejected"):
-            # Says nothing about load, so it costs none of what all can afford; each deployment is asked once.
-            if not untried:
-                raise self._said(rejection)
-            return
-        if not gateway.budget.try_spend(now):
-            raise self._said(rejection, stopped_by="the retry budget of the gateway")
+        own = [name for tier in self._tiers[: route.own] for name in tier if name not in self._tried]
+        behind = [name for tier in self._tiers[route.own :] for name in tier if name not in self._tried]
+        step = self._budget.next_step(
+            rejection.failure,
+            now=gateway.clock(),
+            others=bool(own),
+            fallbacks=bool(behind) or (rejection.failure == "rejected" and bool(own)),
+            code=rejection.code,
+            retry_after_s=rejection.retry_after_s,
+            reused=made.attempt.stale,
+        )
+        if isinstance(step, GiveUp):
+            raise self._said(rejection, stopped_by=_STOPS.get(step.reason, ""))
+        if isinstance(step, Retry):
+            if step.where == "same":
+                self._fresh = True
+                self._tried.remove(made.chosen.deployment)
+            if step.after_s > 0:
+                await asyncio.sleep(step.after_s)
 
     def _said(self, rejection: Rejection, *, stopped_by: str = "") -> Refused:
         """What the client is told of the last failure."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from holdfast.gateway.core.attempts import ExtraAttempts
 from holdfast.gateway.core.cache import replay
 from holdfast.gateway.core.deployments import deployments_of, implied, tiers_of
 from holdfast.gateway.core.dialect import Told
 from holdfast.gateway.core.endpoints import Endpoint, endpoint_of
+from holdfast.gateway.core.estimate import Estimator
 from holdfast.gateway.core.fleet import DeploymentFleet
 from holdfast.gateway.core.guard import Policy, guard_for
 from holdfast.gateway.core.money import usd, worst_case
@@ -35,7 +38,6 @@ from holdfast.gateway.shell.plane.providers import Provider
 from holdfast.gateway.shell.plane.transcript import Transcript
 from holdfast.gateway.shell.plane.waiting import Waiting
 from holdfast.identity import parse
-from holdfast.resilience import RetryBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +58,7 @@ log = logging.getLogger(__name__)
 _JSON: Final = b"application/json"
 _MOST_IMPLIED: Final = 256
 """Models that clients may name as ``PROVIDER/MODEL`` without being configured, each with state of its own."""
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/=]{512,}")
 _OUTPUT_GUESS: Final = 1024
 """Tokens that an answer is taken to have when its request bounds it not, for budgets and admission."""
 
@@ -91,7 +94,10 @@ class Gateway:
         self.deployments: dict[str, Deployment] = dict(deployments_of(settings))
         self.fleet = DeploymentFleet(settings, self.deployments, now=clock(), rng=rng)
         self.routes = Routes(settings, tiers_of(settings), self._implied)
-        self.budget = RetryBudget(percent=settings.retry.budget_percent, floor_per_s=settings.retry.budget_floor_per_s)
+        self.budget = ExtraAttempts(
+            percent=settings.retry.budget_percent, floor_per_s=float(settings.retry.budget_floor_per_s)
+        )
+        self.estimator = Estimator()
         self.waiting = Waiting(self.fleet, settings.admission.queue, clock)
         self.policies = policies_of(settings)
         self.cache = Caching(settings.cache, None, clock)
@@ -208,7 +214,7 @@ class Gateway:
         if not self.permits.allows(holder, ask.model):
             raise Refused("forbidden", f"this key may not use the model {ask.model[:100]!r}", param="model")
         ask.told = Told(id=call.request_id.removeprefix("req_"), model=ask.model, created=int(ask.wall))
-        ask.need = self._need(ask, len(body))
+        ask.need = self._need(ask)
         wait_s = self.permits.take(holder, ask.need.tokens, self.clock())
         if wait_s > 0:
             raise Refused(
@@ -240,16 +246,16 @@ class Gateway:
         if not guard.stream().is_idle:
             ask.guard = guard
 
-    def _need(self, ask: Ask, size: int) -> Need:
+    def _need(self, ask: Ask) -> Need:
         first = ask.route.tiers[0][0]
         endpoint = ask.endpoint
         if endpoint.kind != "chat":
-            tokens = max(1, self.estimate(first, size))
+            tokens = max(1, self.estimate(first, ask.body))
             return Need(tokens=tokens, input_tokens=tokens, priority=self.permits.priority(ask.holder))
         most = ask.count("max_completion_tokens", "max_tokens", "max_output_tokens")
-        read = self.estimate(first, size)
+        read = self.estimate(first, ask.body)
         return Need(
-            tokens=read + (most if most is not None else _OUTPUT_GUESS),
+            tokens=read + self.estimator.expected_output(first, most),
             input_tokens=read,
             max_output=most,
             tools=ask.has("tools"),
@@ -561,16 +567,26 @@ class Gateway:
             self.observe(call.seen)  # the last one went on to be counted after its client had left
         self.waiting.wake(self.clock())
 
-    def estimate(self, deployment: str, size: int) -> int:
-        """Tokens of a body of so many bytes."""
-        return max(1, size // 4)
+    def estimate(self, deployment: str, body: bytes) -> int:
+        """Input tokens of a body, before anybody counts them."""
+        images, media = _media(body) if b"base64" in body or b'"data"' in body else (0, 0)
+        return self.estimator.estimate(len(body), deployment, images=images, media_bytes=media)
 
     def learn(self, made: Made) -> None:
-        """What a good answer teaches about bytes per token."""
+        """What a good answer teaches about the bytes of a token."""
+        usage = made.usage
+        ask = made.ask
+        if usage is not None and not usage.estimated and ask.endpoint.kind == "chat" and b"base64" not in ask.body:
+            self.estimator.learn(
+                made.deployment.name,
+                text_bytes=len(ask.body),
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+            )
 
     def output_tokens(self, deployment: str, reading: Reading) -> int:
         """Tokens that a part of an answer has: one a frame with words, or by bytes where frames are larger."""
-        return max(reading.deltas, reading.output_bytes // 8)
+        return max(reading.deltas, round(reading.output_bytes / 8))
 
     def beat(self, now: float) -> None:
         """About twenty times a second."""
@@ -674,6 +690,12 @@ def _tags(call: Call) -> tuple[str, ...]:
     if len(tags) > 8 or any(len(tag) > 64 or not tag.isprintable() for tag in tags):
         raise Refused("invalid_request", "x-holdfast-tags: at most 8 tags of at most 64 printable characters")
     return tags
+
+
+def _media(body: bytes) -> tuple[int, int]:
+    """How many pictures or files stand in a body, and about how many bytes of it they are."""
+    found = [match.end() - match.start() for match in _BASE64.finditer(body)]
+    return len(found), sum(found)
 
 
 def _has_images(body: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
@@ -10,7 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from holdfast.gateway.core.wire.presets import credentials, preset_of
-from holdfast.gateway.core.wire.sigv4 import sign
+from holdfast.gateway.core.wire.sigv4 import Credentials, sign
 from holdfast.gateway.errors import Invalid
 from holdfast.http1 import Limits
 from holdfast.proxy.backend import Address, Backend
@@ -43,6 +44,11 @@ class Provider:
         if settings.region is not None:
             url = url.replace("{region}", settings.region)
         self._key = _key(name, settings)
+        self._signer = Credentials(
+            access_key_id=settings.access_key_id or "",
+            secret_access_key=self._key or "",
+            session_token=settings.session_token,
+        )
         parts = urlsplit(url)
         secure = parts.scheme == "https"
         self.host = parts.hostname or ""
@@ -74,21 +80,19 @@ class Provider:
         own = "".join(f"{key}: {_clean(value)}\r\n" for key, value in {**outgoing.headers, **extra}.items())
         fixed = self._fixed
         if self.auth == "sigv4":
+            plain, _, asked = target.partition("?")
             signed = sign(
                 method="POST",
-                url=f"https://{self._authority}{target}",
+                host=self._authority,
+                path=plain,
+                query=asked,
                 headers={"content-type": "application/json"},
-                body=body,
+                payload=body,
+                credentials=self._signer,
                 region=self.settings.region or "us-east-1",
-                service="bedrock",
-                access_key_id=self.settings.access_key_id or "",
-                secret_access_key=self._key or "",
-                session_token=self.settings.session_token,
-                now=wall,
+                at=datetime.fromtimestamp(wall, UTC),
             )
-            fixed += "".join(
-                f"{key}: {value}\r\n" for key, value in signed.items() if key.lower() not in ("host", "content-type")
-            ).encode("latin-1")
+            fixed += "".join(f"{key}: {value}\r\n" for key, value in signed.items()).encode("latin-1")
         kind = "" if "content-type" in extra else "Content-Type: application/json\r\n"
         trace = f"traceparent: {traceparent}\r\n" if traceparent else ""
         return (
