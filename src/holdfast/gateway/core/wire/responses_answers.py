@@ -130,12 +130,8 @@ def write_thinking(thinking: Thinking) -> dict[str, Any]:
     """A reasoning item: unmodified when it was one, or else one that holds the other protocol's block."""
     if thinking.protocol == "responses":
         return reasoning_item(thinking)
-    item: dict[str, Any] = {"type": "reasoning", "summary": []}
-    if thinking.text:
-        item["summary"] = [{"type": "summary_text", "text": thinking.text}]
-    if thinking.signature is not None or thinking.raw is not None:
-        item["encrypted_content"] = responses_sealed.sealed(thinking)
-    return item
+    said = [{"type": "summary_text", "text": thinking.text}] if thinking.text else []
+    return {"type": "reasoning", "summary": said, "encrypted_content": responses_sealed.sealed(thinking)}
 
 
 def write_usage(usage: Usage | None) -> dict[str, Any] | None:
