@@ -520,29 +520,62 @@ def test_a_stream_that_breaks_is_told_as_broken(provider: str, client: str) -> N
 # ------------------------------------------------------------ a turn and back
 
 
+THOUGHT: list[dict[str, Any]] = [
+    {"type": "thinking", "thinking": "hm, hm", "signature": "sig"},
+    {"type": "redacted_thinking", "data": "opaque"},
+    {"type": "tool_use", "id": "c1", "name": "weather", "input": {"city": "Oslo"}},
+]
+
+
+def given_back(output: Sequence[Mapping[str, Any]]) -> Any:
+    """What Anthropic gets of its own turn when a client of Responses sends it back with the result of the tool."""
+    result = {"type": "function_call_output", "call_id": "c1", "output": "sun"}
+    tools = [{"type": "function", "name": "weather", "parameters": SCHEMA}]
+    question = {"role": "user", "content": "x"}
+    body = plain({"model": "asked", "input": [question, *output, result], "tools": tools})
+    sent = dialect("anthropic").write_request(dialect("responses").read_request(body), "claude-sonnet-4-5")
+    return plain(sent.body)["messages"][1]["content"]
+
+
 def test_anthropic_s_thinking_comes_back_unmodified_through_a_client_of_responses() -> None:
     """Its API refuses the results of tools without the thinking before the calls."""
-    provider, client = dialect("anthropic"), dialect("responses")
-    raw = [
-        {"type": "thinking", "thinking": "hm", "signature": "sig"},
-        {"type": "redacted_thinking", "data": "opaque"},
-        {"type": "tool_use", "id": "c1", "name": "weather", "input": {"city": "Oslo"}},
-    ]
-    answer = provider.read_answer(
+    answer = dialect("anthropic").read_answer(
         {
             "id": "msg_1",
             "type": "message",
             "role": "assistant",
             "model": "up",
-            "content": raw,
+            "content": THOUGHT,
             "stop_reason": "tool_use",
             "usage": {"input_tokens": 1, "output_tokens": 1},
         }
     )
-    output = client.write_answer(answer, chat_of("responses"), TOLD)["output"]
-    result = {"type": "function_call_output", "call_id": "c1", "output": "sun"}
-    tools = [{"type": "function", "name": "weather", "parameters": SCHEMA}]
-    question = {"role": "user", "content": "x"}
-    again = client.read_request(plain({"model": "asked", "input": [question, *output, result], "tools": tools}))
-    sent = plain(provider.write_request(again, "claude-sonnet-4-5").body)
-    assert sent["messages"][1]["content"] == raw
+    assert given_back(dialect("responses").write_answer(answer, chat_of("responses"), TOLD)["output"]) == THOUGHT
+
+
+def test_anthropic_s_thinking_comes_back_unmodified_when_it_was_streamed() -> None:
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "up", "content": [], "usage": {}}
+    deltas = [
+        [
+            {"type": "thinking_delta", "thinking": "hm,"},
+            {"type": "thinking_delta", "thinking": " hm"},
+            {"type": "signature_delta", "signature": "sig"},
+        ],
+        [],
+        [{"type": "input_json_delta", "partial_json": '{"city":"Oslo"}'}],
+    ]
+    starts = [{**THOUGHT[0], "thinking": "", "signature": ""}, THOUGHT[1], {**THOUGHT[2], "input": {}}]
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": head}]
+    for index, (start, more) in enumerate(zip(starts, deltas, strict=True)):
+        events.append({"type": "content_block_start", "index": index, "content_block": start})
+        events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in more]
+        events.append({"type": "content_block_stop", "index": index})
+    events.append({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 1}})
+    events.append({"type": "message_stop"})
+    frames = b"".join(
+        b"event: %b\ndata: %b\n\n" % (event["type"].encode(), msgspec.json.encode(event)) for event in events
+    )
+    written_frames = relayed("anthropic", "responses", frames, chat_of("responses"))
+    last = msgspec.json.decode(written_frames.rsplit(b"data: ", 1)[1])
+    assert last["type"] == "response.completed"
+    assert given_back(last["response"]["output"]) == THOUGHT

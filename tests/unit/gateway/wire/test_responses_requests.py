@@ -205,6 +205,8 @@ def test_a_stream_always_tells_its_usage() -> None:
         ({"input": "x", "temperature": "hot"}, "temperature"),
         ({"input": "x", "stream": "yes"}, "stream"),
         ({"input": "\ud800"}, "input"),
+        ({"input": "x", "invented": ["\ud800"]}, "invented"),
+        ({"input": [{"type": "invented", "x": "\ud800"}]}, "input.0"),
     ],
 )
 def test_a_wrong_type_is_named_by_its_path(body: dict[str, Any], param: str) -> None:

@@ -96,7 +96,8 @@ def read_request(body: Mapping[str, Any]) -> Chat:
     """What a client asks for. Raises :class:`Refused` (``invalid_request`` with the path of what is wrong)."""
     model = required(body, "model")
     extra = {key: value for key, value in body.items() if key not in KNOWN and value is not None}
-    sendable(extra, "")
+    for key, value in extra.items():
+        sendable(value, words(key, "(name of a parameter)"))
     shape = object_(body, "text") or {}
     reasoning = object_(body, "reasoning") or {}
     for name, settings, taken in (("text", shape, "format"), ("reasoning", reasoning, "effort")):
@@ -263,6 +264,8 @@ def split_data_url(address: str | None) -> tuple[str | None, str | None, str | N
 
 def _call(item: Mapping[str, Any], at: str, arguments: str) -> ToolCall:
     plain = item.keys() <= {"type", "call_id", "name", "arguments"}
+    if not plain:
+        sendable(item, at)
     return ToolCall(
         id=required(item, "call_id", at),
         name=required(item, "name", at),
