@@ -106,7 +106,7 @@ def test_images_and_documents_keep_their_sources() -> None:
 def test_parameters_that_nobody_knows_are_carried_along() -> None:
     value = read(service_tier="auto", container="c", thinking={"type": "adaptive"})
     assert value.extra == {"service_tier": "auto", "container": "c", "thinking": {"type": "adaptive"}}
-    sent = written(value)
+    sent = written(value, NEW)
     assert (sent["service_tier"], sent["container"], sent["thinking"]) == ("auto", "c", {"type": "adaptive"})
 
 
@@ -326,6 +326,41 @@ def test_an_effort_is_said_in_the_words_of_the_models_generation(
 ) -> None:
     sent = written(chat(reasoning_effort=effort), model)
     assert (sent.get("thinking"), sent.get("output_config")) == (thinking, config)
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "expected", "config"),
+    [
+        (NEW, {"type": "enabled", "budget_tokens": 2000}, {"type": "adaptive", "display": "summarized"}, "medium"),
+        (FIRST_ADAPTIVE, {"type": "enabled", "budget_tokens": 2000}, {"type": "enabled", "budget_tokens": 2000}, None),
+        (BUDGETED, {"type": "adaptive"}, {"type": "enabled", "budget_tokens": 8192}, None),
+        (OLD, {"type": "adaptive"}, None, None),
+        (NEW, {"type": "adaptive"}, {"type": "adaptive"}, None),
+        ("mock-small", {"type": "adaptive"}, {"type": "adaptive"}, None),
+        (NEW, {"type": "disabled"}, {"type": "disabled"}, None),
+    ],
+)
+def test_an_anthropic_clients_thinking_is_said_again_only_for_another_generation(
+    model: str, thinking: dict[str, Any], expected: object, config: str | None
+) -> None:
+    sent = written(read(max_tokens=20_000, thinking=thinking), model)
+    assert sent.get("thinking") == expected
+    assert sent.get("output_config", {}).get("effort") == config
+
+
+def test_a_budget_is_told_as_an_effort_where_budgets_are_gone() -> None:
+    assert written(chat(reasoning_tokens=2000), NEW)["output_config"] == {"effort": "medium"}
+    assert written(chat(reasoning_tokens=2000))["thinking"] == {"type": "enabled", "budget_tokens": 2000}
+
+
+def test_an_effort_that_nobody_has_heard_of_is_left_out_and_told() -> None:
+    value = chat(reasoning_effort="cosmic")
+    assert "output_config" not in written(value, NEW)
+    assert dropped(value, NEW) == ("reasoning_effort",)
+
+
+def test_the_version_of_the_api_is_told() -> None:
+    assert DIALECT.write_request(chat(), NEW).headers == {"anthropic-version": "2023-06-01"}
 
 
 def test_the_bound_of_the_output_has_room_for_the_budget() -> None:

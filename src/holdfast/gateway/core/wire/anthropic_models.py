@@ -51,6 +51,8 @@ class Abilities:
     """``output_config.format`` and strict tools."""
     top_effort: str = "max"
     """What ``xhigh`` is called there."""
+    certain: bool = True
+    """Whether the name tells; what a client of this protocol says to a model that nobody knows is not corrected."""
 
 
 _GENERATION = re.compile(r"claude-(?:[a-z]+-)?v?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
@@ -61,7 +63,7 @@ def abilities(model: str) -> Abilities:
     """What ``model`` can be asked for."""
     name = model.lower()
     if "claude" not in name:
-        return Abilities()
+        return Abilities(certain=False)
     found = _GENERATION.search(name)
     generation = (int(found[1]), int(found[2] or 0)) if found else (99, 0)
     if generation < (3, 7):
