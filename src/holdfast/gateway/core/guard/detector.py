@@ -47,9 +47,13 @@ class Detector:
     reach: int
     """Characters that a match, or its beginning, can have at most."""
     trigger: str
-    """Expression for what is in every match; a text without it is done with."""
+    """Characters of which each match has one: what has none is done with."""
     bud: str
-    """Expression for the beginnings that have no trigger yet; ends with ``\\Z``."""
+    """Expression for the beginnings that have no trigger yet; ends with ``\\Z``. No blanks but in denied words."""
+    words: tuple[str, ...] = ()
+    """Instead of ``trigger``: words, in any case."""
+    always: bool = False
+    """Instead of ``trigger``: every text may have a match."""
     anchors: tuple[str, ...] = ()
     """Literals of which every match has one; the text is searched for them, and only what is around them is matched.
     None: the pattern itself begins with a few characters, which is as quick."""
@@ -70,7 +74,9 @@ class Detector:
                 spans, pos = self.confirm(match)
                 yield match.start(), pos, spans
             return
-        present = [anchor for anchor in self.anchors if anchor in text]
+        # One character is found much quicker than two: most anchors are ruled out by that.
+        seen = {char: char in text for char in self.trigger}
+        present = [anchor for anchor in self.anchors if any(map(seen.get, anchor)) and anchor in text]
         ahead = pos
         while present:
             places = [place for anchor in present if (place := text.find(anchor, ahead)) >= 0]

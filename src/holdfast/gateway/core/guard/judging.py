@@ -71,8 +71,13 @@ class Judge:
             Refused: The policy blocks one of them.
         """
         to_replace: list[Span] = []
+        outer, outer_action = Span(0, 0, ""), ""
         for span in spans:
             action = self._actions[span.rule.partition(".")[0]]
+            if span.end <= outer.end and action == outer_action and action != "block":
+                continue  # part of what was found already: the digits of an account number are no telephone number
+            if span.end > outer.end:
+                outer, outer_action = span, action
             if action == "block":
                 raise self.block(span.rule, where)
             self.findings.note(span.rule, action, where)

@@ -129,7 +129,7 @@ def ibans() -> Detector:
             "(?<![A-Za-z0-9])[A-Z](?:[A-Z](?:[0-9](?:[0-9](?:[ \u00a0-]?[A-Z0-9]){0,30}[ \u00a0-]?)?)?)?\\Z"
         ),
         reach=70,
-        trigger="[0-9]",
+        trigger="0123456789",
         bud=r"(?<![A-Za-z0-9])[A-Z]{1,2}\Z",
         confirm=confirm,
     )
@@ -207,7 +207,7 @@ def numbers(*, cards: bool, phones: bool) -> Detector:
         pattern=re.compile(_RUN),
         begun=re.compile(_RUN_BEGUN),
         reach=200,
-        trigger="[0-9]",
+        trigger="0123456789",
         bud=r"[+(]{1,2}\Z",
         confirm=confirm,
     )

@@ -17,6 +17,8 @@ _ESCAPE_BEGUN = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 
 
 _LONGEST_BUD = 1024
+PLACEHOLDER_CHARS = "<\\"
+"""What a placeholder of the vault begins with, and what an escape in JSON begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +46,13 @@ class Scanner:
     def __init__(self, detectors: Sequence[Detector], allow: AllowList) -> None:
         self._detectors = tuple(detectors)
         self._allow = allow
-        # Denied words are found in any case, and so is what hints at anything: too much, never too little.
-        self._trigger = re.compile("|".join([*(detector.trigger for detector in detectors), r"[<\\]"]), re.IGNORECASE)
-        self._bud = re.compile("|".join(detector.bud for detector in detectors) or r"(?!)", re.IGNORECASE)
+        chars = "".join(detector.trigger for detector in detectors) + PLACEHOLDER_CHARS
+        self._trigger = re.compile(f"[{re.escape(chars)}]")
+        words = [word for detector in detectors for word in detector.words]
+        self._words = re.compile("|".join(map(re.escape, words)), re.IGNORECASE) if words else None
+        self._bud = re.compile("|".join(detector.bud for detector in reversed(self._detectors)) or r"(?!)")
+        self._bud_has_blanks = any(" " in word for word in words)
+        self._always = any(detector.always for detector in detectors)
 
     def __bool__(self) -> bool:
         return bool(self._detectors)
@@ -63,9 +69,14 @@ class Scanner:
 
     def quiet(self, text: str, pos: int) -> int | None:
         """For a text that goes on and has nothing in it: what of it is decided. ``None``: :meth:`piece` has to look."""
-        if self._trigger.search(text, pos) is not None:
+        if self._always or self._trigger.search(text, pos) is not None:
             return None
-        bud = self._bud.search(text, max(pos, len(text) - _LONGEST_BUD))
+        if self._words is not None and self._words.search(text, pos) is not None:
+            return None
+        start = max(pos, len(text) - _LONGEST_BUD)
+        if not self._bud_has_blanks:
+            start = max(start, text.rfind(" "))
+        bud = self._bud.search(text, start)
         return len(text) if bud is None else bud.start()
 
     def piece(
@@ -137,7 +148,7 @@ class Scanner:
                 failed()
         if self._allow and spans:
             spans = [span for span in spans if text[span.start : span.end] not in self._allow]
-        spans.sort()
+        spans.sort(key=lambda span: (span.start, -span.end))
         return spans
 
 
