@@ -5,10 +5,9 @@ A grant is made under a lock of the budget's row and never lets the sum exceed t
 overshoots, whatever each of them does with its part.
 
 A gateway that dies keeps its part: nobody else can know what it had spent of it. The part counts as spent until the
-gateway comes back with its journal, which tells, or until the window ends. So a death without return costs a budget
-at most ``ledger.lease_usd`` (or one reservation, if that is more) for the rest of its day or month, and never more than was
-really promised to a provider. Taking parts back by time alone would be quicker and wrong: what was spent of them is in
-a journal that nobody can read.
+gateway comes back with its journal, which tells, or until the window ends. So a death without return costs a
+budget at most ``ledger.lease_usd`` (or one reservation, if that is more) for the rest of its day or month. Taking parts
+back by time alone would be quicker and wrong: what was spent of them is in a journal that nobody can read.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,13 +30,15 @@ from holdfast.gateway.core import limits
 from holdfast.gateway.core.budget import Account, Held, Share, Shares, Window, WindowClock, scopes, windows
 from holdfast.gateway.core.journal import Begun, Cached, Ended, Record
 from holdfast.gateway.core.limits import LimitTable
-from holdfast.gateway.core.money import nano, usd
+from holdfast.gateway.core.money import cost, nano, usd
 from holdfast.gateway.core.ports import AttemptBegun, AttemptEnded, Holder, Reservation
 from holdfast.gateway.core.settings import LedgerSettings
 from holdfast.gateway.core.usage import Price
 from holdfast.gateway.errors import GatewayError, Refused
 from holdfast.gateway.shell.ledger import fold, leases
+from holdfast.gateway.shell.ledger import reconcile as reconciling
 from holdfast.gateway.shell.ledger.prices import PriceList
+from holdfast.gateway.shell.ledger.reconcile import ProviderReport, Reconciled
 from holdfast.gateway.shell.ledger.schema import COMPONENT, VERSIONS
 from holdfast.gateway.shell.ledger.segments import JournalError, Position, Segments
 from holdfast.store import Database, StoreError
@@ -224,11 +226,11 @@ class MoneyLedger:
         attempt = self._attempts.pop(ended.attempt, None)
         if attempt is None or not attempt.begun:
             raise GatewayError(f"attempt {ended.attempt} was ended, but is not under way")
-        cost = ended.cost_nano or 0
-        self._shares.settle(attempt.held, cost)
-        self._charge_unheld(attempt, cost)
+        amount = ended.cost_nano or 0
+        self._shares.settle(attempt.held, amount)
+        self._charge_unheld(attempt, amount)
         self._ended += 1
-        self._cost += cost
+        self._cost += amount
         self._unpriced += ended.cost_nano is None
         self._put(Ended(ended))
 
@@ -260,6 +262,69 @@ class MoneyLedger:
             unwritten=len(self._unwritten),
         )
 
+    async def reconcile(self, reports: Iterable[ProviderReport]) -> Reconciled:
+        """Put what providers say in place of the reservations that orphans were charged with."""
+        told = {report.attempt: report for report in reports}
+        found = await self._database.read(lambda tx: reconciling.orphans(tx, list(told)))
+        corrections, unpriced = [], []
+        for attempt, deployment in sorted(found.items()):
+            report = told[attempt]
+            price = self.price(deployment)
+            if report.usage is None:
+                corrections.append(reconciling.Correction(attempt, None, 0))
+            elif report.cost_nano is not None:
+                corrections.append(reconciling.Correction(attempt, report.usage, report.cost_nano))
+            elif price is not None:
+                corrections.append(reconciling.Correction(attempt, report.usage, cost(report.usage, price)))
+            else:
+                unpriced.append(attempt)
+        more = await self._database.write(lambda tx: reconciling.correct(tx, corrections))
+        for account, difference in more.get(self._segments.id, {}).items():
+            share = self._shares.get(account)
+            if share is not None and account in self._known:
+                share.spent += difference
+        settled = {correction.attempt for correction in corrections}
+        self.orphans = [each for each in self.orphans if each[0] not in settled]
+        return Reconciled(
+            changed=len(corrections),
+            unknown=tuple(sorted(set(told) - set(found))),
+            unpriced=tuple(unpriced),
+            difference_nano=sum(
+                amount
+                for accounts in more.values()
+                for account, amount in accounts.items()
+                if account.scope.startswith("tenant:") and account.window.period == "day"
+            ),
+        )
+
+    async def explain_budget(self, holder: Holder) -> list[dict[str, Any]]:
+        """Every budget of a holder: its figures, and in words whether and why it refuses."""
+        accounts = self._accounts(holder, self._wall())
+        found = await self._database.read(lambda tx: [leases.spent(tx, account) for account, _ in accounts])
+        explained = []
+        for (account, limit), (settled, committed) in zip(accounts, found, strict=True):
+            share = self._shares.get(account) or Share(limit)
+            left = limit - committed + max(0, share.room)
+            if left < 0:
+                verdict = f"overdrawn by {usd(-left)}: an attempt cost more than was reserved; everything is refused"
+            elif left == 0:
+                verdict = "spent: everything that costs is refused"
+            else:
+                verdict = f"up to {usd(left)} may be asked for here"
+            explained.append(
+                {
+                    "scope": account.scope,
+                    "window": account.window.name,
+                    "limit": usd(limit),
+                    "spent": usd(settled),
+                    "reserved_here": usd(share.reserved),
+                    "held_here": usd(max(0, share.room)),
+                    "ends": _iso(account.window.ends),
+                    "verdict": verdict,
+                }
+            )
+        return explained
+
     def _put(self, record: Record) -> None:
         """Write what already happened; keep it when that fails."""
         self._unwritten.append(record)
@@ -274,16 +339,16 @@ class MoneyLedger:
             self._segments.append(self._unwritten[0])
             del self._unwritten[0]
 
-    def _charge_unheld(self, attempt: _Open, cost: int) -> None:
+    def _charge_unheld(self, attempt: _Open, amount: int) -> None:
         """Budgets that were set after the reservation have to know of its cost too."""
-        if not cost or attempt.holder is None:
+        if not amount or attempt.holder is None:
             return
         for scope in scopes(attempt.holder):
             for window in attempt.windows:
                 account = Account(scope, window)
                 share = self._shares.get(account)
                 if share is not None and account not in attempt.held.accounts:
-                    share.spent += cost
+                    share.spent += amount
 
     # ------------------------------------------------------------ leases
 
