@@ -43,6 +43,7 @@ FLUSH_EVERY_S: Final = 30.0
 """How often ``last_used`` is written: a figure for people, who ask whether a key is still in use at all."""
 LIST_LIMIT: Final = 1000
 _RETRY_S: Final = 1.0
+_LOOK_UPS: Final = 500
 _NO_DIGEST: Final = bytes(32)
 
 
@@ -123,6 +124,21 @@ class Identities:
             return None
         self._used[key_id] = now
         return known.principal
+
+    async def ended(self, ids: Sequence[str], *, now: float) -> set[str]:
+        """Those of some keys that are good no more, as the store has it: for who was told of a change just now.
+
+        What is remembered is not relied on, and the keys do not count as used.
+        """
+        asked = [key_id for key_id in ids if key_id not in self._static]
+        rows: list[Row | None] = []
+        for at in range(0, len(asked), _LOOK_UPS):
+            rows += await self._read(asked[at : at + _LOOK_UPS])
+        return {
+            key_id
+            for key_id, row in zip(asked, rows, strict=True)
+            if row is None or keys.view(row[1:]).state(now) != "active"
+        }
 
     async def _ask(self, key_id: str, digest: bytes, now: float) -> _Known | None:
         if 0.0 <= now - self._refused.get(digest, -REMEMBER_S) < REMEMBER_S:
