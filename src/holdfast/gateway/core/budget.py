@@ -165,6 +165,8 @@ class Shares:
         share = self._shares.get(account)
         if share is None:
             share = self._shares[account] = Share(limit)
+        if limit < share.limit:
+            share.granted = min(share.granted, limit)
         share.limit = limit
         return share
 

@@ -218,9 +218,9 @@ class KeyBook:
             self._known.popitem(last=False)
 
     async def _judge(self, ids: Sequence[str]) -> None:
-        for key_id in ids:
-            if await self._identities.principal(key_id, now=self._clock()) is None:
-                self._tell(key_id)
+        # Not `principal`: it may still remember the key, since nobody says who of us hears of a change first.
+        for key_id in await self._identities.ended(ids, now=self._clock()):
+            self._tell(key_id)
 
     def _tell(self, key_id: str) -> None:
         for callback in tuple(self._callbacks):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.gateway.core.budget import Account, Share, grant
+from holdfast.gateway.core.budget import Account, Share, Window, grant
 from holdfast.gateway.shell.ledger.fold import account_key
 
 if TYPE_CHECKING:
@@ -85,6 +85,21 @@ def part(tx: Tx, journal: str, account: Account) -> Share | None:
         journal,
     )
     return None if row is None else Share(limit=0, granted=int(row[0]), spent=int(row[1]))
+
+
+def parts(tx: Tx, journal: str, current: Sequence[Window]) -> list[tuple[Account, Share]]:
+    """All that a journal holds of the budgets of these windows."""
+    found = []
+    for window in current:
+        rows = tx.all(
+            "SELECT scope, granted, spent FROM gateway_shares"
+            " WHERE journal = ? AND period = ? AND number = ? AND granted > 0",
+            journal,
+            window.period,
+            window.number,
+        )
+        found += [(Account(row[0], window), Share(limit=0, granted=int(row[1]), spent=int(row[2]))) for row in rows]
+    return found
 
 
 def spent(tx: Tx, account: Account) -> tuple[int, int]:

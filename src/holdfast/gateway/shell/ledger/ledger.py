@@ -123,7 +123,7 @@ class MoneyLedger:
         self._segments.open()
         try:
             journal, instance = self._segments.id, self._settings.instance
-            self._folded, seen = await self._database.write(lambda tx: fold.register(tx, journal, instance))
+            self._folded, _ = await self._database.write(lambda tx: fold.register(tx, journal, instance))
             self._segments.skip_to(self._folded.segment)
             if self._folded.segment == 0:
                 first = (self._segments.numbers() or [1])[0]
@@ -132,9 +132,11 @@ class MoneyLedger:
                 # The machine lost what was not yet forced to its disk, but the store has it: go on behind it.
                 self._segments.skip_to(self._folded.segment + 1)
                 await self._move(Position(self._segments.end.segment, 0))
-            self._clock = WindowClock(seen)
             await self.fold()
             self.orphans = await self._database.write(lambda tx: fold.orphan(tx, journal))
+            _, seen = await self._database.write(lambda tx: fold.register(tx, journal, instance))
+            self._clock = WindowClock(seen)
+            await self._take_up_all()
         except BaseException:
             self._segments.close()
             raise
@@ -422,6 +424,16 @@ class MoneyLedger:
         if share is None:
             raise AssertionError(f"a lease for {account}, which nobody has asked for")
         return share
+
+    async def _take_up_all(self) -> None:
+        """Hold again what the last run held, so that it goes back when nobody asks for it."""
+        journal, now = self._segments.id, self._monotonic()
+        current = windows(self._clock.read(self._wall(), now))
+        for account, part in await self._database.read(lambda tx: leases.parts(tx, journal, current)):
+            self._known.add(account)
+            self._used[account] = now
+            self._shares.open(account, part.granted)
+            self._take_up(account, part)
 
     def _take_up(self, account: Account, part: Share | None) -> None:
         if part is not None:
