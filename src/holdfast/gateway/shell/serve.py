@@ -15,7 +15,7 @@ from random import Random
 from holdfast.gateway.core.deployments import deployments_of
 from holdfast.gateway.core.settings import GatewaySettings
 from holdfast.gateway.shell.control import control_app
-from holdfast.gateway.shell.ledger import MoneyLedger, PriceList, read_catalogue
+from holdfast.gateway.shell.ledger import KeyBook, MoneyLedger, PriceList, read_catalogue
 from holdfast.gateway.shell.plane.engine import GatewayEngine
 from holdfast.gateway.shell.plane.gateway import Gateway, offer
 from holdfast.gateway.shell.plane.permits import Permits
@@ -53,7 +53,10 @@ async def serve(
         identities = Identities(database)
         await once_it_answers(identities.open, rng=rng)
         stack.push_async_callback(identities.close)
-        permits = Permits(settings)
+        book = KeyBook(database, identities, clock=time.time)
+        await once_it_answers(book.open, rng=rng)
+        stack.push_async_callback(book.close)
+        permits = Permits(settings, book)
         prices = PriceList(await read_catalogue())
         prices.load({name: offer(each) for name, each in deployments_of(settings).items()})
         ledger = MoneyLedger(settings.ledger, database, permits.table, prices)
@@ -68,6 +71,7 @@ async def serve(
             wall=time.time,
             rng=rng,
         )
+        stack.callback(book.on_revoked(gateway.revoked))
         gateway.control = control_app(gateway)
         engine = GatewayEngine(handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time)
         engine.beat = gateway.beat

@@ -439,6 +439,13 @@ class Attempt:
             return
         self._settle(failure, Rejection(failure=failure, status=status, message=message))
 
+    def revoke(self) -> None:
+        """The key that it was begun with has ended: nothing more is said, and the provider is told to stop."""
+        if self.state in (DRAINING, OVER):
+            return
+        self._close()
+        self._settle("cancelled", Rejection(failure="auth", status=401, message="the key was revoked", code="revoked"))
+
     def give_up(self) -> None:
         """Nobody wants the answer any more: tell the provider at once, and count what it produced."""
         if self.state in (DRAINING, OVER):

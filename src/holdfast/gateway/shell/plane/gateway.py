@@ -37,7 +37,7 @@ from holdfast.gateway.shell.plane.permits import ANONYMOUS, Permits
 from holdfast.gateway.shell.plane.providers import Provider
 from holdfast.gateway.shell.plane.transcript import Transcript
 from holdfast.gateway.shell.plane.waiting import Waiting
-from holdfast.identity import parse
+from holdfast.identity import Scope, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +177,9 @@ class Gateway:
                     code="invalid_api_key",
                 )
             return Holder(tenant=anonymous.tenant, key_id=ANONYMOUS, tags=_tags(call))
-        return self.permits.holder(principal, _tags(call))
+        if not principal.may(Scope.GATEWAY_USE):
+            raise Refused("forbidden", "this key may not ask models; it lacks the scope gateway:use")
+        return await self.permits.holder(principal, _tags(call))
 
     # What.
 
@@ -372,7 +374,7 @@ class Gateway:
             raise
         call.begin(200, fields, media_type=media_type, first=first)
         rejection = await self._until_over(call, made)
-        while rejection is not None and rejection.code != "blocked":
+        while rejection is not None and rejection.code not in ("blocked", "revoked"):
             follower = await self._go_on(ask, made)
             if follower is None:
                 break
@@ -383,6 +385,8 @@ class Gateway:
             refused = Refused("cut", f"the answer was cut: {rejection.message}", retryable=True)
             if rejection.code == "blocked":
                 refused = Refused("blocked", rejection.message)
+            elif rejection.code == "revoked":
+                refused = Refused("unauthenticated", rejection.message)
             if ask.teller is not None:
                 ask.teller.fail(refused)
             last = reading.fail(refused) if made.attempt.reading is None else made.attempt.reading.fail(refused)
@@ -598,6 +602,12 @@ class Gateway:
             for entry in self._relayed:
                 entry.beat(now, self.settings.timeouts)
 
+    def revoked(self, key_id: str) -> None:
+        """A key has ended: so do the streams that it began."""
+        for entry in tuple(self._relayed):
+            if entry.belongs_to(key_id):
+                entry.attempt.revoke()
+
     def reconfigure(self, settings: GatewaySettings) -> None:
         """Take another configuration, or raise and keep the present one. What is under way goes on as it began."""
         providers = {name: Provider(name, each) for name, each in settings.providers.items()}
@@ -638,17 +648,22 @@ class Gateway:
 class _Relayed:
     """A stream under way, and when its client last heard of it."""
 
-    __slots__ = ("_at", "_attempt", "_call", "_sent")
+    __slots__ = ("_at", "_call", "_sent", "attempt")
 
     def __init__(self, call: Call, attempt: Attempt) -> None:
         self._call = call
-        self._attempt = attempt
+        self.attempt = attempt
         self._sent = call.bytes_out
         self._at = attempt.engine.clock()
 
+    def belongs_to(self, key_id: str) -> bool:
+        """Whether it was begun with this key."""
+        holder = self._call.seen.holder
+        return holder is not None and holder.key_id == key_id
+
     def beat(self, now: float, timeouts: TimeoutSettings) -> None:
         """Say that the stream is alive when nothing else did for a while."""
-        call, reading = self._call, self._attempt.reading
+        call, reading = self._call, self.attempt.reading
         if call.bytes_out != self._sent:
             self._sent, self._at = call.bytes_out, now
         elif now - self._at >= timeouts.keep_alive and reading is not None and not call.client.write_paused:

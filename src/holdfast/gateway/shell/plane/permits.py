@@ -5,29 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from holdfast.gateway.core.limits import Limits, LimitTable, allows, priority
-from holdfast.gateway.core.ports import Holder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from holdfast.gateway.core.settings import GatewaySettings, LimitSettings, Priority
+    from holdfast.gateway.core.ports import Holder
+    from holdfast.gateway.core.settings import GatewaySettings, Priority
+    from holdfast.gateway.shell.ledger import KeyBook
     from holdfast.identity import Principal
 
 ANONYMOUS: Final = "anonymous"
 
 
 class Permits:
-    """``key`` gives the limits that a key has of its own; ``place`` its team and user."""
+    """Limits of tenants, teams and users are the file's, those of keys are the book's."""
 
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        *,
-        key: Callable[[str], LimitSettings | None] = lambda _: None,
-        place: Callable[[str], tuple[str | None, str | None]] = lambda _: (None, None),
-    ) -> None:
-        self._key = key
-        self._place = place
+    def __init__(self, settings: GatewaySettings, book: KeyBook) -> None:
+        self.book = book
         self._rates = Limits()
         self.table: LimitTable
         self.reconfigure(settings)
@@ -35,12 +27,12 @@ class Permits:
     def reconfigure(self, settings: GatewaySettings) -> None:
         """Take other limits; rates go on."""
         nobody = settings.anonymous.limit if settings.anonymous is not None else None
-        self.table = LimitTable(settings.limits, lambda key_id: nobody if key_id == ANONYMOUS else self._key(key_id))
+        book = self.book
+        self.table = LimitTable(settings.limits, lambda key: nobody if key == ANONYMOUS else book.limits(key))
 
-    def holder(self, principal: Principal, tags: tuple[str, ...]) -> Holder:
+    async def holder(self, principal: Principal, tags: tuple[str, ...]) -> Holder:
         """Who pays for a request with this key."""
-        team, user = self._place(principal.key_id)
-        return Holder(tenant=principal.tenant, key_id=principal.key_id, team=team, user=user, tags=tags)
+        return await self.book.holder(principal, tags)
 
     def allows(self, holder: Holder, model: str) -> bool:
         """Whether a model may be used."""
