@@ -233,6 +233,14 @@ class TestRequests:
         assert [message["role"] for message in out.body["messages"]] == ["system", "assistant", "tool", "user"]
         assert out.body["messages"][0]["content"] == "s"
 
+    def test_what_tools_show_follows_the_last_of_their_results(self) -> None:
+        image = Media(kind="image", data="AA", media_type="image/png")
+        results = [ToolResult(call_id=id_, parts=(image,)) for id_ in ("1", "2")]
+        messages = (*(Message(role="tool", parts=(result,)) for result in results), Message(role="assistant", parts=()))
+        written = DIALECT.write_request(Chat(protocol="anthropic", model="x", messages=messages), "m").body["messages"]
+        assert [message["role"] for message in written] == ["tool", "tool", "user", "assistant"]
+        assert len(written[2]["content"]) == 2
+
     def test_a_tool_that_another_provider_runs_is_refused(self) -> None:
         tool = Tool(name="web", raw={"type": "web_search"}, protocol="anthropic")
         chat = Chat(protocol="anthropic", model="x", messages=(), tools=(tool,))

@@ -42,11 +42,7 @@ def write_request(chat: Chat, model: str) -> Outgoing:
     dropped: list[str] = []
     own = chat.protocol == "openai"
     legacy = is_legacy(chat)
-    body: dict[str, Any] = {"model": model}
-    messages: list[dict[str, Any]] = []
-    for position, message in enumerate(chat.messages):
-        _message(message, f"messages.{position}", chat=chat, into=messages, dropped=dropped)
-    body["messages"] = messages
+    body: dict[str, Any] = {"model": model, "messages": _messages(chat, dropped)}
     plain = {
         "temperature": chat.temperature,
         "top_p": chat.top_p,
@@ -120,20 +116,30 @@ def _tool(tool: Tool, path: str) -> JsonObject:
     return {"type": "function", "function": function}
 
 
-def _message(message: Message, path: str, *, chat: Chat, into: list[dict[str, Any]], dropped: list[str]) -> None:
-    """One message may become several: results of tools stand alone, and what they show follows as the user's."""
-    shown: list[Media] = []
-    for part in message.parts:
-        if isinstance(part, ToolResult):
-            into.append(_result(part, legacy=is_legacy(chat)))
-            shown += [seen for seen in part.parts if isinstance(seen, Media)]
-            if part.is_error:
-                dropped.append("is_error")
-    if shown:
-        into.append({"role": "user", "content": [_content(media, path) for media in shown]})
-    rest = [part for part in message.parts if not isinstance(part, ToolResult)]
-    if message.role != "tool" and (rest or not message.parts):
-        into.append(_said(message, rest, path, chat=chat, dropped=dropped))
+def _messages(chat: Chat, dropped: list[str]) -> list[dict[str, Any]]:
+    """Results of tools stand alone and one after the other; what they show follows them as the user's."""
+    written: list[dict[str, Any]] = []
+    shown: list[JsonObject] = []
+
+    def show() -> None:
+        if shown:
+            written.append({"role": "user", "content": [*shown]})
+            shown.clear()
+
+    for position, message in enumerate(chat.messages):
+        path = f"messages.{position}"
+        for part in message.parts:
+            if isinstance(part, ToolResult):
+                written.append(_result(part, legacy=is_legacy(chat)))
+                shown += [_media(seen, path) for seen in part.parts if isinstance(seen, Media)]
+                if part.is_error:
+                    dropped.append("is_error")
+        rest = [part for part in message.parts if not isinstance(part, ToolResult)]
+        if message.role != "tool" and (rest or not message.parts):
+            show()
+            written.append(_said(message, rest, path, chat=chat, dropped=dropped))
+    show()
+    return written
 
 
 def _said(message: Message, parts: Sequence[Part], path: str, *, chat: Chat, dropped: list[str]) -> dict[str, Any]:
