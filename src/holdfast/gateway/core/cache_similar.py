@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from operator import mul
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from zlib import crc32
 
 from holdfast.gateway.core.cache_key import chat_key
@@ -39,7 +39,7 @@ _NEGATIONS = re.compile(
 )
 _WORD = re.compile(r"\w+")
 
-Vector = array[float]
+Vector: TypeAlias = "array[float]"
 
 
 class Embedder(Protocol):

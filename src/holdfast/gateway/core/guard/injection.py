@@ -116,7 +116,7 @@ _RULES = (
         r"|\n)#{2,4} ?(?:system|instruction)s?:?(?:\n|$)",
     ),
     _rule(
-        "role_markers",
+        "role_lines",
         0.45,
         "system: assistant:",
         r"(?:^|\n)\s{0,8}(?:system|assistant)\s?:\s?(?:you|ignore|from|new|override|the user|do)\b",

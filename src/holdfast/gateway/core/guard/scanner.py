@@ -88,18 +88,18 @@ class Scanner:
             text: What is not decided yet, with up to ``CONTEXT`` characters before it.
             pos: Where the undecided begins.
             json: As for :meth:`whole`; ``text[pos:]`` begins outside of an escape.
-            also: One more detector, which sees escapes as they are.
+            also: One more detector; of escapes it sees those of angle brackets.
             failed: As for :meth:`whole`.
         """
         safe = size = len(text)
-        if also is not None:
-            found = also.begun.search(text, max(pos, size - also.reach))
-            safe = found.start() if found is not None else safe
         plain = text
         if json and "\\" in text:
-            plain = text[:pos] + unescaped(text[pos:])
+            plain, text = text[:pos] + unescaped(text[pos:]), text[:pos] + _brackets_only(text[pos:])
             escape = _ESCAPE_BEGUN.search(plain, pos)
             safe = safe if escape is None else min(safe, escape.start())
+        if also is not None:
+            found = also.begun.search(text, max(pos, size - also.reach))
+            safe = safe if found is None else min(safe, found.start())
         for detector in self._detectors:
             found = detector.begun.search(plain, max(pos, size - detector.reach))
             if found is not None and found.start() < safe:
@@ -125,7 +125,10 @@ class Scanner:
         self, text: str, pos: int, *, json: bool = False, also: Detector | None = None, failed: Callable[[], None]
     ) -> Scan:
         """As :meth:`piece`, of a text that ends here."""
-        return self._scan(text, text[:pos] + unescaped(text[pos:]) if json else text, pos, also, failed)
+        plain = text
+        if json and "\\" in text:
+            plain, text = text[:pos] + unescaped(text[pos:]), text[:pos] + _brackets_only(text[pos:])
+        return self._scan(text, plain, pos, also, failed)
 
     def _scan(self, text: str, plain: str, pos: int, also: Detector | None, failed: Callable[[], None]) -> Scan:
         regions: list[tuple[int, int]] = []
@@ -154,6 +157,13 @@ class Scanner:
 
 def _blank(escape: re.Match[str]) -> str:
     return " " * len(escape[0])
+
+
+def _brackets_only(text: str) -> str:
+    """The same text, as long, with blanks for all escapes but those of angle brackets."""
+    return _ESCAPE.sub(
+        lambda escape: escape[0] if escape[0].lower() in {"\\u003c", "\\u003e"} else _blank(escape), text
+    )
 
 
 def unescaped(text: str) -> str:
