@@ -5,6 +5,7 @@ tests hold the table to the truth in both directions: what is in it is lost, wha
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import product
@@ -48,6 +49,8 @@ DIALECTS = {
     "anthropic": ("anthropic", "Anthropic"),
     "gemini": ("gemini", "Gemini"),
 }
+"""Protocols of clients and providers."""
+PROVIDERS = {**DIALECTS, "bedrock": ("bedrock", "Bedrock")}
 PAIRS = list(product(DIALECTS, DIALECTS))
 TOLD = Told(id="x", model="asked", created=1_700_000_000)
 PNG = "iVBORw0KGgo="
@@ -61,7 +64,7 @@ SCHEMA = {
 
 def dialect(name: str) -> Dialect:
     """By name; a protocol that is not built yet is skipped."""
-    module, cls = DIALECTS[name]
+    module, cls = PROVIDERS[name]
     if find_spec(f"{WIRE}.{module}") is None:
         pytest.skip(f"{name} is not there")
     made: Dialect = getattr(import_module(f"{WIRE}.{module}"), cls)()
@@ -579,3 +582,42 @@ def test_anthropic_s_thinking_comes_back_unmodified_when_it_was_streamed() -> No
     last = msgspec.json.decode(written_frames.rsplit(b"data: ", 1)[1])
     assert last["type"] == "response.completed"
     assert given_back(last["response"]["output"]) == THOUGHT
+
+
+# ------------------------------------------------------------ Bedrock, which is spoken by providers alone
+
+
+@pytest.mark.parametrize("client", DIALECTS)
+def test_an_answer_of_bedrock_s_says_the_same_to_every_client(client: str) -> None:
+    content = [
+        {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "sig"}}},
+        {"text": "I look."},
+        {"toolUse": {"toolUseId": "c1", "name": "weather", "input": {"city": "Oslo"}}},
+    ]
+    said = dialect("bedrock").read_answer(
+        {
+            "output": {"message": {"role": "assistant", "content": content}},
+            "stopReason": "tool_use",
+            "usage": {"inputTokens": 30, "outputTokens": 20, "totalTokens": 50},
+        }
+    )
+    there = dialect(client)
+    got = there.read_answer(plain(there.write_answer(said, chat_of(client), TOLD)))
+    before = gist(said.choices[0].parts, said.choices[0].finish, said.usage)
+    assert before["words"] == "I look."
+    assert before["thinking"] == "hm"
+    assert gist(got.choices[0].parts, got.choices[0].finish, got.usage) == before
+
+
+@pytest.mark.parametrize("client", DIALECTS)
+def test_bedrock_is_asked_with_every_word_call_and_result(client: str) -> None:
+    chat = dialect(client).read_request({"model": "asked", **CONVERSATION[client]})
+    # It takes images in the body only, and says so.
+    words = [
+        Message(role=message.role, parts=tuple(part for part in message.parts if getattr(part, "url", None) is None))
+        for message in chat.messages
+    ]
+    out = dialect("bedrock").write_request(replace(chat, messages=tuple(words)), "upstream")
+    sent = msgspec.json.encode(out.body).decode()
+    for said in ("Be brief.", "Metric units.", "Where is this", "I look.", "Oslo", "Rome", "sun", "rain", "Thank you."):
+        assert sent.count(said) == 1
