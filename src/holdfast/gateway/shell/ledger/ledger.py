@@ -39,6 +39,7 @@ from holdfast.gateway.shell.ledger import fold, leases
 from holdfast.gateway.shell.ledger import reconcile as reconciling
 from holdfast.gateway.shell.ledger.prices import PriceList
 from holdfast.gateway.shell.ledger.reconcile import ProviderReport, Reconciled
+from holdfast.gateway.shell.ledger.reports import Reports
 from holdfast.gateway.shell.ledger.schema import COMPONENT, VERSIONS
 from holdfast.gateway.shell.ledger.segments import JournalError, Position, Segments
 from holdfast.store import Database, StoreError
@@ -48,6 +49,9 @@ FOLD_RECORDS: Final = 2000
 ASK_AGAIN_S: Final = 0.25
 """After the store said how little is left, it is believed for this long: a storm of requests on an empty budget asks it
 four times a second, not a thousand times."""
+
+TRIM_EVERY_S: Final = 3600.0
+TRIM_PAUSE_S: Final = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +155,7 @@ class MoneyLedger:
         self._tasks = [
             asyncio.create_task(self._keep(float(self._settings.sync), self._sync), name="ledger sync"),
             asyncio.create_task(self._keep(float(self._settings.fold), self._upkeep), name="ledger fold"),
+            asyncio.create_task(self._keep(TRIM_EVERY_S, self._trim), name="ledger retention"),
         ]
 
     async def close(self) -> None:
@@ -507,6 +512,11 @@ class MoneyLedger:
                 self._known.discard(account)
                 self._free.pop(account, None)
                 self._used.pop(account, None)
+
+    async def _trim(self) -> None:
+        before = self._wall() - float(self._settings.retention)
+        while before > 0 and await Reports(self._database).trim(before=before):  # noqa: ASYNC110 - a pause, not a poll
+            await asyncio.sleep(TRIM_PAUSE_S)  # so that nobody waits long for the store
 
     async def _keep(self, every_s: float, work: Callable[[], Any]) -> None:
         failing = False
