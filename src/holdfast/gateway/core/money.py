@@ -1,8 +1,8 @@
 """What usage costs, in integer nano-dollars: exact until the one rounding at the end, which is upwards.
 
-A price is nano-dollars for a million tokens, so the sum of ``tokens * price`` is in units of 10**-15 dollars and holds
-every figure that providers publish without a fraction. Rounding once per attempt, and up, means that a ledger never
-shows less than a provider's invoice, and at most a nano-dollar per attempt more.
+A price is nano-dollars for a million tokens, so the sum of ``tokens * price`` is in units of 10**-15 dollars and exact;
+a price with more than nine decimals (a few are thirds) was rounded up when it was read. Rounding once per attempt, and
+up, means that a ledger never shows less than a provider's invoice, and hardly ever more than a nano-dollar above it.
 """
 
 from __future__ import annotations
