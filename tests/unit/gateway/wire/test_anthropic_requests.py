@@ -103,6 +103,32 @@ def test_images_and_documents_keep_their_sources() -> None:
     assert written(value)["messages"][0]["content"] == content
 
 
+def test_what_a_tool_found_is_read_as_words_that_every_model_can_read() -> None:
+    found = [
+        {"type": "search_result", "title": "T", "source": "S", "content": [{"type": "text", "text": "words"}]},
+        {"type": "tool_reference", "tool_name": "f"},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "abc"}]}},
+    ]
+    result = {"type": "tool_result", "tool_use_id": "a", "content": found}
+    assert read(messages=[{"role": "user", "content": [result]}]).messages[0].parts == (
+        ToolResult(
+            call_id="a",
+            parts=(
+                Text(text="T\nS\nwords"),
+                Text(text='{"type":"tool_reference","tool_name":"f"}'),
+                Media(kind="document", data="YWJj", media_type="text/plain"),
+            ),
+        ),
+    )
+
+
+def test_the_providers_own_tools_come_back_as_they_came() -> None:
+    tools = [{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}, {"type": "mcp_toolset"}]
+    value = read(tools=tools)
+    assert [tool.name for tool in value.tools] == ["web_search", "mcp_toolset"]
+    assert written(value)["tools"] == tools
+
+
 def test_parameters_that_nobody_knows_are_carried_along() -> None:
     value = read(service_tier="auto", container="c", thinking={"type": "adaptive"})
     assert value.extra == {"service_tier": "auto", "container": "c", "thinking": {"type": "adaptive"}}
@@ -436,6 +462,38 @@ def test_several_answers_and_tools_of_other_providers_are_refused() -> None:
     with pytest.raises(Refused) as foreign:
         written(chat(tools=(Tool(name="web_search", raw={"type": "web_search"}, protocol="responses"),)))
     assert (foreign.value.reason, foreign.value.param) == ("unsupported", "tools.0")
+
+
+def test_a_strict_tool_stays_strict_where_its_schema_can_be_held_to() -> None:
+    plain = Tool(name="f", strict=True, schema={"type": "object", "properties": {"a": {"type": "string"}}})
+    bounded = Tool(name="g", strict=True, schema={"properties": {"a": {"type": "integer", "minimum": 1}}})
+    value = chat(tools=(plain, bounded))
+    first, second = written(value)["tools"]
+    assert (first["strict"], first["input_schema"]["additionalProperties"]) == (True, False)
+    assert "strict" not in second
+    assert second["input_schema"] == {"type": "object", **bounded.schema}
+    assert dropped(value) == ("tools.1.strict",)
+
+
+def test_what_another_provider_did_itself_is_left_out_and_told() -> None:
+    opaque = Opaque(protocol="responses", raw={"type": "web_search_call"})
+    value = chat(said("user", "Hi"), Message(role="assistant", parts=(opaque, Text(text="Ho")), name="bot"))
+    assert written(value)["messages"][1]["content"] == [{"type": "text", "text": "Ho"}]
+    assert dropped(value) == ("messages.1.name", "messages.1.content.0")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Media(kind="image", url="data:image/png,plain"),
+        Media(kind="document", data="/w==", media_type="text/plain"),
+        Media(kind="document", data="?", media_type="text/plain"),
+    ],
+)
+def test_media_that_are_not_what_they_say_are_refused(part: Media) -> None:
+    with pytest.raises(Refused) as refused:
+        written(chat(said("user", part)))
+    assert (refused.value.reason, refused.value.param) == ("invalid_request", "messages.0.content.0")
 
 
 def test_parameters_of_other_protocols_are_left_out_and_told() -> None:

@@ -263,6 +263,27 @@ def test_a_block_without_words_is_never_begun() -> None:
     assert decoded(out)[-2]["delta"]["stop_reason"] == "refusal"
 
 
+def test_the_providers_own_tools_are_streamed_as_the_provider_does() -> None:
+    search = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
+    foreign = {"type": "web_search_call"}
+    out = encoder().write(
+        [
+            BlockStarted(index=0, kind="opaque", protocol="anthropic", raw={**search, "input": {}}),
+            BlockEnded(index=0, raw=search),
+            BlockStarted(index=1, kind="opaque", protocol="responses", raw=foreign),
+            BlockEnded(index=1, raw=foreign),
+            BlockStarted(index=2, kind="opaque", protocol="anthropic", raw=found),
+            BlockEnded(index=2, raw=found),
+            Finished(finish="pause"),
+            Ended(),
+        ]
+    )
+    blocks = [event.raw for event in DIALECT.decoder().feed(out) if isinstance(event, BlockEnded)]
+    assert blocks == [search, found]
+    assert decoded(out)[-2]["delta"]["stop_reason"] == "pause_turn"
+
+
 def test_a_signature_of_another_protocol_is_not_shown_as_claudes() -> None:
     out = encoder().write(
         [
