@@ -291,9 +291,9 @@ class GeminiEncoder:
 
 class _Part(msgspec.Struct, rename="camel"):
     text: str = ""
-    function_call: msgspec.Raw | None = None
-    inline_data: msgspec.Raw | None = None
-    executable_code: msgspec.Raw | None = None
+    function_call: msgspec.Raw = msgspec.Raw()
+    inline_data: msgspec.Raw = msgspec.Raw()
+    executable_code: msgspec.Raw = msgspec.Raw()
 
 
 class _Content(msgspec.Struct):
@@ -354,11 +354,9 @@ class GeminiTap:
             self.usage = read_usage(chunk.usage_metadata) or self.usage
         for candidate in chunk.candidates:
             for part in candidate.content.parts if candidate.content is not None else ():
-                size = len(part.text)
-                for raw in (part.function_call, part.inline_data, part.executable_code):
-                    size += 0 if raw is None else len(bytes(raw))
+                size = len(part.text) + len(bytes(part.function_call)) + len(bytes(part.executable_code))
+                self.committed = self.committed or size > 0 or len(bytes(part.inline_data)) > 0
                 self.output_bytes += size
-                self.committed = self.committed or size > 0
             self._open[candidate.index] = candidate.finish_reason is None and self._open.get(candidate.index, True)
         if chunk.prompt_feedback is not None and chunk.prompt_feedback.get("blockReason"):
             self._open.setdefault(0, False)
