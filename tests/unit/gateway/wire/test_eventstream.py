@@ -22,7 +22,13 @@ def test_an_empty_message_is_the_specifications() -> None:
 
 
 def test_headers_and_payload_come_back() -> None:
-    headers: dict[str, str | bytes | bool | int] = {**HEADERS, "flag": True, "off": False, "count": -7, "blob": b"\x00\x01"}
+    headers: dict[str, str | bytes | bool | int] = {
+        **HEADERS,
+        "flag": True,
+        "off": False,
+        "count": -7,
+        "blob": b"\x00\x01",
+    }
     (message,) = messages(encode(headers, b"payload"))
     assert message.headers == headers
     assert (message.kind, message.name, message.payload) == ("event", "contentBlockDelta", b"payload")
