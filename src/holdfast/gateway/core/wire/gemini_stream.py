@@ -310,7 +310,7 @@ class _Chunk(msgspec.Struct, rename="camel"):
     """What is looked at in a frame that is passed through; all else is skipped, not decoded."""
 
     candidates: list[_Seen] = []
-    usage_metadata: dict[str, Any] | None = None
+    usage_metadata: msgspec.Raw = msgspec.Raw()
     prompt_feedback: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
@@ -319,15 +319,28 @@ _chunk = msgspec.json.Decoder(_Chunk)
 
 
 class GeminiTap:
-    """Watches one stream of Gemini. Each frame is decoded in part: 2 to 3 us, and Gemini's usage is in each."""
+    """Watches one stream of Gemini. Each frame has the usage so far: it is kept as bytes until somebody asks for it."""
 
     def __init__(self) -> None:
         self.committed = False
         self.finished = False
         self.broken: Rejection | None = None
-        self.usage: Usage | None = None
         self.output_bytes = 0
+        self._usage: Usage | None = None
+        self._unread = b""
         self._open: dict[int, bool] = {}
+
+    @property
+    def usage(self) -> Usage | None:
+        """The last that was told, also when the stream was left before its end."""
+        if self._unread:
+            self._usage = read_usage(msgspec.json.decode(self._unread)) or self._usage
+            self._unread = b""
+        return self._usage
+
+    @usage.setter
+    def usage(self, value: Usage | None) -> None:
+        self._usage, self._unread = value, b""
 
     def feed(self, frames: bytes) -> bytes:
         """See :class:`~holdfast.gateway.core.dialect.Tap`. Nothing is changed."""
@@ -350,8 +363,7 @@ class GeminiTap:
         if chunk.error is not None:
             self.broken = error_of({"error": chunk.error})
             return
-        if chunk.usage_metadata is not None:
-            self.usage = read_usage(chunk.usage_metadata) or self.usage
+        self._unread = bytes(chunk.usage_metadata) or self._unread
         for candidate in chunk.candidates:
             for part in candidate.content.parts if candidate.content is not None else ():
                 size = len(part.text) + len(bytes(part.function_call)) + len(bytes(part.executable_code))
