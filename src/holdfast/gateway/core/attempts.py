@@ -28,7 +28,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from holdfast.gateway.core.fleet_health import BUSY, ILL
-from holdfast.resilience import RetryBudget, full_jitter
+from holdfast.gateway.core.hedging import TokenBudget
+from holdfast.resilience import full_jitter
 
 if TYPE_CHECKING:
     from random import Random
@@ -48,43 +49,38 @@ CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "string_above_max_l
 class ExtraAttempts:
     """The one budget of all retries, fallbacks and hedges of this process.
 
-    :class:`~holdfast.resilience.RetryBudget` grants ``percent`` of the requests *plus* a floor. The floor is for quiet
-    times; in busy ones it is paid back out of the percentage, so that the sum stays at the larger of both.
+    :class:`~holdfast.resilience.RetryBudget` grants ``percent`` of the requests *plus* a floor; here it is the larger
+    of both. A request at an AI provider costs money, and the floor is for quiet times only.
 
     Args:
         percent: Of requests; 0 or more.
         floor_per_s: Extra attempts per second that a quiet gateway may make; 0 or more.
     """
 
-    __slots__ = ("_earned", "_floor", "_most_owed", "_owed", "refused", "requests", "spent")
+    __slots__ = ("_budget", "requests")
 
     def __init__(self, *, percent: float = 20.0, floor_per_s: float = 0.5) -> None:
-        self._earned = RetryBudget(percent=percent, floor_per_s=0.0, ttl_s=WINDOW_S)
-        self._floor = RetryBudget(percent=0.0, floor_per_s=floor_per_s, ttl_s=WINDOW_S)
-        self._owed = 0
-        self._most_owed = int(floor_per_s * WINDOW_S)
+        self._budget = TokenBudget(percent, WINDOW_S, floor=floor_per_s * WINDOW_S)
         self.requests = 0
-        self.spent = 0
-        self.refused = 0
+
+    @property
+    def spent(self) -> int:
+        """Extra attempts that were granted since the start."""
+        return self._budget.spent
+
+    @property
+    def refused(self) -> int:
+        """How often one could not be afforded since the start."""
+        return self._budget.refused
 
     def request(self, now: float) -> None:
         """Count a client's request, which earns its share."""
         self.requests += 1
-        self._earned.request(now)
+        self._budget.request(1, now)
 
     def try_spend(self, now: float) -> bool:
         """Take one extra attempt; ``False`` when it cannot be afforded."""
-        while self._owed and self._earned.try_spend(now):
-            self._owed -= 1
-        if self._earned.try_spend(now):
-            self._floor.try_spend(now)  # what was earned uses the floor up as well
-        elif self._floor.try_spend(now):
-            self._owed = min(self._most_owed, self._owed + 1)
-        else:
-            self.refused += 1
-            return False
-        self.spent += 1
-        return True
+        return self._budget.try_spend(1, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ Side = Literal["baseline", "candidate"]
 ALPHA: Final = 0.01
 CRITERIA: Final = 4
 LOOK_GROWTH: Final = 1.25
-PASS_LOOKS: Final = 10.0
+PASS_AFTER: Final = 10.0
 """Passed with this many times the minimum of requests, and nothing against it."""
 LEAST_ERROR_RATE: Final = 0.01
 """Error rates below this are not told apart: 0.02 % against 0.01 % is no reason to roll back."""
@@ -163,13 +163,15 @@ class Canary:
     def _judge(self, now: float) -> Verdict:
         self._look += 1
         requests = self._candidate.requests
-        self._next_look = max(requests + 1, math.ceil(requests * LOOK_GROWTH))
+        enough = PASS_AFTER * self._settings.minimum_requests
+        following = max(requests + 1.0, requests * LOOK_GROWTH)
+        self._next_look = math.ceil(min(following, enough) if requests < enough else following)
         alpha = ALPHA / CRITERIA * 6.0 / (math.pi * self._look) ** 2
         z = NormalDist().inv_cdf(1.0 - alpha / 2.0)  # both sides of a comparison have to be unlucky at once
         found = self._errors(z) or self._latency(z, now) or self._cost(z) or self._score(z)
         if found is not None:
             return found
-        if requests >= PASS_LOOKS * self._settings.minimum_requests:
+        if requests >= enough:
             return Passed(requests=requests)
         return Going(requests=requests)
 

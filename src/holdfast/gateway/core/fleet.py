@@ -297,7 +297,7 @@ class DeploymentFleet:
 
     def _hedge_after(self, state: DeploymentHealth, now: float) -> float | None:
         hedge = state.deployment.hedge
-        if not hedge.enabled or state.first_tokens.volume(now) < hedge.minimum_samples:
+        if not hedge.enabled or round(state.first_tokens.volume(now)) < hedge.minimum_samples:
             return None
         late = state.first_tokens.quantile(hedge.quantile, now)
         return None if late is None else max(float(hedge.least), late)

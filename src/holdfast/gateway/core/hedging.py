@@ -104,49 +104,57 @@ class Quantiles:
 
 
 class TokenBudget:
-    """How many tokens hedges may cost: a share of those of requests over the window.
+    """How much may be added to what was asked for: a share of it, or a floor in quiet times, over a moving window.
 
-    Invariant: whenever a hedge is granted, the tokens granted within the window, its own included, are at most
-    ``percent / 100`` of those of requests in the same window. The window moves in ten steps.
+    In tokens it bounds hedges; one per attempt, it bounds extra attempts (:class:`.attempts.ExtraAttempts`).
+
+    Invariant: whenever something is granted, what was granted within the window, that included, is at most
+    ``percent / 100`` of what was asked for in the same window, or ``floor``: the larger of both, not their sum.
+
+    The window moves in ten steps and is up to a step longer than said, so that nothing is forgotten early.
 
     Args:
-        percent: Of the tokens of requests, 0 or more.
+        percent: Of what is asked for, 0 or more.
         window_s: Seconds, more than 0. Long against the pace of requests, or a small share never adds up to one hedge.
+        floor: Granted in any window, 0 or more.
 
     Raises:
         ValueError: An argument is out of range.
     """
 
-    __slots__ = ("_percent", "_step_s", "_steps", "refused", "spent_tokens")
+    __slots__ = ("_floor", "_percent", "_step_s", "_steps", "refused", "spent")
 
     _STEPS: Final = 10
 
-    def __init__(self, percent: float = 5.0, window_s: float = 60.0) -> None:
-        if not percent >= 0 or not window_s > 0:
-            raise ValueError(f"a token budget needs percent >= 0 and window_s > 0; got {percent=}, {window_s=}")
+    def __init__(self, percent: float = 5.0, window_s: float = 60.0, floor: float = 0.0) -> None:
+        if not percent >= 0 or not window_s > 0 or not floor >= 0:
+            raise ValueError(
+                f"a budget needs percent >= 0, window_s > 0 and floor >= 0; got {percent=}, {window_s=}, {floor=}"
+            )
         self._percent = percent
+        self._floor = floor
         self._step_s = window_s / self._STEPS
         self._steps: dict[int, list[int]] = {}
-        """Number of the step -> tokens of requests, tokens of hedges; at most ten."""
-        self.spent_tokens = 0
+        """Number of the step -> asked for, granted; at most eleven."""
+        self.spent = 0
         """Granted since the start."""
         self.refused = 0
-        """Hedges that could not be afforded since the start."""
+        """How often it could not be afforded since the start."""
 
-    def request(self, tokens: int, now: float) -> None:
-        """Count an attempt that is not a hedge."""
-        self._step(now)[0] += tokens
+    def request(self, amount: int, now: float) -> None:
+        """Count what a client asked for."""
+        self._step(now)[0] += amount
 
-    def try_spend(self, tokens: int, now: float) -> bool:
-        """Take a hedge of so many tokens from the budget; ``False`` when it cannot be afforded."""
+    def try_spend(self, amount: int, now: float) -> bool:
+        """Take so much from the budget, or nothing (``False``)."""
         step = self._step(now)
         asked = sum(entry[0] for entry in self._steps.values())
         spent = sum(entry[1] for entry in self._steps.values())
-        if (spent + tokens) * 100.0 > asked * self._percent:
+        if (spent + amount) * 100.0 > max(asked * self._percent, self._floor * 100.0):
             self.refused += 1
             return False
-        step[1] += tokens
-        self.spent_tokens += tokens
+        step[1] += amount
+        self.spent += amount
         return True
 
     def _step(self, now: float) -> list[int]:
@@ -154,6 +162,6 @@ class TokenBudget:
         step = self._steps.get(number)
         if step is None:
             oldest = number - self._STEPS
-            self._steps = {at: entry for at, entry in self._steps.items() if at > oldest}
+            self._steps = {at: entry for at, entry in self._steps.items() if at >= oldest}
             step = self._steps[number] = [0, 0]
         return step
