@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from holdfast.gateway.core.deployments import implied
+from holdfast.gateway.core.deployments import deployments_of, implied
 from holdfast.gateway.core.fleet import IMPLIED
 from holdfast.gateway.core.outcome import BLAMELESS
 from holdfast.gateway.core.ports import Chosen, Fleet, Nowhere, Wait
@@ -17,7 +17,7 @@ from holdfast.gateway.core.settings import (
     HedgeSettings,
     ProviderSettings,
 )
-from tests.unit.gateway.fleet_scene import Scene, need
+from tests.unit.gateway.fleet_scene import Scene, need, settings
 
 FIXED = AdmissionSettings(adaptive=False)
 
@@ -474,3 +474,16 @@ def test_clients_cannot_fill_the_memory_with_names_of_models() -> None:
         scene.fleet.add(implied("a", f"guess-{number}"), 0.0)
     assert len(scene.fleet.deployments) == IMPLIED + 1
     assert "a/x" in scene.fleet.deployments
+
+
+def test_another_configuration_keeps_what_was_learned_of_those_that_stay() -> None:
+    scene = Scene("a", "b")
+    scene.attempt("a/x", "rate_limited", retry_after_s=60.0)
+    running = scene.fleet.began("b/x", need(), now=scene.now)
+    other = settings("a", at("c", weight=2.0))
+    scene.fleet.reconfigure(other, deployments_of(other), now=scene.now)
+    scene.fleet.failed(running, "connect", now=scene.now)
+    assert sorted(scene.fleet.deployments) == ["a/x", "c/x"]
+    assert scene.state("a/x") == "cooling"
+    assert scene.fleet.explain("c/x", scene.now)["configured_weight"] == 2.0
+    assert scene.fleet.in_flight == 0

@@ -52,12 +52,12 @@ class TokenLimit:
         adaptive: ``False``: the limit is always ``highest``.
     """
 
-    __slots__ = ("_adaptive", "_estimate", "_gradient", "_lowered_at", "_lowest", "_peak", "highest", "limit")
+    __slots__ = ("_estimate", "_gradient", "_lowered_at", "_lowest", "_peak", "adaptive", "highest", "limit")
 
     def __init__(self, highest: int, *, adaptive: bool) -> None:
         self.highest = highest
         self.limit = highest
-        self._adaptive = adaptive
+        self.adaptive = adaptive
         self._estimate = float(highest)
         units = max(1, highest // UNIT)
         least = min(LEAST_UNITS, units)
@@ -68,14 +68,14 @@ class TokenLimit:
 
     def first_token(self, seconds: float, input_tokens: int, in_flight: int, now: float) -> None:
         """Learn from the time to a first token, with ``in_flight`` tokens at that moment."""
-        if self._adaptive:
+        if self.adaptive:
             self._gradient.sample(seconds / (1.0 + input_tokens / PREFILL), max(1, in_flight // UNIT), now, ok=True)
             self._settle()
 
     def answered(self, tokens: int, in_flight: int) -> None:
         """A request of so many tokens was answered: grow, if half of the limit or more was in use."""
         self._peak = max(self._peak, in_flight)
-        if self._adaptive and self._estimate < self.highest and 2 * in_flight >= self.limit:
+        if self.adaptive and self._estimate < self.highest and 2 * in_flight >= self.limit:
             self._estimate = min(float(self.highest), self._estimate + max(1.0, GROWTH * tokens))
             self._settle()
 
@@ -84,7 +84,7 @@ class TokenLimit:
 
         It took at most what has been in flight, whatever the limit was, so that is what is lowered.
         """
-        if not self._adaptive or began <= self._lowered_at:
+        if not self.adaptive or began <= self._lowered_at:
             return False
         self._lowered_at = now
         took = max(in_flight, self._peak, self._lowest)

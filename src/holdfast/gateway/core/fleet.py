@@ -102,8 +102,7 @@ class DeploymentFleet:
         self._provider_in_flight: dict[str, int] = {}
         self._attempts: dict[int, _Attempt] = {}
         self._next_ticket = 1
-        percents = [m.hedge.extra_percent for m in settings.models.values() if m.hedge.enabled]
-        self._hedges = TokenBudget(min(percents, default=5.0))
+        self._hedges = TokenBudget(_extra_percent(settings))
         for deployment in deployments.values():
             self.add(deployment, now)
 
@@ -127,6 +126,25 @@ class DeploymentFleet:
         self._correlation.add(deployment.name)
         window = self._correlation.window(deployment.name)
         self._states[deployment.name] = DeploymentHealth(deployment, self._settings, window, now)
+
+    def reconfigure(self, settings: GatewaySettings, deployments: Mapping[str, Deployment], *, now: float) -> None:
+        """Take other settings; a deployment that keeps its name keeps what was learned of it.
+
+        Attempts at one that is gone run on; their end is heard by nobody.
+        """
+        if _extra_percent(settings) != _extra_percent(self._settings):
+            self._hedges = TokenBudget(_extra_percent(settings))
+        self._settings = settings
+        self._correlation.reconfigure(outlier_policy(settings.health), CorrelationPolicy(settle_s=0.0))
+        for name in [name for name in self._states if name not in deployments and name not in self._implied]:
+            del self._states[name]
+            self._correlation.remove(name)
+        for name, deployment in deployments.items():
+            self._implied.pop(name, None)
+            self.add(deployment, now)
+        for name, state in self._states.items():
+            deployment = deployments.get(name, state.deployment)
+            state.reconfigure(deployment, settings, self._correlation.window(name), now)
 
     # ------------------------------------------------------------ choosing
 
@@ -378,6 +396,8 @@ class DeploymentFleet:
             state.succeeded(now, now - attempt.began)
         else:
             state.abandoned()
+        if self._states.get(state.id) is not state:
+            return
         self._correlation.succeeded(state.id, 1, (), now)
         state.healthy(attempt.permit, now, self._rng)
 
@@ -387,6 +407,8 @@ class DeploymentFleet:
         if attempt is None:
             return
         state = attempt.state
+        if self._states.get(state.id) is not state:
+            return
         if failure in ILL:
             state.failed(now, now - attempt.began)
             self._correlation.failed(state.id, failure, 1, (), now)
@@ -477,3 +499,8 @@ class DeploymentFleet:
                 del self._states[name]
                 self._correlation.remove(name)
                 return
+
+
+def _extra_percent(settings: GatewaySettings) -> float:
+    """Hedges of all models draw on one budget, so the most careful model sets it."""
+    return min((model.hedge.extra_percent for model in settings.models.values() if model.hedge.enabled), default=5.0)

@@ -149,10 +149,22 @@ class DeploymentHealth(Target):
         """The latest change of the breaker."""
         self.changes: list[dict[str, Any]] = []
 
-    @property
-    def full_weight(self) -> float:
-        """As configured."""
-        return self.deployment.weight
+    def reconfigure(self, deployment: Deployment, settings: GatewaySettings, window: OutlierWindow, now: float) -> None:
+        """Go on under other figures; whatever each policy has learned stays."""
+        adaptive = settings.admission.adaptive
+        if (deployment.tokens_in_flight, adaptive) != (self.tokens.highest, self.tokens.adaptive):
+            self.tokens = TokenLimit(deployment.tokens_in_flight, adaptive=adaptive)
+        self.deployment = deployment
+        self.nominal_weight = deployment.weight if deployment.weight > 0 else 1.0
+        self.window = window
+        self.breaker.reconfigure(breaker_policy(settings))
+        if not settings.health.damping:
+            self.damping = None
+        elif self.damping is None:
+            self.damping = FlapDamping(DampingPolicy())
+        self.pause_s = float(settings.health.rate_limit_pause)
+        self.longest_pause_s = float(settings.health.longest_pause)
+        self._settle(now, "fleet.reconfigured", {})
 
     def until(self, now: float) -> float | None:
         """When the state ends by itself; ``None`` when that depends on what happens."""
