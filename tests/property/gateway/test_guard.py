@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from holdfast.gateway.core.conversation import BlockEnded, BlockStarted, Chat, Delta, Message, Text, ToolCall
@@ -90,6 +90,9 @@ def asked(*texts: str) -> Chat:
 
 
 @given(texts, cuts, st.sampled_from(["text", "tool_call", "thinking"]))
+@example("\\\\sk-proj-Abc123def456GHI789jkl0mno", [3], "tool_call")
+@example("DE89 3704 0044 0532 0130 00\\+49 30 1234567", [3], "tool_call")
+@example("\\u003cEMAIL_1\\u003esk-proj-Abc123def456GHI789jkl0mno", [1], "tool_call")
 def test_any_cut_gives_what_the_whole_gives(text: str, sizes: list[int], kind: str) -> None:
     request = "write to bob@example.org"
     for policy in (ALL, FLAGS):

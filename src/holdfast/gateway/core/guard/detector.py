@@ -59,8 +59,12 @@ class Detector:
     None: the pattern itself begins with a few characters, which is as quick."""
     in_any_case: bool = False
     """Whether anchors are found in any case; they are lower case then, and only tell whether to look at all."""
-    back: int = 0
-    """Characters of a match before its first anchor, at most."""
+    head: re.Pattern[str] | None = None
+    """What of a match stands before its anchor, to the end; ``None``: nothing."""
+    head_reach: int = 0
+    """Characters that ``head`` matches at most."""
+    tail: re.Pattern[str] | None = None
+    """What of a match stands from its anchor on; with ``head``."""
     confirm: Callable[[re.Match[str]], Verdict]
 
     def candidates(self, text: str, pos: int) -> Iterator[tuple[int, int, tuple[Span, ...]]]:
@@ -83,16 +87,22 @@ class Detector:
             if not places:
                 return
             at = min(places)
-            if self.back:
-                match = self.pattern.search(text, max(pos, at - self.back), at + self.reach)
-            else:
-                match = self.pattern.match(text, at)
+            match = self._around(text, pos, at)
             if match is None:
                 ahead = at + 1
                 continue
             spans, pos = self.confirm(match)
             ahead = max(pos, at + 1)
             yield match.start(), pos, spans
+
+    def _around(self, text: str, pos: int, at: int) -> re.Match[str] | None:
+        """The match whose first anchor stands here."""
+        if self.head is None or self.tail is None:
+            return self.pattern.match(text, at)
+        if self.tail.match(text, at) is None:
+            return None
+        head = self.head.search(text, max(pos, at - self.head_reach), at)
+        return None if head is None else self.pattern.match(text, head.start())
 
 
 def beginnings(literals: Iterable[str]) -> str:

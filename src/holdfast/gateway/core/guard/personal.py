@@ -73,7 +73,9 @@ def emails() -> Detector:
         trigger="@",
         bud=r"(?<![\w%+-])[\w%+-][\w.%+-]{0,63}\Z",
         anchors=("@",),
-        back=64,
+        head=re.compile(r"(?<![\w%+-])[\w%+-][\w.%+-]{0,63}\Z"),
+        head_reach=64,
+        tail=re.compile(r"@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w-])"),
         confirm=confirm,
     )
 
@@ -230,6 +232,8 @@ def _cards(text: str, offset: int) -> list[Span]:
                 break
             if len(digits) >= 12 and is_card(digits):
                 taken = last + 1
+            if end - start < 3:
+                break  # cards are written in groups of three and more, but for the last one
         if taken:
             spans.append(Span(offset + groups[first][0], offset + groups[taken - 1][1], "cards"))
         first = taken or first + 1

@@ -96,7 +96,9 @@ class Scanner:
         if json and "\\" in text:
             plain, text = text[:pos] + unescaped(text[pos:]), text[:pos] + _brackets_only(text[pos:])
             escape = _ESCAPE_BEGUN.search(plain, pos)
-            safe = safe if escape is None else min(safe, escape.start())
+            if escape is not None:  # it will be blanks, and blanks may be part of what is begun
+                safe = escape.start()
+                plain = plain[:safe] + " " * (size - safe)
         if also is not None:
             found = also.begun.search(text, max(pos, size - also.reach))
             safe = safe if found is None else min(safe, found.start())
