@@ -39,7 +39,7 @@ from holdfast.gateway.core.settings import (
     ToolSettings,
     TraceSettings,
 )
-from holdfast.gateway.core.wire.presets import preset_of
+from holdfast.gateway.core.wire.presets import PRESETS
 from holdfast.kernel import Duration, Size
 from holdfast.kernel.settings import Path, Problem, Section
 
@@ -53,7 +53,10 @@ _GIB: Final = Size(1024 * 1024 * 1024)
 _MONEY: Final = (0.0, 1e9)
 
 RANGES: Final[dict[type[Section], dict[str, tuple[float, float]]]] = {
-    PriceSettings: dict.fromkeys(("input", "output", "cache_read", "cache_write", "cache_write_long", "per_image", "per_request"), (0.0, 1000000.0)),
+    PriceSettings: dict.fromkeys(
+        ("input", "output", "cache_read", "cache_write", "cache_write_long", "per_image", "per_request"),
+        (0.0, 1000000.0),
+    ),
     ProviderSettings: {"max_in_flight": (1, 1_000_000)},
     DeploymentSettings: {
         "weight": (0.0, 1e6),
@@ -209,7 +212,7 @@ def _providers(settings: GatewaySettings) -> Iterator[Problem]:
         path: Path = ("providers", name)
         if not ID.fullmatch(name):
             yield _problem(path, name, "not a name", "use letters, digits, dots, colons, hyphens and underscores")
-        preset = preset_of(name)
+        preset = PRESETS.get(name)
         url = provider.url or (preset.url if preset is not None else None)
         if provider.protocol is None and preset is None:
             remedy = "write openai, anthropic, gemini or bedrock; most servers that are none of these speak openai"
@@ -217,7 +220,8 @@ def _providers(settings: GatewaySettings) -> Iterator[Problem]:
         if url is None:
             yield _problem((*path, "url"), None, f"missing, and {name!r} is no known provider", "write its base URL")
         else:
-            yield from _url((*path, "url"), url.replace("{region}", provider.region or "region"), provider.private)
+            private = provider.private or (preset is not None and preset.private and provider.url is None)
+            yield from _url((*path, "url"), url.replace("{region}", provider.region or "region"), private)
             if "{region}" in url and provider.region is None:
                 yield _problem((*path, "region"), None, "missing", "write the region whose endpoint is to be used")
         if provider.key is not None and provider.key_file is not None:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from holdfast.gateway.core.attempts import AttemptBudget, GiveUp, Retry
+from holdfast.gateway.core.attempts import AttemptBudget, Fallback, GiveUp, Retry
 from holdfast.gateway.core.ports import Chosen, Nowhere, Wait
 from holdfast.gateway.errors import Reason, Refused
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.gateway.core.outcome import Failure, Rejection
+    from holdfast.gateway.core.ports import Need
     from holdfast.gateway.shell.plane.ask import Ask
     from holdfast.gateway.shell.plane.attempt import Attempt
     from holdfast.gateway.shell.plane.gateway import Gateway
@@ -81,31 +82,34 @@ class Answering:
 
     async def _choose(self) -> Chosen:
         gateway, ask = self._gateway, self._ask
-        waited = False
+        need, since = ask.need, None
         while True:
             now = gateway.clock()
-            if gateway.waiting.ahead(self._tiers, ask.need) and not waited:
+            if since is None and gateway.waiting.ahead(self._tiers, need):
                 found: Chosen | Wait | Nowhere = Wait(retry_after_s=1.0)
             else:
-                found = gateway.fleet.choose(self._tiers, ask.need, tried=self._tried, now=now)
+                found = gateway.fleet.choose(self._tiers, need, tried=self._tried, now=now)
             if isinstance(found, Chosen):
                 return found
             if isinstance(found, Nowhere):
                 raise self._nowhere(found)
-            await self._wait(found, now)
-            waited = True
+            need = await self._wait(found, need, now, since)
+            since = now if since is None else since
+            ask.call.seen.queued_s = gateway.clock() - since
 
-    async def _wait(self, wait: Wait, now: float) -> None:
+    async def _wait(self, wait: Wait, need: Need, now: float, since: float | None) -> Need:
         """Queue until a place may be free. Raises :class:`Refused` when that takes too long."""
         gateway, ask = self._gateway, self._ask
-        until = min(self._deadline, now + gateway.settings.admission.queue_timeout)
-        if now >= until or not await gateway.waiting.until_free(self._tiers, ask.need, until):
+        until = min(self._deadline, (now if since is None else since) + gateway.settings.admission.queue_timeout)
+        woken = None if now >= until else await gateway.waiting.until_free(self._tiers, need, until, since)
+        if woken is None:
             raise Refused(
                 "overloaded",
                 f"every deployment of {ask.model} has as much in flight as it can carry",
                 retry_after_s=max(1.0, wait.retry_after_s),
                 retryable=True,
             )
+        return woken
 
     def _nowhere(self, found: Nowhere) -> Refused:
         rejection = self._rejection
@@ -202,6 +206,13 @@ class Answering:
         )
         if isinstance(step, GiveUp):
             raise self._said(rejection, stopped_by=_STOPS.get(step.reason, ""))
+        if isinstance(step, Fallback) and step.larger_context:
+            small = gateway.deployments[made.chosen.deployment].context
+            self._tried += [
+                name
+                for name in (*own, *behind)
+                if small is not None and (gateway.deployments[name].context or small + 1) <= small
+            ]
         if isinstance(step, Retry):
             if step.where == "same":
                 self._fresh = True

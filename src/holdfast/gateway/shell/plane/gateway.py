@@ -458,7 +458,11 @@ class Gateway:
         """An attempt, paid for and written down; not yet sent. Raises :class:`Refused`."""
         deployment = self.deployments[chosen.deployment]
         provider = self.providers[deployment.provider]
-        request = request_for(self, ask, deployment, provider)
+        try:
+            request = request_for(self, ask, deployment, provider)
+        except BaseException:
+            self.fleet.forgo(chosen)
+            raise
         price = self.ledger.price(deployment.name)
         made = Made(self, ask, chosen, deployment, request, price, hedge=hedge)
         self._attempts += 1
@@ -617,10 +621,7 @@ class Gateway:
         policies = policies_of(settings)
         now = self.clock()
         fleet = self.fleet
-        if hasattr(fleet, "reconfigure"):
-            fleet.reconfigure(settings, deployments, now=now)
-        else:
-            self.fleet = DeploymentFleet(settings, deployments, now=now, rng=self.rng)
+        fleet.reconfigure(settings, deployments, now=now)
         for provider in self.providers.values():
             provider.backend.close_idle()
         if settings.cache != self.settings.cache:

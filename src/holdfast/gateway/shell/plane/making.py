@@ -135,9 +135,13 @@ class Made:
         if self.passed and not self.needs_answer:
             if not _EXPECTED[self.dialect.name] & members.keys():
                 raise ValueError(f"none of its members is there: {body[:120].decode('utf-8', 'replace')!r}")
+            if self.dialect.name == "responses" and members.get("status") == b'"failed"':
+                raise ValueError(f"it failed: {bytes(members.get('error', b''))[:200].decode('utf-8', 'replace')}")
             self.usage = self.dialect.read_usage(body)
             return
         answer = self.dialect.read_answer(msgspec.json.decode(body))
+        if answer.choices and all(choice.finish == "error" for choice in answer.choices):
+            raise ValueError("it says that it failed")
         self.answer = answer
         self.usage = answer.usage
 
@@ -204,7 +208,7 @@ def request_for(gateway: Gateway, ask: Ask, deployment: Deployment, provider: Pr
     client = endpoint.protocol
     native = _native(client, provider)
     dialect = gateway.dialects[native]
-    if native == client and not ask.rewritten:
+    if native == client and not ask.rewritten and not _speaks_otherwise(dialect, ask.body):
         return Request(
             _same(ask, client, upstream), _body(ask, client, upstream), dialect, passed=True, extra=_extra(ask)
         )
@@ -216,6 +220,12 @@ def request_for(gateway: Gateway, ask: Ask, deployment: Deployment, provider: Pr
         passed=native == client,
         extra=_extra(ask) if native == client else None,
     )
+
+
+def _speaks_otherwise(dialect: Dialect, body: bytes) -> bool:
+    """Whether a body of the provider's own protocol holds what we made of another one's, so that it cannot pass."""
+    asks = getattr(dialect, "needs_translation", None)
+    return asks is not None and asks(body)
 
 
 def _native(client: str, provider: Provider) -> Any:

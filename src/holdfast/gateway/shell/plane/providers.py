@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from holdfast.gateway.core.wire.presets import credentials, preset_of
+from holdfast.gateway.core.wire.presets import PRESETS, credentials
 from holdfast.gateway.core.wire.sigv4 import Credentials, sign
 from holdfast.gateway.errors import Invalid
 from holdfast.http1 import Limits
@@ -29,14 +29,14 @@ class Provider:
     """One provider. Raises :class:`Invalid` when its key, authorities or address cannot be used."""
 
     def __init__(self, name: str, settings: ProviderSettings) -> None:
-        preset = preset_of(name)
+        preset = PRESETS.get(name)
         self.name = name
         self.settings = settings
         protocol = settings.protocol or (preset.protocol if preset is not None else None)
         url = settings.url or (preset.url if preset is not None else None)
         if protocol is None or url is None:
             raise Invalid(f"gateway.providers.{name}: give protocol and url; {name!r} is no known provider")
-        self.protocol: ProviderProtocol = protocol  # type: ignore[assignment]
+        self.protocol: ProviderProtocol = protocol
         self.auth = settings.auth or (preset.auth if preset is not None else "bearer")
         self.responses = (
             settings.responses if settings.responses is not None else bool(preset is not None and preset.responses)
@@ -60,10 +60,13 @@ class Provider:
         self.backend.response_limits = Limits(body=None)
         default = parts.port is None or (secure and port == 443) or (not secure and port == 80)
         self._authority = self.host if default else f"{self.host}:{port}"
-        self._query = settings.query
+        self._query = {**(preset.query if preset is not None else {}), **settings.query}
         self._fixed = "".join(
             f"{key}: {value}\r\n"
-            for key, value in {**credentials(self.auth, self._key), **settings.headers}.items()
+            for key, value in {
+                **(credentials(self.auth, self._key, protocol=protocol) if self.auth != "sigv4" else {}),
+                **settings.headers,
+            }.items()
             if self.auth != "sigv4" or key in settings.headers
         ).encode("latin-1")
 

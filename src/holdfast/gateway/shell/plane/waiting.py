@@ -20,18 +20,24 @@ class Waiting:
     def __init__(self, fleet: DeploymentFleet, bound: int, clock: Callable[[], float]) -> None:
         self._fleet = fleet
         self._clock = clock
-        self._queue: Queue[asyncio.Future[bool]] = Queue(bound)
+        self._queue: Queue[asyncio.Future[Need | None]] = Queue(bound)
 
     def __len__(self) -> int:
         """How many wait."""
         return len(self._queue)
 
-    async def until_free(self, tiers: Sequence[Sequence[str]], need: Need, until: float) -> bool:
-        """Wait until there may be a place; ``False`` when the queue is full or ``until`` has come."""
+    async def until_free(
+        self, tiers: Sequence[Sequence[str]], need: Need, until: float, since: float | None
+    ) -> Need | None:
+        """Wait until there may be a place; ``None`` when the queue is full or ``until`` has come.
+
+        What comes back is the need to choose by: a batch request that waited long has come of age. ``since``: it was
+        woken before, and somebody else was quicker.
+        """
         now = self._clock()
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        if not self._queue.push(turn, need, until, tiers=tuple(map(tuple, tiers)), now=now):
-            return False
+        turn: asyncio.Future[Need | None] = asyncio.get_running_loop().create_future()
+        if not self._queue.push(turn, need, until, tiers=tuple(map(tuple, tiers)), now=now, since=since):
+            return None
         try:
             return await turn
         finally:
@@ -44,14 +50,14 @@ class Waiting:
     def wake(self, now: float) -> None:
         """A place may be free: tell those whose turn it is."""
         if len(self._queue):
-            for turn, _ in self._queue.wake(now, self._fleet.room(now)):
+            for turn, need in self._queue.wake(now, self._fleet.room(now)):
                 if not turn.done():
-                    turn.set_result(True)
+                    turn.set_result(need)
 
     def expire(self, now: float) -> None:
         """Turn away whose time is up; limits that grew by themselves let others go."""
         if len(self._queue):
             for turn in self._queue.expired(now):
                 if not turn.done():
-                    turn.set_result(False)
+                    turn.set_result(None)
             self.wake(now)
