@@ -52,8 +52,10 @@ class Encoder(Protocol):
         """Events as frames. ``Ended`` writes the end (``[DONE]``, ``message_stop``)."""
 
     def fail(self, error: Refused) -> bytes:
-        """A well-formed end of a stream that broke after the commit point: closes open blocks only where the protocol
-        demands it, then its error event (and ``[DONE]`` where clients wait for it).
+        """A well-formed end of a stream that broke after the commit point.
+
+        Closes open blocks only where the protocol demands it, then its error event (and ``[DONE]`` where clients wait
+        for it).
         """
 
     def keep_alive(self) -> bytes:
@@ -91,9 +93,7 @@ class Tap(Protocol):
     """About how many bytes of words and arguments were seen: an estimate when the usage never comes."""
 
     def feed(self, frames: bytes) -> bytes:
-        """Look at whole frames; what the client gets of them (all, or without a usage chunk that it did not ask for,
-        or with the model's name that it asked for).
-        """
+        """Look at whole frames; what the client gets of them: all but a usage chunk that it did not ask for."""
 
     def fail(self, error: Refused) -> bytes:
         """As :meth:`Encoder.fail`, after what was seen."""
