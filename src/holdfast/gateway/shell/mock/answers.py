@@ -23,10 +23,38 @@ Frame = tuple[bytes, int]
 
 _PIECES: Final = re.compile(r"\s*\S+|\s+$")
 _CALL: Final = re.compile(r"\bcall\s+([A-Za-z0-9_.-]{1,128})\s*")
-_LEXICON: Final = (
-    "tide rock kelp storm anchor drift current shore swell ebb flow harbour beacon keel rope knot sail wind "
-    "calm surge reef depth channel buoy mast hull wave salt foam gull"
-).split()
+_LEXICON: Final = [
+    "tide",
+    "rock",
+    "kelp",
+    "storm",
+    "anchor",
+    "drift",
+    "current",
+    "shore",
+    "swell",
+    "ebb",
+    "flow",
+    "harbour",
+    "beacon",
+    "keel",
+    "rope",
+    "knot",
+    "sail",
+    "wind",
+    "calm",
+    "surge",
+    "reef",
+    "depth",
+    "channel",
+    "buoy",
+    "mast",
+    "hull",
+    "wave",
+    "salt",
+    "foam",
+    "gull",
+]
 _SCHEMA_DEPTH: Final = 16
 _ARGUMENT_BYTES: Final = 12
 """Of a tool call's arguments in one frame."""
@@ -214,10 +242,11 @@ def _calls(asked: Asked, orders: Orders, number: int) -> list[Call]:
     """``call NAME {json}`` in the last user message, or the tool that the client insists on."""
     if not asked.tools or asked.tool_result is not None:
         return []
-    wanted: list[tuple[str, str]] = []
-    for match in _CALL.finditer(asked.text):
-        if match[1] in asked.tools:
-            wanted.append((match[1], _object_at(asked.text, match.end())))
+    wanted = [
+        (match[1], _object_at(asked.text, match.end()))
+        for match in _CALL.finditer(asked.text)
+        if match[1] in asked.tools
+    ]
     if not wanted and asked.forced is not None:
         name = asked.forced or asked.tools[0]
         wanted.append((name, json.dumps({"input": asked.text[:64]})))

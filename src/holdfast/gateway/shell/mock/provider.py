@@ -17,8 +17,8 @@ import msgspec
 from holdfast.gateway.core.settings import MockSettings
 from holdfast.gateway.shell.mock import endpoints, orders, routes
 from holdfast.gateway.shell.mock.admin import administer
-from holdfast.gateway.shell.mock.anthropic import AnthropicMessages
 from holdfast.gateway.shell.mock.answers import Asked, Frame, Turn, compose
+from holdfast.gateway.shell.mock.anthropic import AnthropicMessages
 from holdfast.gateway.shell.mock.connection import Connection
 from holdfast.gateway.shell.mock.delivery import Delivery
 from holdfast.gateway.shell.mock.faults import Fault, FaultPlan, from_settings
@@ -31,11 +31,21 @@ from holdfast.gateway.shell.mock.wire import Unreadable, Wire
 from holdfast.http1 import BadMessage, RequestHead
 
 _FIELD: Final = re.compile(
-    rb"^(x-mock|x-holdfast-attempt|authorization|x-api-key|api-key|x-goog-api-key): *([^\r]*)\r$", re.I | re.M
+    rb"^(x-mock|x-holdfast-attempt|authorization|x-api-key|api-key|x-goog-api-key): *([^\r]*)\r$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _CREDENTIAL: Final = re.compile(r"Credential=([^/,\s]+)")
-_REASON: Final = {200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 404: b"Not Found", 429: b"Too Many Requests"}
-_REASON |= {500: b"Internal Server Error", 502: b"Bad Gateway", 503: b"Service Unavailable", 529: b"Overloaded"}
+_REASON: Final = {
+    200: b"OK",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    404: b"Not Found",
+    429: b"Too Many Requests",
+    500: b"Internal Server Error",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    529: b"Overloaded",
+}
 _HTML: Final = b"<!DOCTYPE html><html><head><title>Oops</title></head><body><h1>Bad gateway</h1></body></html>\n"
 _JSON: Final = b"application/json"
 _STREAM_HEAD: Final = (
@@ -109,7 +119,7 @@ class MockProvider:
         for connection in tuple(self._open):
             connection.end(reset=True)
         deadline = self.loop.time() + _CLOSE_S
-        while self._open and self.loop.time() < deadline:
+        while self._open and self.loop.time() < deadline:  # noqa: ASYNC110 - a turn or two of the loop
             await asyncio.sleep(0)
         self.wheel.close()
         self._server = None
