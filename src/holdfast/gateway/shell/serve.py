@@ -71,7 +71,7 @@ async def serve(
             wall=time.time,
             rng=rng,
         )
-        stack.callback(book.on_revoked(gateway.revoked))
+        stack.callback(book.on_revoked(gateway.delivery.revoked))
         gateway.control = control_app(gateway)
         engine = GatewayEngine(handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time)
         engine.beat = gateway.beat

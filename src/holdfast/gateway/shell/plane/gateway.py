@@ -4,50 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from holdfast.gateway.core.attempts import ExtraAttempts
-from holdfast.gateway.core.cache import replay
 from holdfast.gateway.core.deployments import deployments_of, implied, tiers_of
-from holdfast.gateway.core.dialect import Told
 from holdfast.gateway.core.endpoints import Endpoint, endpoint_of
 from holdfast.gateway.core.estimate import Estimator
 from holdfast.gateway.core.fleet import DeploymentFleet
-from holdfast.gateway.core.guard import Policy, guard_for
-from holdfast.gateway.core.money import usd, worst_case
-from holdfast.gateway.core.ports import AttemptBegun, Holder, Need
+from holdfast.gateway.core.guard import Policy
+from holdfast.gateway.core.money import worst_case
+from holdfast.gateway.core.ports import AttemptBegun, Need
 from holdfast.gateway.core.routing import Routes
 from holdfast.gateway.core.seen import Seen, SeenAttempt
 from holdfast.gateway.core.usage import Usage
 from holdfast.gateway.core.wire.dialects import dialects
 from holdfast.gateway.errors import Refused
-from holdfast.gateway.shell.cache import Follower
 from holdfast.gateway.shell.ledger.prices import Offer
 from holdfast.gateway.shell.plane import asgi
-from holdfast.gateway.shell.plane.answering import Answering
 from holdfast.gateway.shell.plane.ask import Ask
+from holdfast.gateway.shell.plane.asking import Asking
 from holdfast.gateway.shell.plane.attempt import Attempt
-from holdfast.gateway.shell.plane.caching import Caching, Teller, Telling, follow
+from holdfast.gateway.shell.plane.caching import Caching
 from holdfast.gateway.shell.plane.call import Call, header
+from holdfast.gateway.shell.plane.delivery import Delivery
 from holdfast.gateway.shell.plane.making import Made, Request, reading_for, request_for
-from holdfast.gateway.shell.plane.permits import ANONYMOUS, Permits
+from holdfast.gateway.shell.plane.permits import Permits
 from holdfast.gateway.shell.plane.providers import Provider
-from holdfast.gateway.shell.plane.transcript import Transcript
 from holdfast.gateway.shell.plane.waiting import Waiting
-from holdfast.identity import Scope, parse
+from holdfast.identity import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from holdfast.gateway.core.conversation import Answer
     from holdfast.gateway.core.deployments import Deployment
-    from holdfast.gateway.core.outcome import Rejection
     from holdfast.gateway.core.ports import Chosen
-    from holdfast.gateway.core.settings import GatewaySettings, TimeoutSettings
+    from holdfast.gateway.core.settings import GatewaySettings
     from holdfast.gateway.shell.ledger import MoneyLedger
     from holdfast.gateway.shell.plane.engine import GatewayEngine
     from holdfast.gateway.shell.plane.reading import Reading
@@ -58,7 +52,6 @@ log = logging.getLogger(__name__)
 _JSON: Final = b"application/json"
 _MOST_IMPLIED: Final = 256
 """Models that clients may name as ``PROVIDER/MODEL`` without being configured, each with state of its own."""
-_BASE64: Final = re.compile(rb"[A-Za-z0-9+/=]{512,}")
 _OUTPUT_GUESS: Final = 1024
 """Tokens that an answer is taken to have when its request bounds it not, for budgets and admission."""
 
@@ -103,8 +96,8 @@ class Gateway:
         self.cache = Caching(settings.cache, None, clock)
         self._attempts = 0
         self._boot = f"{settings.ledger.instance}-{int(wall() * 1000):x}"
-        self._relayed: set[_Relayed] = set()
-        self._beats = 0
+        self.asking = Asking(self)
+        self.delivery = Delivery(self)
 
     # The one entry.
 
@@ -125,9 +118,11 @@ class Gateway:
             if endpoint.kind == "control" or endpoint.method != call.head.method.decode("ascii"):
                 await asgi.serve(self.control, call)
             elif endpoint.kind == "models":
-                await self._models(call, endpoint)
+                await self.asking.list_models(call, endpoint)
+            elif endpoint.kind == "count":
+                await self.asking.count(call, endpoint)
             else:
-                await self._model_work(call, endpoint)
+                await self.delivery.answer(await self.asking.read(call, endpoint))
         except Refused as refused:
             self.refuse(call, endpoint, refused)
         except asyncio.CancelledError:
@@ -161,296 +156,6 @@ class Gateway:
         if endpoint.protocol == "anthropic":
             fields.append(header("request-id", call.request_id))
         call.send(status, msgspec.json.encode(body), fields, media_type=_JSON)
-
-    # Who.
-
-    async def who(self, call: Call) -> Holder:
-        """Whom a call is for. Raises :class:`Refused`."""
-        key = _presented(call)
-        principal = await self.identities.authenticate(key, now=self.wall()) if key else None
-        if principal is None:
-            anonymous = self.settings.anonymous
-            if anonymous is None or key.startswith("hf_"):
-                raise Refused(
-                    "unauthenticated",
-                    "no valid API key; send 'Authorization: Bearer hf_...' (`holdfast key create` makes one)",
-                    code="invalid_api_key",
-                )
-            return Holder(tenant=anonymous.tenant, key_id=ANONYMOUS, tags=_tags(call))
-        if not principal.may(Scope.GATEWAY_USE):
-            raise Refused("forbidden", "this key may not ask models; it lacks the scope gateway:use")
-        return await self.permits.holder(principal, _tags(call))
-
-    # What.
-
-    async def _models(self, call: Call, endpoint: Endpoint) -> None:
-        holder = await self.who(call)
-        names = [name for name in self.routes.models if self.permits.allows(holder, name)]
-        anthropic = bool(call.field(b"anthropic-version"))
-        if endpoint.model is not None:
-            if endpoint.model not in names:
-                self.routes.find(endpoint.model)
-            call.send(200, msgspec.json.encode(_model(endpoint.model, anthropic=anthropic)), media_type=_JSON)
-            return
-        data = [_model(name, anthropic=anthropic) for name in names]
-        body: dict[str, Any] = {"object": "list", "data": data}
-        if anthropic:
-            body = {
-                "data": data,
-                "has_more": False,
-                "first_id": names[0] if names else None,
-                "last_id": names[-1] if names else None,
-            }
-        call.send(200, msgspec.json.encode(body), media_type=_JSON)
-
-    async def _model_work(self, call: Call, endpoint: Endpoint) -> None:
-        holder = call.seen.holder = await self.who(call)
-        if len(self.engine.calls) > self.settings.admission.max_in_flight:
-            raise Refused("overloaded", "the gateway has too many requests in flight", retry_after_s=1, retryable=True)
-        body = call.take_body()
-        ask = Ask(call, endpoint, self.dialects[endpoint.protocol], body)
-        ask.holder = holder
-        ask.wall = call.seen.wall
-        call.seen.model, call.seen.stream = ask.model, ask.stream
-        ask.route = self.routes.find(ask.model)
-        if not self.permits.allows(holder, ask.model):
-            raise Refused("forbidden", f"this key may not use the model {ask.model[:100]!r}", param="model")
-        ask.told = Told(id=call.request_id.removeprefix("req_"), model=ask.model, created=int(ask.wall))
-        ask.need = self._need(ask)
-        wait_s = self.permits.take(holder, ask.need.tokens, self.clock())
-        if wait_s > 0:
-            raise Refused(
-                "rate_limited",
-                f"more requests or tokens a minute than this key may; come back in {wait_s:.1f} s",
-                retry_after_s=wait_s,
-                retryable=True,
-            )
-        if endpoint.kind == "count":
-            self._count(ask)
-            return
-        if endpoint.kind == "chat":
-            self._watch(ask)
-        await self._answer(ask)
-
-    def _watch(self, ask: Ask) -> None:
-        """The guardrails of the route: before the request goes anywhere. Raises :class:`Refused` (``blocked``)."""
-        settings = ask.route.settings
-        name = "default" if settings is None or settings.guardrails is None else settings.guardrails
-        policy = self.policies.get(name)
-        if policy is None:
-            return
-        guard = guard_for(policy)
-        chat = guard.before(ask.chat)
-        if chat is not ask.chat:
-            ask.chat = chat
-            ask.rewritten = True
-        ask.call.seen.findings = guard.findings
-        if not guard.stream().is_idle:
-            ask.guard = guard
-
-    def _need(self, ask: Ask) -> Need:
-        first = ask.route.tiers[0][0]
-        endpoint = ask.endpoint
-        if endpoint.kind != "chat":
-            tokens = max(1, self.estimate(first, ask.body))
-            return Need(tokens=tokens, input_tokens=tokens, priority=self.permits.priority(ask.holder))
-        most = ask.count("max_completion_tokens", "max_tokens", "max_output_tokens")
-        read = self.estimate(first, ask.body)
-        return Need(
-            tokens=read + self.estimator.expected_output(first, most),
-            input_tokens=read,
-            max_output=most,
-            tools=ask.has("tools"),
-            vision=_has_images(ask.body),
-            json_schema=b'"json_schema"' in ask.body,
-            priority="batch"
-            if ask.call.field(b"x-holdfast-priority") == "batch"
-            else self.permits.priority(ask.holder),
-            key=ask.affinity(),
-        )
-
-    def _count(self, ask: Ask) -> None:
-        """``count_tokens``: our estimate, said to be one."""
-        tokens = ask.need.input_tokens
-        body = {"totalTokens": tokens} if ask.endpoint.protocol == "gemini" else {"input_tokens": tokens}
-        ask.call.send(200, msgspec.json.encode(body), [header("x-holdfast-estimated", "true")], media_type=_JSON)
-
-    # The answer.
-
-    async def _answer(self, ask: Ask) -> None:
-        key = self.cache.key(ask)
-        if key is None:
-            await self._fetch(ask, None)
-            return
-        call = ask.call
-        found = self.cache.find(ask, key)
-        near = None
-        how = "hit"
-        if found is None:
-            near = await self.cache.similar(ask)
-            found, how = (None if near is None else near[2]), "semantic"
-        if found is not None:
-            self._tell_cached(ask, found, how)
-            return
-        call.seen.cache = "miss"
-        seat = self.cache.join(key)
-        if isinstance(seat, Follower):
-            call.seen.cache = "coalesced"
-            self.ledger.cached(ask.holder, ask.model, wall=ask.wall, request=call.request_id)
-            telling = Telling(ask, [header("x-holdfast-cache", "coalesced")])
-            if await follow(seat, telling, float(self.settings.timeouts.answer)):
-                return
-            call.seen.cache = "miss"
-        flight = seat.flight if isinstance(seat, Follower) else seat
-        teller = Teller(flight)
-        if flight is not None:
-            call.is_wanted = lambda: flight.is_followed
-        try:
-            await self._fetch(ask, teller)
-        except Refused as refused:
-            teller.fail(refused)
-            raise
-        except BaseException:
-            teller.leave()
-            raise
-        self.cache.keep(ask, key, teller.end(), near)
-
-    def _tell_cached(self, ask: Ask, answer: Answer, how: str) -> None:
-        call = ask.call
-        call.seen.cache = how
-        self.ledger.cached(ask.holder, ask.model, wall=ask.wall, request=call.request_id)
-        telling = Telling(ask, [header("x-holdfast-cache", how), header("x-holdfast-cost", usd(0))])
-        telling.write(replay(answer))
-        telling.end()
-
-    async def _fetch(self, ask: Ask, teller: Teller | None) -> None:
-        """Ask a provider. ``teller`` hears what it says."""
-        call = ask.call
-        ask.teller = teller
-        ask.keeps_answer = teller is not None
-        timeouts = self.settings.timeouts
-        route = ask.route.settings
-        if ask.stream and ask.endpoint.kind == "chat" and route is not None and route.continue_cut and ask.chat.n == 1:
-            ask.transcript = Transcript()
-        answering = Answering(self, ask, deadline=self.clock() + timeouts.answer)
-        call.on_gone = answering.give_up
-        made = await answering.first()
-        attempt = made.attempt
-        call.on_gone = attempt.give_up
-        call.seen.first_byte_s = self.clock() - call.started
-        fields = self._fields(ask, made, answering.attempts)
-        if attempt.reading is None:
-            self._send_whole(ask, made, fields)
-            return
-        await self._stream(ask, made, fields)
-
-    def _send_whole(self, ask: Ask, made: Made, fields: list[bytes]) -> None:
-        call = ask.call
-        body = made.attempt.body
-        media_type = _JSON
-        if made.answer is not None:
-            if ask.teller is not None:
-                ask.teller.tell_all(made.answer)
-            answer = made.answer if ask.guard is None else ask.guard.answer(made.answer)
-            body = msgspec.json.encode(ask.dialect.write_answer(answer, ask.chat, ask.told))
-        elif ask.endpoint.kind in ("transcription", "speech"):
-            media_type = _media_type(made) or media_type
-        call.send(200, body, fields, media_type=media_type)
-
-    async def _stream(self, ask: Ask, made: Made, fields: list[bytes]) -> None:
-        call, attempt = ask.call, made.attempt
-        reading = attempt.reading
-        if reading is None:
-            raise AssertionError("a stream is read as it comes")
-        media_type = b"text/event-stream; charset=utf-8"
-        if ask.endpoint.kind == "speech":
-            media_type = _media_type(made) or b"application/octet-stream"
-        else:
-            fields.append(b"Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n")
-        try:
-            first = attempt.attach(call.write)
-        except Refused:
-            attempt.give_up()
-            raise
-        call.begin(200, fields, media_type=media_type, first=first)
-        rejection = await self._until_over(call, made)
-        while rejection is not None and rejection.code not in ("blocked", "revoked"):
-            follower = await self._go_on(ask, made)
-            if follower is None:
-                break
-            made = follower
-            rejection = await self._until_over(call, made)
-        if rejection is not None:
-            call.seen.reason, call.seen.message = "cut", rejection.message
-            refused = Refused("cut", f"the answer was cut: {rejection.message}", retryable=True)
-            if rejection.code == "blocked":
-                refused = Refused("blocked", rejection.message)
-            elif rejection.code == "revoked":
-                refused = Refused("unauthenticated", rejection.message)
-            if ask.teller is not None:
-                ask.teller.fail(refused)
-            last = reading.fail(refused) if made.attempt.reading is None else made.attempt.reading.fail(refused)
-            if not last:
-                call.abort()
-                return
-            call.write(last)
-        call.end(self._trailers(made) if call.wants_trailers else b"")
-
-    async def _until_over(self, call: Call, made: Made) -> Rejection | None:
-        """Relay to the end of an attempt; how it failed, if it did."""
-        attempt = made.attempt
-        call.upstream = attempt.upstream
-        if call.upstream is not None and call.client.write_paused:
-            call.upstream.transport.pause_reading()
-        entry = _Relayed(call, attempt)
-        self._relayed.add(entry)
-        try:
-            return await attempt.ended
-        finally:
-            self._relayed.discard(entry)
-            call.upstream = None
-
-    async def _go_on(self, ask: Ask, made: Made) -> Made | None:
-        """Have another deployment continue an answer that was cut; ``None`` when that cannot be."""
-        transcript = ask.transcript
-        call = ask.call
-        if transcript is None or not transcript.can_go_on or len(transcript.continued) >= 2:
-            return None
-        rest = ask.rest(transcript.rest_of(ask.chat))
-        transcript.resume(made.deployment.name, made.usage)
-        deadline = self.clock() + self.settings.timeouts.answer
-        answering = Answering(self, rest, deadline=deadline, tried=[made.deployment.name])
-        call.on_gone = answering.give_up
-        try:
-            follower = await answering.first()
-        except Refused as refused:
-            log.info(
-                "a cut answer was not continued: %s", refused, extra={"action": "continue", "request": call.request_id}
-            )
-            return None
-        call.on_gone = follower.attempt.give_up
-        call.write(b": continued by %b\n\n" % follower.deployment.name.encode("utf-8"))
-        call.write(follower.attempt.attach(call.write))
-        return follower
-
-    def _fields(self, ask: Ask, made: Made, attempts: int) -> list[bytes]:
-        call = ask.call
-        fields = [
-            header("x-holdfast-deployment", made.deployment.name),
-            header("x-holdfast-attempts", str(attempts)),
-        ]
-        if ask.endpoint.protocol == "anthropic":
-            fields.append(header("request-id", ask.call.request_id))
-        if call.seen.cache:
-            fields.append(header("x-holdfast-cache", call.seen.cache))
-        if made.outcome:
-            fields.append(header("x-holdfast-cost", "unknown" if made.cost_nano is None else usd(made.cost_nano)))
-        if made.request.outgoing.dropped:
-            fields.append(header("x-holdfast-dropped", ", ".join(made.request.outgoing.dropped)))
-        return fields
-
-    def _trailers(self, made: Made) -> bytes:
-        return header("x-holdfast-cost", "unknown" if made.cost_nano is None else usd(made.cost_nano))
 
     # Attempts.
 
@@ -575,11 +280,6 @@ class Gateway:
             self.observe(call.seen)  # the last one went on to be counted after its client had left
         self.waiting.wake(self.clock())
 
-    def estimate(self, deployment: str, body: bytes) -> int:
-        """Input tokens of a body, before anybody counts them."""
-        images, media = _media(body) if b"base64" in body or b'"data"' in body else (0, 0)
-        return self.estimator.estimate(len(body), deployment, images=images, media_bytes=media)
-
     def learn(self, made: Made) -> None:
         """What a good answer teaches about the bytes of a token."""
         usage = made.usage
@@ -601,16 +301,7 @@ class Gateway:
         for change in self.fleet.tick(now):
             log.info("deployment changed", extra={"action": "deployment", **change})
         self.waiting.expire(now)
-        self._beats += 1
-        if self._beats % 10 == 0:
-            for entry in self._relayed:
-                entry.beat(now, self.settings.timeouts)
-
-    def revoked(self, key_id: str) -> None:
-        """A key has ended: so do the streams that it began."""
-        for entry in tuple(self._relayed):
-            if entry.belongs_to(key_id):
-                entry.attempt.revoke()
+        self.delivery.beat(now)
 
     def reconfigure(self, settings: GatewaySettings) -> None:
         """Take another configuration, or raise and keep the present one. What is under way goes on as it began."""
@@ -646,32 +337,6 @@ class Gateway:
         return name
 
 
-class _Relayed:
-    """A stream under way, and when its client last heard of it."""
-
-    __slots__ = ("_at", "_call", "_sent", "attempt")
-
-    def __init__(self, call: Call, attempt: Attempt) -> None:
-        self._call = call
-        self.attempt = attempt
-        self._sent = call.bytes_out
-        self._at = attempt.engine.clock()
-
-    def belongs_to(self, key_id: str) -> bool:
-        """Whether it was begun with this key."""
-        holder = self._call.seen.holder
-        return holder is not None and holder.key_id == key_id
-
-    def beat(self, now: float, timeouts: TimeoutSettings) -> None:
-        """Say that the stream is alive when nothing else did for a while."""
-        call, reading = self._call, self.attempt.reading
-        if call.bytes_out != self._sent:
-            self._sent, self._at = call.bytes_out, now
-        elif now - self._at >= timeouts.keep_alive and reading is not None and not call.client.write_paused:
-            call.write(reading.keep_alive())
-            self._sent, self._at = call.bytes_out, now
-
-
 def policies_of(settings: GatewaySettings) -> dict[str, Policy]:
     """The guardrails of a configuration, compiled. Raises :class:`~holdfast.gateway.errors.Invalid`."""
     return {
@@ -688,47 +353,3 @@ def offer(deployment: Deployment) -> Offer:
         price=deployment.price,
         setting=f"gateway.models: price of {deployment.name}",
     )
-
-
-def _presented(call: Call) -> str:
-    """The key that a client shows, in whichever way its protocol has."""
-    authorization = call.field(b"authorization")
-    if authorization[:7].lower() == "bearer ":
-        return authorization[7:].strip()
-    return call.field(b"x-api-key") or call.field(b"api-key") or call.field(b"x-goog-api-key")
-
-
-def _tags(call: Call) -> tuple[str, ...]:
-    text = call.field(b"x-holdfast-tags")
-    if not text:
-        return ()
-    tags = tuple(tag.strip() for tag in text.split(",") if tag.strip())
-    if len(tags) > 8 or any(len(tag) > 64 or not tag.isprintable() for tag in tags):
-        raise Refused("invalid_request", "x-holdfast-tags: at most 8 tags of at most 64 printable characters")
-    return tags
-
-
-def _media(body: bytes) -> tuple[int, int]:
-    """How many pictures or files stand in a body, and about how many bytes of it they are."""
-    found = [match.end() - match.start() for match in _BASE64.finditer(body)]
-    return len(found), sum(found)
-
-
-def _has_images(body: bytes) -> bool:
-    return b'"image' in body or b'"input_image"' in body or b'"inlineData"' in body
-
-
-def _model(name: str, *, anthropic: bool) -> dict[str, Any]:
-    if anthropic:
-        return {"type": "model", "id": name, "display_name": name, "created_at": "2025-01-01T00:00:00Z"}
-    return {"id": name, "object": "model", "created": 0, "owned_by": "holdfast"}
-
-
-def _media_type(made: Made) -> bytes:
-    head = made.attempt.head
-    if head is None:
-        return b""
-    for line in head.block.split(b"\r\n"):
-        if line[:13].lower() == b"content-type:":
-            return line[13:].strip()
-    return b""
