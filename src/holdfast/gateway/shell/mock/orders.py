@@ -1,8 +1,8 @@
 """What the scripted provider is told to do with one request.
 
 An order is ``name`` or ``name=value``; several are separated by commas, semicolons or spaces. They come from the plan
-of the process (:mod:`.faults`), the field ``x-mock``, the model name (``mock-small@first_token=2s,cut=100``) and the last
-user message (``[[mock: 429=3s]]``); later ones of this list win. A client library cannot always set a field, and a
+of the process (:mod:`.faults`), the field ``x-mock``, the model name (``mock-small@first_token=2s,cut=100``) and the
+last user message (``[[mock: 429=3s]]``); later ones of this list win. A client library cannot always set a field, and a
 gateway may drop it; a model name and a text always get through.
 """
 

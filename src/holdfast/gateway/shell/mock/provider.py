@@ -244,6 +244,7 @@ class MockProvider:
             message = f"the mock was told to answer {told.status}"
             self._refuse(connection, entry, told.status, wire.error(told.status, message), told)
         elif told.html:
+            entry.prompt_tokens = 0  # what stands in front of a provider charges for nothing
             self._whole(connection, entry, told.html, b"text/html", _HTML, told, 0)
         elif asked is None:
             answer = endpoints.answer(route, wire, given, named, self.settings.models)
