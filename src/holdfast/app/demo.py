@@ -351,7 +351,7 @@ def _backend(name: str, port: int, urls: tuple[str, str], environ: Mapping[str, 
 
 
 def _provider(name: str, port: int, environ: Mapping[str, str]) -> Service:
-    fault = ("--fault", "kind=status,value=529,share=0.1") if name == "a" else ()
+    fault = ("--fault", "share=0.1,status=529") if name == "a" else ()
     return Service(
         name=f"provider {name}",
         about="scripted AI provider" + (", fails one request in ten" if fault else ""),

@@ -162,25 +162,8 @@ def run_gateway(file: str | Path) -> int:
 def run_mock_provider(
     *, listen: str, tokens_per_s: float, first_token_s: float, faults: Sequence[str], keys: Sequence[str], seed: int
 ) -> int:
-    """Run a scripted AI provider until it is told to stop. Raises :class:`InputError` for a fault that is none."""
+    """Run a scripted AI provider until it is told to stop. Raises ``BadOrder`` for a fault that is none."""
     from holdfast.gateway import MockSettings, serve_mock
-    from holdfast.gateway.core.settings import MockFault
-
-    def fault(text: str) -> MockFault:
-        parts = {name.strip(): value.strip() for name, _, value in (part.partition("=") for part in text.split(","))}
-        try:
-            return MockFault(
-                kind=parts.pop("kind"),
-                value=parts.pop("value", ""),
-                share=float(parts.pop("share", "1")),
-                count=int(parts.pop("count")) if "count" in parts else None,
-                model=parts.pop("model", None),
-                **parts,  # type: ignore[arg-type]
-            )
-        except (KeyError, ValueError, TypeError) as error:
-            raise InputError(
-                f"--fault {text!r}: write kind=NAME[,value=TEXT][,share=0..1][,count=N][,model=NAME]"
-            ) from error
 
     settings = MockSettings(
         listen=listen,
@@ -188,7 +171,7 @@ def run_mock_provider(
         first_token=Duration(first_token_s),
         keys=tuple(keys),
         seed=seed,
-        faults=tuple(fault(text) for text in faults),
+        faults=tuple(faults),
     )
     return run(serve_mock(settings, ready=announce))
 

@@ -139,7 +139,7 @@ def run_mock_provider(
     tokens_per_s: Annotated[float, typer.Option(min=0, help="Pace of streams; 0 is as fast as it goes.")] = 0.0,
     first_token: Annotated[float, typer.Option(min=0, help="Seconds before the first token.")] = 0.0,
     fault: Annotated[
-        list[str] | None, typer.Option(help="What goes wrong, such as 'kind=stall,value=5,share=0.1'. Again for more.")
+        list[str] | None, typer.Option(help="What goes wrong, such as 'share=0.1,status=529'. Again for more.")
     ] = None,
     key: Annotated[list[str] | None, typer.Option(help="A key that is accepted; any when none is given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the chance that faults strike by.")] = 1,

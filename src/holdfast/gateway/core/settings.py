@@ -470,16 +470,6 @@ class GatewaySettings(Section, frozen=True):
     """Whether ``/admin/`` is answered (to keys with the scope ``gateway:admin``)."""
 
 
-class MockFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the scripted provider does wrong, and how often. See ``docs/mock-provider.md``."""
-
-    kind: str
-    value: str = ""
-    share: float = 1.0
-    count: int | None = None
-    model: str | None = None
-
-
 class MockSettings(Section, frozen=True):
     """The scripted provider."""
 
@@ -491,5 +481,6 @@ class MockSettings(Section, frozen=True):
     keys: tuple[str, ...] = ()
     """Accepted keys; any when empty."""
     seed: int = 1
-    faults: tuple[MockFault, ...] = ()
+    faults: tuple[str, ...] = ()
+    """What goes wrong without being asked for: ``share=0.05,first_token=2s``."""
     max_tokens: int = 4096

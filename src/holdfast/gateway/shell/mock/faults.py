@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from holdfast.gateway.core.settings import MockFault
 from holdfast.gateway.shell.mock.orders import BadOrder, parse
 
 _LIMITS: Final = ("share", "count", "model")
@@ -58,14 +57,6 @@ def parse_fault(text: str) -> Fault:
     if not 0.0 <= share <= 1.0 or (count is not None and count < 0):
         raise BadOrder(f"fault {text!r}: share is between 0 and 1, count at least 0")
     return Fault(orders=found, text=text, at_accept=at_accept, share=share, left=count, model=limits.get("model"))
-
-
-def from_settings(fault: MockFault) -> Fault:
-    """The same from the configuration. Raises :class:`BadOrder`."""
-    text = f"{fault.kind}={fault.value}" if fault.value else fault.kind
-    read = parse_fault(text)
-    read.share, read.left, read.model = fault.share, fault.count, fault.model
-    return read
 
 
 class FaultPlan:

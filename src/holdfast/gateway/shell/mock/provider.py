@@ -21,7 +21,7 @@ from holdfast.gateway.shell.mock.answers import Asked, Frame, Turn, compose
 from holdfast.gateway.shell.mock.anthropic import AnthropicMessages
 from holdfast.gateway.shell.mock.connection import Connection
 from holdfast.gateway.shell.mock.delivery import Delivery
-from holdfast.gateway.shell.mock.faults import Fault, FaultPlan, from_settings
+from holdfast.gateway.shell.mock.faults import Fault, FaultPlan, parse_fault
 from holdfast.gateway.shell.mock.ledger import Entry, MockLedger
 from holdfast.gateway.shell.mock.openai import OpenAIChat
 from holdfast.gateway.shell.mock.orders import BadOrder, Orders
@@ -63,7 +63,7 @@ class MockProvider:
     def __init__(self, settings: MockSettings | None = None, *, faults: Iterable[Fault] = ()) -> None:
         """Raises :class:`BadOrder` when a fault of the settings cannot be read."""
         self.settings = settings if settings is not None else MockSettings(listen="127.0.0.1:0")
-        self.plan = FaultPlan(Random(self.settings.seed), [from_settings(fault) for fault in self.settings.faults])
+        self.plan = FaultPlan(Random(self.settings.seed), [parse_fault(text) for text in self.settings.faults])
         self.plan.faults.extend(faults)
         self.ledger = MockLedger()
         self.wires: Mapping[str, Wire] = {"openai": OpenAIChat(), "anthropic": AnthropicMessages()}
