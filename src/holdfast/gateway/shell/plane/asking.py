@@ -78,12 +78,18 @@ class Asking:
         ask.holder = holder
         ask.wall = call.seen.wall
         call.seen.model, call.seen.stream = ask.model, ask.stream
-        ask.route = self._gateway.routes.find(ask.model)
-        if not self._gateway.permits.allows(holder, ask.model):
-            raise Refused("forbidden", f"this key may not use the model {ask.model[:100]!r}", param="model")
         ask.told = Told(id=call.request_id.removeprefix("req_"), model=ask.model, created=int(ask.wall))
+        self.permit(ask)
+        return ask
+
+    def permit(self, ask: Ask) -> None:
+        """Find the route, and whether it may be taken. Raises :class:`Refused`."""
+        gateway, holder = self._gateway, ask.holder
+        ask.route = gateway.routes.find(ask.model)
+        if not gateway.permits.allows(holder, ask.model):
+            raise Refused("forbidden", f"this key may not use the model {ask.model[:100]!r}", param="model")
         ask.need = self._need(ask)
-        wait_s = self._gateway.permits.take(holder, ask.need.tokens, self._gateway.clock())
+        wait_s = gateway.permits.take(holder, ask.need.tokens, gateway.clock())
         if wait_s > 0:
             raise Refused(
                 "rate_limited",
@@ -91,9 +97,8 @@ class Asking:
                 retry_after_s=wait_s,
                 retryable=True,
             )
-        if endpoint.kind == "chat":
+        if ask.endpoint.kind == "chat":
             self._watch(ask)
-        return ask
 
     def _watch(self, ask: Ask) -> None:
         """The guardrails of the route: before the request goes anywhere. Raises :class:`Refused` (``blocked``)."""

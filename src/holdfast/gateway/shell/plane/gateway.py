@@ -29,6 +29,7 @@ from holdfast.gateway.shell.plane.attempt import Attempt
 from holdfast.gateway.shell.plane.caching import Caching
 from holdfast.gateway.shell.plane.call import Call, header
 from holdfast.gateway.shell.plane.delivery import Delivery
+from holdfast.gateway.shell.plane.inner import complete
 from holdfast.gateway.shell.plane.making import Made, Request, reading_for, request_for
 from holdfast.gateway.shell.plane.permits import Permits
 from holdfast.gateway.shell.plane.providers import Provider
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from holdfast.gateway.core.conversation import Answer, Chat
     from holdfast.gateway.core.deployments import Deployment
-    from holdfast.gateway.core.ports import Chosen
+    from holdfast.gateway.core.ports import Chosen, Holder
     from holdfast.gateway.core.settings import GatewaySettings
     from holdfast.gateway.shell.ledger import MoneyLedger
     from holdfast.gateway.shell.plane.engine import GatewayEngine
@@ -156,6 +158,10 @@ class Gateway:
         if endpoint.protocol == "anthropic":
             fields.append(header("request-id", call.request_id))
         call.send(status, msgspec.json.encode(body), fields, media_type=_JSON)
+
+    async def complete(self, holder: Holder, chat: Chat) -> tuple[Answer, int | None]:
+        """A request of the gateway's own: its answer, and what it cost in nano-dollars. See :mod:`.inner`."""
+        return await complete(self, holder, chat)
 
     # Attempts.
 
