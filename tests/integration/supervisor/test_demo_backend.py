@@ -89,7 +89,7 @@ def test_it_fails_in_the_last_part_of_each_cycle_health_included() -> None:
 def test_the_demo_configuration_is_sound(tmp_path: Path) -> None:
     file = tmp_path / "holdfast.yaml"
     ports = demo.Ports.from_base(8080)
-    file.write_text(demo.configuration(ports, [1, 2, 3], directory=str(tmp_path), workers=1))
+    file.write_text(demo.configuration(ports, [1, 2, 3], [4, 5], directory=str(tmp_path), workers=1))
     config = load(
         file, environ={demo.DEMO_KEY: "hf_demo", **dict.fromkeys(demo.DEMO_SECRETS, "x" * 32)}, ports=False
     ).config

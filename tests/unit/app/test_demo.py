@@ -27,7 +27,7 @@ def test_the_counts_come_first() -> None:
 def test_an_answer_that_waits_for_a_job_is_neither_cut_off_nor_held_against_its_backend(tmp_path: Path) -> None:
     ports = demo.Ports.from_base(18080)
     file = tmp_path / "holdfast.yaml"
-    file.write_text(demo.configuration(ports, (1001, 1002, 1003), directory=str(tmp_path), workers=1))
+    file.write_text(demo.configuration(ports, (1001, 1002, 1003), (1004, 1005), directory=str(tmp_path), workers=1))
     balancer = load(file, environ=ENVIRON, ports=False).config.balancer
     assert balancer is not None
     for name, longest_s in (("execution", api.LONGEST_WAIT_S), ("console", pages.LONGEST_WAIT_S)):

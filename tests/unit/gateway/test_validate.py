@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from holdfast.gateway.core.settings import (
@@ -141,7 +142,6 @@ def test_a_hold_back_of_a_few_characters_is_refused() -> None:
     assert found == ["guardrails.default.hold_back"]
 
 
-def _fields(section: type) -> tuple[object, ...]:
-    import msgspec
+def _fields(section: type) -> tuple[msgspec.structs.FieldInfo, ...]:
 
     return msgspec.structs.fields(section)
