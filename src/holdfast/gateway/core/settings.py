@@ -67,7 +67,7 @@ class ProviderSettings(Section, frozen=True):
     """Whether ``/v1/responses`` is spoken there; known for known providers, no for others."""
     private: bool = False
     """Whether the address may be one of a private network (Ollama, vLLM, a mock)."""
-    max_in_flight: int = 1024
+    max_in_flight: int = 8192
     """Attempts at once, all models together."""
 
 

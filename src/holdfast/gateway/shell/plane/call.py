@@ -43,6 +43,8 @@ _REASONS: Final = {
     504: b"Gateway Timeout",
     529: b"Overloaded",
 }
+ARRIVING_BYTES: Final = 512 * 1024 * 1024
+"""What bodies that are not whole may take, all together."""
 _ESCAPES: Final = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
 
 
@@ -56,6 +58,7 @@ class Call:
 
     __slots__ = (
         "_chunked",
+        "_counted",
         "_headers",
         "answer_sent",
         "answer_status",
@@ -123,8 +126,11 @@ class Call:
         ).decode("ascii")
         received = owned.get(b"traceparent", b"") if owned else b""
         self.traceparent = received.decode("ascii") if valid_traceparent(received) else ""
+        self._counted = 0
         if request.complete:
             self._start()
+        elif request.head.expect_continue and not request.pieces:
+            client.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     # What the client's connection asks of an exchange.
 
@@ -140,8 +146,41 @@ class Call:
 
     def body_arrived(self) -> None:
         """More of the body is there."""
-        if self.request.complete and self.task is None and not self.done:
+        if self.task is not None or self.done:
+            return
+        if self.request.complete:
+            self._give_room()
             self._start()
+            return
+        engine = self.client.gateway
+        for piece in self.request.pieces[self._counted :]:
+            self._counted += 1
+            self.bytes_in += len(piece)
+            engine.arriving_bytes += len(piece)
+        if engine.arriving_bytes > ARRIVING_BYTES:
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        """More bodies are on their way than there is memory for: this one has to come again."""
+        self.done = True
+        self._give_room()
+        client = self.client
+        client.gateway.count_client_error("bodies")
+        client.send_error(
+            503,
+            "overloaded",
+            "too many large requests at once",
+            keep=False,
+            request_id=self.request_id.encode("ascii"),
+            retry_after=1,
+        )
+        client.exchange = None
+        client.hang_up()
+
+    def _give_room(self) -> None:
+        self.client.gateway.arriving_bytes -= self.bytes_in
+        self.bytes_in = 0
+        self._counted = 0
 
     def client_gone(self, reason: str = "client_gone") -> None:
         """The client closed, or broke the rules: everything for it stops."""
@@ -150,6 +189,8 @@ class Call:
         self.done = True
         self.gone = True
         engine = self.client.gateway
+        if self.task is None:
+            self._give_room()
         engine.calls.discard(self)
         if self.is_wanted is not None and self.is_wanted():
             # Others wait for the same answer: it is fetched to its end, whatever this client read of it.

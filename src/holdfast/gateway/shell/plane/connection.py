@@ -29,6 +29,10 @@ class GatewayConnection(ClientConnection):
         if call is not None and call.on_drained is not None:
             call.on_drained()
 
+    def hang_up(self) -> None:
+        """Close after an answer while the client still sends."""
+        self._close_softly()
+
     def _begin(self, request: Request) -> None:
         engine = self.gateway
         engine.requests += 1

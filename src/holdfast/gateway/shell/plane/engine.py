@@ -26,6 +26,8 @@ class GatewayEngine(Engine):
         self._handle = handle
         self.calls: set[Call] = set()
         self.attempts: set[Attempt] = set()
+        self.arriving_bytes = 0
+        """Of bodies that are not whole."""
         self.beat: Callable[[float], None] = lambda now: None  # noqa: ARG005
         """Called about twenty times a second."""
         self._pulse: asyncio.TimerHandle | None = None
