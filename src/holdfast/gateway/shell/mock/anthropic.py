@@ -8,7 +8,16 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.gateway.shell.mock.answers import Asked, Finish, Frame, Turn, tokens_of, weight_of
-from holdfast.gateway.shell.mock.wire import Unreadable, encode, event, listed, texts, whole_number
+from holdfast.gateway.shell.mock.wire import (
+    IMAGE_TOKENS,
+    ServerSentEvents,
+    Unreadable,
+    encode,
+    event,
+    listed,
+    texts,
+    whole_number,
+)
 
 _FINISH: Final[dict[Finish, str]] = {
     "stop": "end_turn",
@@ -49,11 +58,10 @@ def _input(arguments: str) -> Any:
         return {"broken": arguments}  # an object it must be: broken arguments only exist in a stream
 
 
-class AnthropicMessages:
+class AnthropicMessages(ServerSentEvents):
     """Messages, and counting their tokens."""
 
     name = "anthropic"
-    stream_type = b"text/event-stream; charset=utf-8"
 
     def read(self, body: dict[str, Any], model: str) -> Asked:
         """See :class:`~.wire.Wire`."""
@@ -74,7 +82,7 @@ class AnthropicMessages:
                         asked.tool_result = texts(block.get("content"))
                         count += tokens_of(asked.tool_result)
                     elif kind == "image":
-                        count += 85
+                        count += IMAGE_TOKENS
                     elif kind != "text":
                         count += weight_of(block)
             if message.get("role") == "user" and text:
@@ -149,7 +157,7 @@ class AnthropicMessages:
         yield event(b"message_delta", last), 0
         yield event(b"message_stop", {"type": "message_stop"}), 0
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, retry_after: float | None = None) -> bytes:
         """See :class:`~.wire.Wire`."""
         kind = _ERRORS.get(status, "api_error")
         return encode({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_mock"})

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from holdfast.gateway.shell.mock.answers import Asked, Finish, Frame, Turn, tokens_of, weight_of
-from holdfast.gateway.shell.mock.wire import Unreadable, encode, listed, texts, whole_number
+from holdfast.gateway.shell.mock.wire import (
+    IMAGE_TOKENS,
+    ServerSentEvents,
+    Unreadable,
+    encode,
+    listed,
+    texts,
+    whole_number,
+)
 
 FINISH: Final[dict[Finish, str]] = {
     "stop": "stop",
@@ -32,7 +40,11 @@ def usage_of(turn: Turn) -> dict[str, Any] | None:
         "prompt_tokens": told.prompt,
         "completion_tokens": told.output,
         "total_tokens": told.prompt + told.output,
-        "prompt_tokens_details": {"cached_tokens": told.cached, "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": told.cached,
+            "cache_write_tokens": told.cache_write,
+            "audio_tokens": 0,
+        },
         "completion_tokens_details": {"reasoning_tokens": told.reasoning, "audio_tokens": 0},
     }
 
@@ -43,11 +55,15 @@ def error_of(status: int, message: str) -> bytes:
     return encode({"error": {"message": message, "type": type_, "param": None, "code": code}})
 
 
-class OpenAIChat:
+def broken_of() -> bytes:
+    """The frame that ends a stream of chat or of completions with an error."""
+    return b"data: %b\n\n" % error_of(500, "the mock ends this stream with an error")
+
+
+class OpenAIChat(ServerSentEvents):
     """Chat completions."""
 
     name = "openai"
-    stream_type = b"text/event-stream; charset=utf-8"
 
     def read(self, body: dict[str, Any], model: str) -> Asked:
         """See :class:`~.wire.Wire`."""
@@ -62,7 +78,7 @@ class OpenAIChat:
             if message.get("role") == "user":
                 asked.text = text
             if isinstance(message.get("content"), list):
-                count += sum(85 for part in message["content"] if part.get("type") == "image_url")
+                count += IMAGE_TOKENS * sum(part.get("type") == "image_url" for part in message["content"])
             count += weight_of(message.get("tool_calls"))
         if messages[-1].get("role") == "tool":
             asked.tool_result = texts(messages[-1].get("content"))
@@ -169,10 +185,10 @@ class OpenAIChat:
             yield b'%b"choices":[],"usage":%b}\n\n' % (start, encode(usage)), 0
         yield b"data: [DONE]\n\n", 0
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, retry_after: float | None = None) -> bytes:
         """See :class:`~.wire.Wire`."""
         return error_of(status, message)
 
     def broken(self) -> bytes:
         """See :class:`~.wire.Wire`."""
-        return b"data: %b\n\n" % error_of(500, "the mock ends this stream with an error")
+        return broken_of()

@@ -19,12 +19,14 @@ from holdfast.gateway.shell.mock import endpoints, orders, routes
 from holdfast.gateway.shell.mock.admin import administer
 from holdfast.gateway.shell.mock.answers import Asked, Frame, Turn, compose
 from holdfast.gateway.shell.mock.anthropic import AnthropicMessages
+from holdfast.gateway.shell.mock.completions import OpenAICompletions
 from holdfast.gateway.shell.mock.connection import Connection
 from holdfast.gateway.shell.mock.delivery import Delivery
 from holdfast.gateway.shell.mock.faults import Fault, FaultPlan, parse_fault
 from holdfast.gateway.shell.mock.ledger import Entry, MockLedger
 from holdfast.gateway.shell.mock.openai import OpenAIChat
 from holdfast.gateway.shell.mock.orders import BadOrder, Orders
+from holdfast.gateway.shell.mock.responses import OpenAIResponses
 from holdfast.gateway.shell.mock.shaping import shape
 from holdfast.gateway.shell.mock.wheel import TimerWheel
 from holdfast.gateway.shell.mock.wire import Unreadable, Wire
@@ -66,7 +68,9 @@ class MockProvider:
         self.plan = FaultPlan(Random(self.settings.seed), [parse_fault(text) for text in self.settings.faults])
         self.plan.faults.extend(faults)
         self.ledger = MockLedger()
-        self.wires: Mapping[str, Wire] = {"openai": OpenAIChat(), "anthropic": AnthropicMessages()}
+        self.wires: Mapping[str, Wire] = {
+            wire.name: wire for wire in (OpenAIChat(), OpenAIResponses(), OpenAICompletions(), AnthropicMessages())
+        }
         self._keys = [key.encode() for key in self.settings.keys]
         self._host, _, port = self.settings.listen.rpartition(":")
         self._host = self._host.strip("[]")
@@ -172,27 +176,26 @@ class MockProvider:
         route = routes.route(head.method, head.target)
         if route is None or route.protocol not in self.wires:
             entry = self._entry(attempt, "openai", "unknown", "")
-            answer = self.wires["openai"].error(404, "no such endpoint: mind the method and the path")
-            self._refuse(connection, entry, 404, answer, orders.PLAIN)
+            self._refuse(connection, entry, self.wires["openai"], 404, "no such endpoint: mind the method and the path")
             return
         wire = self.wires[route.protocol]
         try:
             given = self._body(route, body)
         except (Unreadable, msgspec.DecodeError, UnicodeError, RecursionError) as error:
             entry = self._entry(attempt, route.protocol, route.kind, route.model)
-            self._refuse(connection, entry, 400, wire.error(400, f"the body cannot be read: {error}"), orders.PLAIN)
+            self._refuse(connection, entry, wire, 400, f"the body cannot be read: {error}")
             return
         named = given.get("model")
         named = named if isinstance(named, str) and named else route.model
         model, _, in_model = named.partition("@")
         entry = self._entry(attempt, route.protocol, route.kind, model)
         if self._keys and not self._authorized(sent, route.key):
-            self._refuse(connection, entry, 401, wire.error(401, "invalid api key"), orders.PLAIN)
+            self._refuse(connection, entry, wire, 401, "invalid api key")
             return
         try:
             self._answer(connection, entry, route, given, named, (in_model, sent.get(b"x-mock", "")))
         except (Unreadable, BadOrder) as error:
-            self._refuse(connection, entry, 400, wire.error(400, str(error)), orders.PLAIN)
+            self._refuse(connection, entry, wire, 400, str(error))
 
     def _entry(self, attempt: str, protocol: str, kind: str, model: str) -> Entry:
         return self.ledger.open(attempt, protocol, kind, model, now=self.loop.time(), wall=time.time())
@@ -242,14 +245,15 @@ class MockProvider:
             connection.end(reset=True)
         elif told.status:
             message = f"the mock was told to answer {told.status}"
-            self._refuse(connection, entry, told.status, wire.error(told.status, message), told)
+            self._refuse(connection, entry, wire, told.status, message, told)
         elif told.html:
             entry.prompt_tokens = 0  # what stands in front of a provider charges for nothing
-            self._whole(connection, entry, told.html, b"text/html", _HTML, told, 0)
+            self._whole(connection, entry, told.html, b"text/html", _HTML, told, 0, b"")
         elif asked is None:
             answer = endpoints.answer(route, wire, given, named, self.settings.models)
             entry.prompt_tokens = answer.prompt_tokens
-            self._whole(connection, entry, answer.status, answer.kind, answer.body, told, 0)
+            fields = wire.fields(entry.number, answer.status)
+            self._whole(connection, entry, answer.status, answer.kind, answer.body, told, 0, fields)
         else:
             turn = compose(
                 asked,
@@ -269,7 +273,8 @@ class MockProvider:
                 body = wire.whole(turn)
                 if told.malformed:
                     body = body[: len(body) // 2]
-                self._whole(connection, entry, 200, _JSON, body, told, turn.tokens * asked.choices)
+                fields = wire.fields(entry.number, 200)
+                self._whole(connection, entry, 200, _JSON, body, told, turn.tokens * asked.choices, fields)
 
     def _orders(self, entry: Entry, texts: tuple[str, str, str]) -> Orders:
         """From the plan, the field, the model name and the text, in this order."""
@@ -279,12 +284,21 @@ class MockProvider:
         entry.fault = " ".join([*(fault.text for fault in plan), *(text for text in texts if text)])
         return orders.build(*(fault.orders for fault in plan), *(orders.parse(text) for text in texts if text))
 
-    def _refuse(self, connection: Connection, entry: Entry, status: int, body: bytes, told: Orders) -> None:
-        extra = b""
+    def _refuse(
+        self,
+        connection: Connection,
+        entry: Entry,
+        wire: Wire,
+        status: int,
+        message: str,
+        told: Orders = orders.PLAIN,
+    ) -> None:
+        fields = wire.fields(entry.number, status)
         if told.retry_after is not None:
             seconds, milliseconds = ceil(told.retry_after), round(told.retry_after * 1000)
-            extra = b"retry-after: %d\r\nretry-after-ms: %d\r\n" % (seconds, milliseconds)
-        self._whole(connection, entry, status, _JSON, body, told, 0, extra)
+            fields += b"retry-after: %d\r\nretry-after-ms: %d\r\n" % (seconds, milliseconds)
+        body = wire.error(status, message, told.retry_after)
+        self._whole(connection, entry, status, _JSON, body, told, 0, fields)
 
     def _whole(
         self,
@@ -295,13 +309,13 @@ class MockProvider:
         body: bytes,
         told: Orders,
         tokens: int,
-        extra: bytes = b"",
+        fields: bytes,
     ) -> None:
         """Send an answer in one piece; it is there when its last token is."""
         entry.status = status
         pace, first = self._pace(told)
         wait = told.slow_head + (first + (tokens / pace if pace else 0.0) if status == 200 else 0.0)
-        head = head_of(status, kind, len(body), extra + _ids(entry.number))
+        head = head_of(status, kind, len(body), fields)
         frames: Iterator[Frame] = iter(((body, tokens),))
         if told is not orders.PLAIN:
             frames = shape(frames, told, None)
@@ -311,10 +325,10 @@ class MockProvider:
     def _stream(self, connection: Connection, entry: Entry, wire: Wire, turn: Turn, told: Orders) -> None:
         entry.status = 200
         pace, first = self._pace(told)
-        head = _STREAM_HEAD % (wire.stream_type, _ids(entry.number))
+        head = _STREAM_HEAD % (wire.stream_type, wire.fields(entry.number, 200))
         frames = wire.frames(turn)
         if told is not orders.PLAIN:
-            frames = shape(frames, told, wire.broken())
+            frames = shape(frames, told, wire)
         period = 1.0 / pace if pace else 0.0
         connection.delivery = Delivery(connection, entry, head, frames, chunked=True, period=period, until_first=first)
         connection.delivery.begin(told.slow_head, told.drip_head)
@@ -337,11 +351,6 @@ def head_of(status: int, kind: bytes, length: int, extra: bytes = b"") -> bytes:
         length,
         extra,
     )
-
-
-def _ids(number: int) -> bytes:
-    """Both spellings: OpenAI's clients read the first, Anthropic's the second."""
-    return b"x-request-id: req_%08d\r\nrequest-id: req_%08d\r\n" % (number, number)
 
 
 async def serve_mock(settings: MockSettings, *, ready: Callable[[str], None], faults: Iterable[Fault] = ()) -> int:

@@ -10,6 +10,7 @@ from typing import Final
 
 from holdfast.gateway.shell.mock.answers import Frame
 from holdfast.gateway.shell.mock.orders import Orders
+from holdfast.gateway.shell.mock.wire import Wire
 
 STALL: Final = -1
 """Nothing comes any more; the connection stays open."""
@@ -19,21 +20,23 @@ RESET: Final = -3
 """The connection is reset here."""
 PAUSE: Final = -4
 """What follows is a segment of its own."""
+_MALFORMED: Final = 2
+"""The frame that loses half of its JSON: the third, after the stream has begun well."""
 
 
-def shape(frames: Iterator[Frame], orders: Orders, broken: bytes | None) -> Iterator[Frame]:
+def shape(frames: Iterator[Frame], orders: Orders, wire: Wire | None) -> Iterator[Frame]:
     """The frames as the orders want them.
 
-    ``broken`` is the frame that ends a stream with an error; ``None`` for a whole answer, where events do not exist.
+    ``wire`` is that of a stream; ``None`` for a whole answer, where events do not exist.
     """
-    if broken is not None:
+    if wire is not None:
         if orders.malformed:
-            frames = _malformed(frames)
+            frames = _malformed(frames, wire)
         if orders.error_after is not None:
-            frames = _until(frames, orders.error_after, (broken, 0))
-        if orders.comments:
+            frames = _until(frames, orders.error_after, (wire.broken(), 0))
+        if orders.comments and wire.lines:
             frames = ((b": keep-alive\n\n" + data, count) for data, count in frames)
-        if orders.crlf:
+        if orders.crlf and wire.lines:
             frames = ((data.replace(b"\n", b"\r\n"), count) for data, count in frames)
     if orders.stall is not None:
         frames = _until(frames, orders.stall, (b"", STALL))
@@ -50,10 +53,9 @@ def shape(frames: Iterator[Frame], orders: Orders, broken: bytes | None) -> Iter
     return frames
 
 
-def _malformed(frames: Iterator[Frame]) -> Iterator[Frame]:
+def _malformed(frames: Iterator[Frame], wire: Wire) -> Iterator[Frame]:
     for n, (data, count) in enumerate(frames):
-        # The third frame loses its second half, but not its end: the framing is right and the JSON is not.
-        yield (data[: len(data) // 2].rstrip(b"\r\n") + b"\n\n", 0) if n == 2 else (data, count)
+        yield (wire.spoilt(data), 0) if n == _MALFORMED else (data, count)
 
 
 def _until(frames: Iterator[Frame], most: int, last: Frame) -> Iterator[Frame]:

@@ -15,6 +15,8 @@ from holdfast.gateway.errors import GatewayError
 from holdfast.gateway.shell.mock.answers import Asked, Frame, Turn
 
 encode: Final = msgspec.json.Encoder().encode
+IMAGE_TOKENS: Final = 85
+"""Of any image, as OpenAI counts one of low detail."""
 
 
 class Unreadable(GatewayError):
@@ -27,6 +29,8 @@ class Wire(Protocol):
     name: str
     stream_type: bytes
     """Content type of a stream."""
+    lines: bool
+    """Whether a stream is server-sent events, which have comments and ends of lines."""
 
     def read(self, body: dict[str, Any], model: str) -> Asked:
         """What is asked. Raises :class:`Unreadable`."""
@@ -37,11 +41,32 @@ class Wire(Protocol):
     def frames(self, turn: Turn) -> Iterator[Frame]:
         """The body of a stream."""
 
-    def error(self, status: int, message: str) -> bytes:
-        """The body of an error."""
+    def error(self, status: int, message: str, retry_after: float | None = None) -> bytes:
+        """The body of an error; ``retry_after`` seconds stand in it only where the protocol has a place for them."""
+
+    def fields(self, number: int, status: int) -> bytes:
+        """Lines of the head of answer ``number`` that belong to this protocol."""
 
     def broken(self) -> bytes:
         """The frame that ends a stream with an error."""
+
+    def spoilt(self, frame: bytes) -> bytes:
+        """The frame with half of its JSON: the framing is right and the JSON is not."""
+
+
+class ServerSentEvents:
+    """What protocols have in common that stream server-sent events."""
+
+    stream_type = b"text/event-stream; charset=utf-8"
+    lines = True
+
+    def fields(self, number: int, status: int) -> bytes:
+        """Both spellings: OpenAI's clients read the first, Anthropic's the second."""
+        return b"x-request-id: req_%08d\r\nrequest-id: req_%08d\r\n" % (number, number)
+
+    def spoilt(self, frame: bytes) -> bytes:
+        """See :class:`Wire`."""
+        return frame[: len(frame) // 2].rstrip(b"\r\n") + b"\n\n"
 
 
 def texts(content: Any) -> str:
