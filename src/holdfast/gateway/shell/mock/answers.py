@@ -15,7 +15,13 @@ from zlib import crc32
 
 import msgspec
 
+from holdfast.gateway.errors import GatewayError
 from holdfast.gateway.shell.mock.orders import Orders
+
+
+class Unreadable(GatewayError):
+    """A request that the provider answers with 400."""
+
 
 Finish = Literal["stop", "length", "tool", "refusal"]
 Frame = tuple[bytes, int]
@@ -56,6 +62,8 @@ _LEXICON: Final = [
     "gull",
 ]
 _SCHEMA_DEPTH: Final = 16
+_SCHEMA_ITEMS: Final = 64
+_SCHEMA_LETTERS: Final = 4096
 _ARGUMENT_BYTES: Final = 12
 """Of a tool call's arguments in one frame."""
 _PSEUDO_WORDS: Final = 8
@@ -224,7 +232,7 @@ def _text(asked: Asked, orders: Orders, seed: int) -> str:
     if asked.tool_result is not None:
         return asked.tool_result
     if asked.schema is not None:
-        return json.dumps(example(asked.schema))
+        return json.dumps(_example(asked.schema))
     if asked.json_object or orders.answer == "json":
         return json.dumps({"answer": asked.text})
     return _pseudo(asked.text, seed, 0)
@@ -267,6 +275,13 @@ def _object_at(text: str, start: int) -> str:
     return text[start:end]
 
 
+def _example(schema: Any) -> Any:
+    try:
+        return example(schema)
+    except (AttributeError, TypeError, ValueError, LookupError) as error:
+        raise Unreadable(f"the schema of the answer cannot be read: {error}") from error
+
+
 def example(schema: Any, root: Any = None, depth: int = 0) -> Any:
     """The plainest value that a JSON schema allows; keywords beyond the usual ones are not looked at."""
     root = schema if root is None else root
@@ -293,11 +308,13 @@ def example(schema: Any, root: Any = None, depth: int = 0) -> Any:
                 return {}
             return {name: example(part, root, depth + 1) for name, part in properties.items()}
         case "array":
-            return [example(schema.get("items"), root, depth + 1)] * max(1, int(schema.get("minItems", 1)))
+            return [example(schema.get("items"), root, depth + 1)] * min(
+                max(1, int(schema.get("minItems", 1))), _SCHEMA_ITEMS
+            )
         case "integer" | "number":
             return schema.get("minimum", 1)
         case "boolean":
             return True
         case "null":
             return None
-    return "x" * int(schema["minLength"]) if "minLength" in schema else "text"
+    return "x" * min(int(schema["minLength"]), _SCHEMA_LETTERS) if "minLength" in schema else "text"

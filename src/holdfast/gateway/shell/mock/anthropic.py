@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
-
-from holdfast.gateway.shell.mock.answers import Asked, Finish, Frame, Turn, tokens_of, weight_of
+from holdfast.gateway.shell.mock.answers import Asked, Finish, Frame, Turn, Unreadable, tokens_of, weight_of
 from holdfast.gateway.shell.mock.wire import (
     IMAGE_TOKENS,
     ServerSentEvents,
-    Unreadable,
     encode,
     event,
     listed,
+    parsed,
     texts,
     whole_number,
 )
@@ -49,13 +47,6 @@ def _usage(turn: Turn, output: int) -> dict[str, Any]:
         "output_tokens": output,
         "service_tier": "standard",
     }
-
-
-def _input(arguments: str) -> Any:
-    try:
-        return msgspec.json.decode(arguments)
-    except msgspec.DecodeError:
-        return {"broken": arguments}  # an object it must be: broken arguments only exist in a stream
 
 
 class AnthropicMessages(ServerSentEvents):
@@ -110,7 +101,7 @@ class AnthropicMessages(ServerSentEvents):
         if turn.pieces:
             content.append({"type": "text", "text": turn.text})
         content += [
-            {"type": "tool_use", "id": call.id, "name": call.name, "input": _input(call.arguments)}
+            {"type": "tool_use", "id": call.id, "name": call.name, "input": parsed(call.arguments)}
             for call in turn.calls
         ]
         answer = self._message(turn) | {"content": content, "stop_reason": _FINISH[turn.finish]}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from holdfast.gateway.shell.mock.answers import Asked, Frame, Turn, tokens_of
+from holdfast.gateway.shell.mock.answers import Asked, Frame, Turn, Unreadable, tokens_of
 from holdfast.gateway.shell.mock.openai import FINISH, broken_of, error_of, usage_of
-from holdfast.gateway.shell.mock.wire import ServerSentEvents, Unreadable, encode, whole_number
+from holdfast.gateway.shell.mock.wire import ServerSentEvents, encode, whole_number
 
 _MOST_CHOICES = 16
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
-from holdfast.gateway.shell.mock.answers import tokens_of
+from holdfast.gateway.shell.mock.answers import Unreadable, tokens_of
 from holdfast.gateway.shell.mock.routes import Route
-from holdfast.gateway.shell.mock.wire import Unreadable, Wire, encode, listed, texts, whole_number
+from holdfast.gateway.shell.mock.wire import Wire, encode, listed, texts, whole_number
 
 _JSON: Final = b"application/json"
 _DIMENSIONS: Final = 8

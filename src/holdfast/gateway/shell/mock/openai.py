@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from holdfast.gateway.shell.mock.answers import Asked, Finish, Frame, Turn, tokens_of, weight_of
+from holdfast.gateway.shell.mock.answers import Asked, Finish, Frame, Turn, Unreadable, tokens_of, weight_of
 from holdfast.gateway.shell.mock.wire import (
     IMAGE_TOKENS,
     ServerSentEvents,
-    Unreadable,
     encode,
     listed,
     texts,

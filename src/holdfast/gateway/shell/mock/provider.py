@@ -17,19 +17,21 @@ import msgspec
 from holdfast.gateway.core.settings import MockSettings
 from holdfast.gateway.shell.mock import endpoints, orders, routes
 from holdfast.gateway.shell.mock.admin import administer
-from holdfast.gateway.shell.mock.answers import Asked, Frame, Turn, compose
+from holdfast.gateway.shell.mock.answers import Asked, Frame, Turn, Unreadable, compose
 from holdfast.gateway.shell.mock.anthropic import AnthropicMessages
+from holdfast.gateway.shell.mock.bedrock import BedrockConverse
 from holdfast.gateway.shell.mock.completions import OpenAICompletions
 from holdfast.gateway.shell.mock.connection import Connection
 from holdfast.gateway.shell.mock.delivery import Delivery
 from holdfast.gateway.shell.mock.faults import Fault, FaultPlan, parse_fault
+from holdfast.gateway.shell.mock.gemini import Gemini
 from holdfast.gateway.shell.mock.ledger import Entry, MockLedger
 from holdfast.gateway.shell.mock.openai import OpenAIChat
 from holdfast.gateway.shell.mock.orders import BadOrder, Orders
 from holdfast.gateway.shell.mock.responses import OpenAIResponses
 from holdfast.gateway.shell.mock.shaping import shape
 from holdfast.gateway.shell.mock.wheel import TimerWheel
-from holdfast.gateway.shell.mock.wire import Unreadable, Wire
+from holdfast.gateway.shell.mock.wire import Wire
 from holdfast.http1 import BadMessage, RequestHead
 
 _FIELD: Final = re.compile(
@@ -69,7 +71,15 @@ class MockProvider:
         self.plan.faults.extend(faults)
         self.ledger = MockLedger()
         self.wires: Mapping[str, Wire] = {
-            wire.name: wire for wire in (OpenAIChat(), OpenAIResponses(), OpenAICompletions(), AnthropicMessages())
+            wire.name: wire
+            for wire in (
+                OpenAIChat(),
+                OpenAIResponses(),
+                OpenAICompletions(),
+                AnthropicMessages(),
+                Gemini(),
+                BedrockConverse(),
+            )
         }
         self._keys = [key.encode() for key in self.settings.keys]
         self._host, _, port = self.settings.listen.rpartition(":")
@@ -174,7 +184,7 @@ class MockProvider:
         sent = {match[1].lower(): match[2].decode("latin-1") for match in _FIELD.finditer(head.block)}
         attempt = sent.get(b"x-holdfast-attempt") or head.owned.get(b"x-request-id", b"").decode("latin-1")
         route = routes.route(head.method, head.target)
-        if route is None or route.protocol not in self.wires:
+        if route is None:
             entry = self._entry(attempt, "openai", "unknown", "")
             self._refuse(connection, entry, self.wires["openai"], 404, "no such endpoint: mind the method and the path")
             return
@@ -234,7 +244,7 @@ class MockProvider:
         asked: Asked | None = None
         in_text = ""
         if route.kind == "chat":
-            asked = wire.read(given, named)
+            asked = _read(wire, given, named)
             asked.stream |= route.stream
             asked.text, in_text = orders.in_text(asked.text)
             entry.stream = asked.stream
@@ -339,6 +349,14 @@ class MockProvider:
         pace = settings.tokens_per_s if told.pace is None else told.pace
         first = float(settings.first_token) if told.first_token is None else told.first_token
         return max(0.0, pace), first
+
+
+def _read(wire: Wire, given: dict[str, Any], named: str) -> Asked:
+    """What is asked. Raises :class:`Unreadable`, also for a field whose type nobody expects there."""
+    try:
+        return wire.read(given, named)
+    except (AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
+        raise Unreadable(f"a field has the wrong type: {error}") from error
 
 
 def head_of(status: int, kind: bytes, length: int, extra: bytes = b"") -> bytes:

@@ -18,12 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any, Final
 
-from holdfast.gateway.shell.mock.answers import Asked, Call, Finish, Frame, Turn, tokens_of, weight_of
+from holdfast.gateway.shell.mock.answers import Asked, Call, Finish, Frame, Turn, Unreadable, tokens_of, weight_of
 from holdfast.gateway.shell.mock.openai import error_of
 from holdfast.gateway.shell.mock.wire import (
     IMAGE_TOKENS,
     ServerSentEvents,
-    Unreadable,
     encode,
     event,
     texts,

@@ -44,7 +44,8 @@ def route(method: bytes, target: bytes) -> Route | None:
     """The route of a request line; ``None`` when there is none."""
     path, _, query = target.decode("ascii").partition("?")
     segments = [unquote(segment) for segment in path.strip("/").split("/")]
-    key = (parse_qs(query).get("key") or [""])[0]
+    options = parse_qs(query)
+    key = (options.get("key") or [""])[0]
     last = segments[-1]
     if method == b"GET":
         protocol = "gemini" if any(segment.startswith("v1beta") for segment in segments) else "openai"
@@ -57,7 +58,8 @@ def route(method: bytes, target: bytes) -> Route | None:
         return None
     if ":" in last and "models" in segments:
         name, _, verb = last.rpartition(":")
-        if verb in _GEMINI:
+        # Without alt=sse Gemini streams a JSON array, which nobody reads as it comes.
+        if verb in _GEMINI and (verb != "streamGenerateContent" or options.get("alt") == ["sse"]):
             kind, stream = _GEMINI[verb]
             return Route("gemini", kind, model=name, stream=stream, key=key)
     if len(segments) >= 3 and segments[-3] == "model" and last in ("converse", "converse-stream"):

@@ -37,7 +37,7 @@ def shape(frames: Iterator[Frame], orders: Orders, wire: Wire | None) -> Iterato
         if orders.comments and wire.lines:
             frames = ((b": keep-alive\n\n" + data, count) for data, count in frames)
         if orders.crlf and wire.lines:
-            frames = ((data.replace(b"\n", b"\r\n"), count) for data, count in frames)
+            frames = ((data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), count) for data, count in frames)
     if orders.stall is not None:
         frames = _until(frames, orders.stall, (b"", STALL))
     if orders.merged > 1:

@@ -11,16 +11,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from holdfast.gateway.errors import GatewayError
-from holdfast.gateway.shell.mock.answers import Asked, Frame, Turn
+from holdfast.gateway.shell.mock.answers import Asked, Frame, Turn, Unreadable
 
 encode: Final = msgspec.json.Encoder().encode
 IMAGE_TOKENS: Final = 85
 """Of any image, as OpenAI counts one of low detail."""
-
-
-class Unreadable(GatewayError):
-    """A request that the provider answers with 400."""
 
 
 class Wire(Protocol):
@@ -91,6 +86,14 @@ def listed(value: Any, name: str) -> list[dict[str, Any]]:
 def whole_number(value: Any) -> int | None:
     """A positive whole number, or nothing."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def parsed(arguments: str) -> Any:
+    """Arguments of a tool for protocols where they are an object, not its text: what is broken becomes a field."""
+    try:
+        return msgspec.json.decode(arguments)
+    except msgspec.DecodeError:
+        return {"broken": arguments}
 
 
 def event(name: bytes, data: Any) -> bytes:
