@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
     def _cancel(self) -> None:
         delivery, self.delivery = self.delivery, None
         if delivery is not None:
-            delivery.cancel(self.provider.loop.time())
+            delivery.cancel()
 
     def _serve(self) -> None:
         """Answer the first request that is complete."""

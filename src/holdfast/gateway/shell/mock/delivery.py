@@ -10,6 +10,7 @@ over      finished, broken by an order, or the client has left; nothing is writt
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from holdfast.gateway.shell.mock import shaping
@@ -26,7 +27,10 @@ _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class Delivery:
-    """Writes one answer. All methods are called by the loop; none waits."""
+    """Writes one answer. All methods are called by the loop; none waits.
+
+    What the ledger notes is the clock itself; the loop's stands still within a turn, and uvloop's has no microseconds.
+    """
 
     __slots__ = (
         "_chunked",
@@ -85,10 +89,10 @@ class Delivery:
             self.stalled_by_socket = False
             self._flow()
 
-    def cancel(self, now: float) -> None:
+    def cancel(self) -> None:
         """The client has left."""
         if not self.over:
-            self.entry.cancel_seen = now
+            self.entry.cancel_seen = monotonic()
             self._end("cancelled")
 
     def _drip(self) -> None:
@@ -115,7 +119,7 @@ class Delivery:
         if self._head:
             out.append(self._head)
             self._head = b""
-            entry.tokens_in = entry.prompt_tokens if entry.status == 200 else 0
+            connection.provider.ledger.begun(entry)
         chunked, period = self._chunked, self._period
         mark = 0
         ended = later = False
@@ -150,9 +154,8 @@ class Delivery:
                 break
         if ended and chunked:
             out.append(_LAST_CHUNK)
-        if tokens and entry.first_token_s is None:
-            entry.first_token_s = round(connection.provider.loop.time() - entry.started, 6)
-        entry.tokens_out += tokens
+        if tokens:
+            connection.provider.ledger.produced(entry, tokens, now=monotonic())
         entry.frames += frames
         entry.body_bytes += size
         if out:
@@ -177,5 +180,4 @@ class Delivery:
 
     def _end(self, state: State) -> None:
         self.over = True
-        provider = self._connection.provider
-        provider.ledger.close(self.entry, state, now=provider.loop.time())
+        self._connection.provider.ledger.close(self.entry, state, now=monotonic())

@@ -10,8 +10,8 @@ import msgspec
 
 State = Literal["open", "finished", "cancelled", "cut", "refused"]
 """``cut``: ended by a fault of ours; ``refused``: answered with an error before anything was produced."""
-_KEPT: Final = 500_000
-"""Entries, about 300 bytes each; the oldest go first."""
+KEPT: Final = 100_000
+"""Entries, about 500 bytes each; the oldest go first, and the totals still count them."""
 
 
 class Entry(msgspec.Struct, kw_only=True, gc=False):
@@ -24,7 +24,7 @@ class Entry(msgspec.Struct, kw_only=True, gc=False):
     kind: str
     model: str
     started: float
-    """Seconds of the monotonic clock, which all processes of one machine share."""
+    """Seconds of :func:`time.monotonic`, which all processes of one machine share."""
     wall: float
     state: State = "open"
     status: int = 0
@@ -46,19 +46,21 @@ class Entry(msgspec.Struct, kw_only=True, gc=False):
     ended_s: float | None = None
     """Both since ``started``."""
     cancel_seen: float | None = None
-    """Monotonic, when the client's FIN or RST was noticed. Nothing was produced after it."""
+    """Seconds of :func:`time.monotonic`, when the client's FIN or RST was noticed; nothing was produced after it."""
 
 
 class MockLedger:
-    """Every attempt in order of arrival."""
+    """The last ``kept`` attempts in order of arrival, and totals over all of them, which cost nothing to ask for."""
 
-    def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=_KEPT)
+    def __init__(self, *, kept: int = KEPT) -> None:
+        self._entries: deque[Entry] = deque(maxlen=kept)
+        self._open: dict[int, Entry] = {}
         self._number = 0
-        self.in_flight = 0
         self.most_in_flight = 0
         self.connections = 0
         self.requests = 0
+        self.tokens_in = 0
+        self.tokens_out = 0
         self.states: Counter[str] = Counter()
         self.models: Counter[str] = Counter()
 
@@ -74,12 +76,15 @@ class MockLedger:
         """The newest one. Raises ``IndexError``."""
         return self._entries[-1]
 
+    @property
+    def in_flight(self) -> int:
+        """Attempts that are being answered."""
+        return len(self._open)
+
     def open(self, attempt: str, protocol: str, kind: str, model: str, *, now: float, wall: float) -> Entry:
         """An attempt has arrived."""
         self._number += 1
         self.requests += 1
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         self.models[model] += 1
         entry = Entry(
             number=self._number,
@@ -91,14 +96,29 @@ class MockLedger:
             wall=wall,
         )
         self._entries.append(entry)
+        self._open[entry.number] = entry
+        self.most_in_flight = max(self.most_in_flight, len(self._open))
         return entry
+
+    def begun(self, entry: Entry) -> None:
+        """The head of its answer was sent: from here on a provider charges for the prompt."""
+        if entry.status == 200:
+            entry.tokens_in = entry.prompt_tokens
+            self.tokens_in += entry.tokens_in
+
+    def produced(self, entry: Entry, tokens: int, *, now: float) -> None:
+        """Output tokens were handed to the socket."""
+        if entry.first_token_s is None:
+            entry.first_token_s = round(now - entry.started, 6)
+        entry.tokens_out += tokens
+        self.tokens_out += tokens
 
     def close(self, entry: Entry, state: State, *, now: float) -> None:
         """It is over; only the first word about it counts."""
         if entry.state == "open":
             entry.state = state
             entry.ended_s = round(now - entry.started, 6)
-            self.in_flight -= 1
+            del self._open[entry.number]
             self.states[state] += 1
 
     def lines(self, since: int = 0) -> bytes:
@@ -115,15 +135,17 @@ class MockLedger:
             "cancelled": self.states["cancelled"],
             "states": dict(self.states),
             "models": dict(self.models),
-            "tokens_in": sum(entry.tokens_in for entry in self._entries),
-            "tokens_out": sum(entry.tokens_out for entry in self._entries),
+            "tokens_in": self.tokens_in,
+            "tokens_out": self.tokens_out,
         }
 
     def clear(self) -> None:
         """Forget all but what is in flight."""
-        kept = [entry for entry in self._entries if entry.state == "open"]
+        kept = self._open.values()
         self._entries.clear()
         self._entries.extend(kept)
-        self.requests = self.most_in_flight = self.in_flight = len(kept)
+        self.requests = self.most_in_flight = len(kept)
+        self.tokens_in = sum(entry.tokens_in for entry in kept)
+        self.tokens_out = sum(entry.tokens_out for entry in kept)
         self.states.clear()
         self.models = Counter(entry.model for entry in kept)

@@ -208,7 +208,7 @@ class MockProvider:
             self._refuse(connection, entry, wire, 400, str(error))
 
     def _entry(self, attempt: str, protocol: str, kind: str, model: str) -> Entry:
-        return self.ledger.open(attempt, protocol, kind, model, now=self.loop.time(), wall=time.time())
+        return self.ledger.open(attempt, protocol, kind, model, now=time.monotonic(), wall=time.time())
 
     def _body(self, route: routes.Route, body: bytes) -> dict[str, Any]:
         if route.kind == "transcriptions":
@@ -251,7 +251,7 @@ class MockProvider:
             entry.prompt_tokens = asked.prompt_tokens
         told = self._orders(entry, (texts[1], texts[0], in_text))
         if told.drop:
-            self.ledger.close(entry, "cut", now=self.loop.time())
+            self.ledger.close(entry, "cut", now=time.monotonic())
             connection.end(reset=True)
         elif told.status:
             message = f"the mock was told to answer {told.status}"
