@@ -229,3 +229,17 @@ class Guard(Protocol):
 
     def stream(self) -> StreamGuard:
         """For one stream."""
+
+
+# ------------------------------------------------------------ models, asked from inside
+
+
+class ModelCaller(Protocol):
+    """Asks a model as a client of the data plane would: the holder's limits and budgets hold, and the guardrails."""
+
+    async def complete(self, holder: Holder, chat: Chat) -> tuple[Answer, int | None]:
+        """The answer to ``chat``, not streamed, and what it cost in nano-dollars (``None``: nobody knows).
+
+        Cancelling the call cancels the attempt under way. Raises :class:`Refused`, which is what the holder's client
+        would be told.
+        """
