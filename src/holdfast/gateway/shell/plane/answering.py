@@ -50,6 +50,7 @@ class Answering:
         self._tried = list(tried)
         self._live: list[Attempt] = []
         self._fresh = False
+        self._unsayable: Refused | None = None
         self.attempts = 0
         self.trail: list[tuple[str, str]] = []
         """Deployment and failure of each attempt that failed."""
@@ -63,7 +64,11 @@ class Answering:
         try:
             while True:
                 chosen = await self._choose()
-                made = await self._make(chosen)
+                try:
+                    made = await self._make(chosen)
+                except Refused as refused:
+                    self._cannot(chosen, refused)
+                    continue
                 winner = await self._race(made)
                 if winner is not None:
                     return winner
@@ -77,6 +82,17 @@ class Answering:
         live, self._live = self._live, []
         for attempt in live:
             attempt.give_up()
+
+    def _cannot(self, chosen: Chosen, refused: Refused) -> None:
+        """What is asked cannot be said to this provider: to another perhaps. Raises ``refused`` when to none."""
+        if refused.reason != "unsupported":
+            raise refused
+        self._unsayable = self._unsayable or refused
+        self._tiers = tuple(
+            kept for tier in self._tiers if (kept := tuple(name for name in tier if name != chosen.deployment))
+        )
+        if not self._tiers:
+            raise self._unsayable
 
     # Where to.
 
@@ -193,8 +209,10 @@ class Answering:
         rejection = self._rejection
         if rejection is None:
             raise Refused("upstream_failed", "the attempt ended without an answer", retryable=True)
-        own = [name for tier in self._tiers[: route.own] for name in tier if name not in self._tried]
-        behind = [name for tier in self._tiers[route.own :] for name in tier if name not in self._tried]
+        mine = {name for tier in route.tiers[: route.own] for name in tier}
+        left = [name for tier in self._tiers for name in tier if name not in self._tried]
+        own = [name for name in left if name in mine]
+        behind = [name for name in left if name not in mine]
         step = self._budget.next_step(
             rejection.failure,
             now=gateway.clock(),

@@ -115,6 +115,8 @@ class Delivery:
                 ask.teller.tell_all(made.answer)
             answer = made.answer if ask.guard is None else ask.guard.answer(made.answer)
             body = msgspec.json.encode(ask.dialect.write_answer(answer, ask.chat, ask.told))
+        elif made.plain is not None:
+            body = made.plain
         elif ask.endpoint.kind in ("transcription", "speech"):
             media_type = _media_type(made) or media_type
         call.send(200, body, fields, media_type=media_type)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from holdfast.gateway.core.attempts import ExtraAttempts
+from holdfast.gateway.core.cache_similar import CalledEmbedder, Embedder
 from holdfast.gateway.core.deployments import deployments_of, implied, tiers_of
 from holdfast.gateway.core.endpoints import Endpoint, endpoint_of
 from holdfast.gateway.core.estimate import Estimator
 from holdfast.gateway.core.fleet import DeploymentFleet
 from holdfast.gateway.core.guard import Policy
 from holdfast.gateway.core.money import worst_case
-from holdfast.gateway.core.ports import AttemptBegun, Need
+from holdfast.gateway.core.ports import AttemptBegun, Holder, Need
 from holdfast.gateway.core.routing import Routes
 from holdfast.gateway.core.seen import Seen, SeenAttempt
 from holdfast.gateway.core.usage import Usage
@@ -29,7 +30,7 @@ from holdfast.gateway.shell.plane.attempt import Attempt
 from holdfast.gateway.shell.plane.caching import Caching
 from holdfast.gateway.shell.plane.call import Call, header
 from holdfast.gateway.shell.plane.delivery import Delivery
-from holdfast.gateway.shell.plane.inner import complete
+from holdfast.gateway.shell.plane.inner import complete, embed
 from holdfast.gateway.shell.plane.making import Made, Request, reading_for, request_for
 from holdfast.gateway.shell.plane.permits import Permits
 from holdfast.gateway.shell.plane.providers import Provider
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from holdfast.gateway.core.conversation import Answer, Chat
     from holdfast.gateway.core.deployments import Deployment
-    from holdfast.gateway.core.ports import Chosen, Holder
+    from holdfast.gateway.core.ports import Chosen
     from holdfast.gateway.core.settings import GatewaySettings
     from holdfast.gateway.shell.ledger import MoneyLedger
     from holdfast.gateway.shell.plane.engine import GatewayEngine
@@ -95,7 +96,7 @@ class Gateway:
         self.estimator = Estimator()
         self.waiting = Waiting(self.fleet, settings.admission.queue, clock)
         self.policies = policies_of(settings)
-        self.cache = Caching(settings.cache, None, clock)
+        self.cache = Caching(settings.cache, self._embedder(settings), clock)
         self._attempts = 0
         self._boot = f"{settings.ledger.instance}-{int(wall() * 1000):x}"
         self.asking = Asking(self)
@@ -162,6 +163,16 @@ class Gateway:
     async def complete(self, holder: Holder, chat: Chat) -> tuple[Answer, int | None]:
         """A request of the gateway's own: its answer, and what it cost in nano-dollars. See :mod:`.inner`."""
         return await complete(self, holder, chat)
+
+    def _embedder(self, settings: GatewaySettings) -> Embedder | None:
+        """The embedding model of the semantic cache; ``None`` for the built-in vectors."""
+        semantic = settings.cache.semantic
+        if semantic is None or semantic.model is None:
+            return None
+        model = semantic.model
+        # Everybody's questions are embedded on the operator's account: whose cache it is, pays for looking.
+        holder = Holder(tenant="gateway", key_id="cache")
+        return CalledEmbedder(lambda texts: embed(self, holder, model, texts))
 
     # Attempts.
 
@@ -322,7 +333,7 @@ class Gateway:
         for provider in self.providers.values():
             provider.backend.close_idle()
         if settings.cache != self.settings.cache:
-            self.cache = Caching(settings.cache, None, self.clock)
+            self.cache = Caching(settings.cache, self._embedder(settings), self.clock)
         self.settings = settings
         self.policies = policies
         self.providers = providers

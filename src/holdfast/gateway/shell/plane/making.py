@@ -11,9 +11,9 @@ from holdfast.gateway.core.dialect import Outgoing
 from holdfast.gateway.core.money import cost
 from holdfast.gateway.core.ports import AttemptEnded
 from holdfast.gateway.core.usage import Usage
-from holdfast.gateway.core.wire import eventstream, sse
+from holdfast.gateway.core.wire import embeddings, eventstream, sse
 from holdfast.gateway.errors import Refused
-from holdfast.gateway.shell.plane.ask import raw_object
+from holdfast.gateway.shell.plane.ask import decoded, raw_object
 from holdfast.gateway.shell.plane.attempt import Attempt
 from holdfast.gateway.shell.plane.providers import encode
 from holdfast.gateway.shell.plane.reading import Passed, Plain, Reading, Translated
@@ -82,6 +82,7 @@ class Made:
         "hedge",
         "outcome",
         "passed",
+        "plain",
         "price",
         "request",
         "shadow",
@@ -117,6 +118,8 @@ class Made:
         self.usage: Usage | None = None
         self.answer: Answer | None = None
         """Of an answer that was not streamed and has to be translated."""
+        self.plain: bytes | None = None
+        """Of embeddings that were translated: the client's body."""
         self.cost_nano: int | None = None
         self.outcome = ""
 
@@ -129,6 +132,12 @@ class Made:
             members = raw_object(body)
         except Refused as error:
             raise ValueError(f"not JSON: {body[:120].decode('utf-8', 'replace')!r}") from error
+        if kind == "embeddings" and not self.passed:
+            asked = embeddings.read_openai_request(decoded(self.ask.body))
+            found = embeddings.read_gemini_answer(msgspec.json.decode(body), self.ask.model)
+            self.usage = found.usage or Usage(input_tokens=self.ask.need.input_tokens, estimated=True)
+            self.plain = encode(embeddings.write_openai_answer(found, asked))
+            return
         if kind != "chat":
             self.usage = self.gateway.dialects["openai"].read_usage(body)
             return
@@ -204,7 +213,7 @@ def request_for(gateway: Gateway, ask: Ask, deployment: Deployment, provider: Pr
     endpoint = ask.endpoint
     upstream = deployment.model
     if endpoint.kind in _PLAIN_PATHS:
-        return _plain(gateway, ask, upstream)
+        return _plain(gateway, ask, upstream, provider)
     client = endpoint.protocol
     native = _native(client, provider)
     dialect = gateway.dialects[native]
@@ -269,8 +278,14 @@ def _extra(ask: Ask) -> dict[str, str]:
     return fields
 
 
-def _plain(gateway: Gateway, ask: Ask, upstream: str) -> Request:
-    """What only providers of OpenAI's protocol have, passed on with another name of the model."""
+def _plain(gateway: Gateway, ask: Ask, upstream: str, provider: Provider) -> Request:
+    """What is passed on with another name of the model; embeddings also to Gemini. Raises :class:`Refused`."""
+    kind = ask.endpoint.kind
+    if kind == "embeddings" and provider.protocol == "gemini":
+        wanted = embeddings.write_gemini_request(embeddings.read_openai_request(decoded(ask.body)), upstream)
+        return Request(wanted, encode(wanted.body), gateway.dialects["gemini"], passed=False)
+    if provider.protocol != "openai":
+        raise Refused("unsupported", f"{provider.name} has no {kind} that could be asked for in OpenAI's protocol")
     outgoing = Outgoing(path=_PLAIN_PATHS[ask.endpoint.kind], body={})
     dialect = gateway.dialects["openai"]
     if ask.endpoint.kind == "transcription":
