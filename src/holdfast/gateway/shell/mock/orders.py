@@ -26,6 +26,8 @@ _STATUS: Final = re.compile(r"[345][0-9][0-9]")
 class BadOrder(GatewayError):
     """An order that nobody understands: better a failed test than a fault that never happened."""
 
+    exit_code = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
