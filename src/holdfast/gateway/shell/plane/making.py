@@ -126,7 +126,8 @@ class Made:
     def read_whole(self, body: bytes) -> None:
         """Look at an answer that was collected. Raises ``ValueError`` for what is none."""
         kind = self.ask.endpoint.kind
-        if kind in ("speech", "transcription"):
+        if kind == "transcription":
+            self.usage = heard(body)
             return
         try:
             members = raw_object(body)
@@ -140,6 +141,9 @@ class Made:
             return
         if kind != "chat":
             self.usage = self.gateway.dialects["openai"].read_usage(body)
+            if kind == "images":
+                made = _LIST.decode(members.get("data", b"[]"))
+                self.usage = replace(self.usage or Usage(), images=len(made))
             return
         if self.passed and not self.needs_answer:
             if not _EXPECTED[self.dialect.name] & members.keys():
@@ -170,6 +174,8 @@ class Made:
         began = 200 <= status < 300
         if (usage is None or outcome != "ok") and began and ask.endpoint.kind == "chat":
             usage = self._estimate(usage, reading)
+        elif ask.endpoint.kind == "speech" and began:
+            usage = Usage(characters=len(str(ask.value("input") or "")))
         elif usage is None:
             usage = Usage(estimated=outcome == "ok")
         self.usage = usage
@@ -206,6 +212,34 @@ class Made:
         if told.output_tokens >= words:
             return told
         return replace(told, output_tokens=words, estimated=True)
+
+
+class _Heard(msgspec.Struct):
+    """What an answer to a transcription says of itself (OpenAI: by tokens or by duration)."""
+
+    type: str = ""
+    seconds: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class _Transcription(msgspec.Struct):
+    usage: _Heard | None = None
+
+
+_TRANSCRIPTION: Final = msgspec.json.Decoder(_Transcription)
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def heard(body: bytes) -> Usage | None:
+    """Usage of a transcription; ``None`` when it is no JSON (a client may want plain text) or does not tell."""
+    try:
+        usage = _TRANSCRIPTION.decode(body).usage
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    if usage is None or usage.seconds < 0 or usage.input_tokens < 0 or usage.output_tokens < 0:
+        return None
+    return Usage(seconds=usage.seconds, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
 
 
 def request_for(gateway: Gateway, ask: Ask, deployment: Deployment, provider: Provider) -> Request:
