@@ -117,3 +117,13 @@ def test_what_is_no_amount_is_refused(wrong: float | str) -> None:
 def test_a_configured_price_is_in_dollars_for_a_million_tokens() -> None:
     price = money.configured(PriceSettings(input=0.15, output=0.6, cache_read=0.075))
     assert price == replace(Price(input=150_000_000, output=600_000_000, cache_read=75_000_000), source="configuration")
+
+
+def test_what_nobody_priced_is_not_free() -> None:
+    plain = Price(input=1, output=1)
+    assert not money.prices_all(Usage(images=1), plain)
+    assert not money.prices_all(Usage(characters=5), plain)
+    assert not money.prices_all(Usage(seconds=1.5), plain)
+    assert money.prices_all(Usage(images=1, input_tokens=10), plain)
+    assert money.prices_all(Usage(images=1), Price(input=1, output=1, per_image=40_000_000))
+    assert money.prices_all(Usage(), plain)

@@ -55,6 +55,20 @@ def cost(usage: Usage, price: Price) -> int:
     return -(-total // _MILLION)
 
 
+def prices_all(usage: Usage, price: Price) -> bool:
+    """Whether a price is known for all that was used: what nobody priced costs not nothing, but nobody knows what.
+
+    Pictures and sound that were also counted in tokens are paid by tokens.
+    """
+    if usage.total_tokens:
+        return True
+    return not (
+        (usage.images and price.per_image is None)
+        or (usage.characters and price.per_million_characters is None)
+        or (usage.seconds and price.per_second is None)
+    )
+
+
 def worst_case(input_tokens: int, max_output: int, price: Price, *, images: int = 0) -> int:
     """The most that an attempt of this size can cost: what is reserved for it. Nano-dollars.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from holdfast.gateway.core.dialect import Outgoing
-from holdfast.gateway.core.money import cost
+from holdfast.gateway.core.money import cost, prices_all
 from holdfast.gateway.core.ports import AttemptEnded
 from holdfast.gateway.core.usage import Usage
 from holdfast.gateway.core.wire import embeddings, eventstream, sse
@@ -179,7 +179,7 @@ class Made:
         elif usage is None:
             usage = Usage(estimated=outcome == "ok")
         self.usage = usage
-        self.cost_nano = None if self.price is None else cost(usage, self.price)
+        self.cost_nano = cost(usage, self.price) if self.price is not None and prices_all(usage, self.price) else None
         gateway.ledger.end(
             AttemptEnded(
                 attempt=attempt.id,
