@@ -20,7 +20,7 @@ import msgspec
 
 from holdfast.app import preflight
 from holdfast.app.decode import Report, decode, display
-from holdfast.app.diagnostics import ConfigError, Diagnostic, Path, shown
+from holdfast.app.diagnostics import ConfigError, Diagnostic, Path, is_secret, shown
 from holdfast.app.document import Document, Mapping, Node, Scalar, Sequence, parse
 from holdfast.app.settings import Config, SupervisorSettings
 from holdfast.balancer.core import validate as balancer
@@ -32,7 +32,7 @@ from holdfast.kernel.settings import Problem
 from holdfast.netpulse.core import validate as netpulse
 from holdfast.store import StoreSettings
 from holdfast.store import validate as validate_store
-from holdfast.telemetry.logs import is_secret_name
+from holdfast.telemetry.logs import MASK
 
 MAX_FILE_BYTES: Final = 2**20
 SERVICES: Final = ("balancer", "gateway", "execution", "netpulse", "console")
@@ -83,6 +83,7 @@ def load(file: str | FilePath, *, environ: Environ[str, str] | None = None, port
         message, remedy = "no service is configured", "add a `balancer:` section; docs/configuration.md has an example"
         line = document.root.lines.get("balancer", document.root.line)
         problems.append(Diagnostic(line=line, path=("balancer",), message=message, remedy=remedy))
+    problems += _masks(document.root.entries.get("gateway"), ("gateway",))
     config = _with_store(config)
     found = [*_supervisor(config.supervisor), *_balancer(config, ports=ports), *_stored(config, ports=ports)]
     problems += [_located(problem, document.root) for problem in found if not _rests_on(problem, report.broken)]
@@ -229,10 +230,24 @@ def _any_secret(node: Node) -> bool:
     return any(_any_secret(child) for child in children)
 
 
+def _masks(node: Node | None, path: Path) -> Iterator[Diagnostic]:
+    """Secrets that say ``***``: the file is what ``check`` printed, and a provider would be asked with that."""
+    if isinstance(node, Scalar):
+        if node.text == MASK and is_secret(path):
+            remedy = "take it from the environment: ${NAME}"
+            message = "the mask that `holdfast check` prints, not a secret"
+            yield Diagnostic(line=node.line, path=path, message=message, remedy=remedy)
+    elif isinstance(node, Sequence):
+        for index, item in enumerate(node.items):
+            yield from _masks(item, (*path, index))
+    elif node is not None:
+        for key, value in node.entries.items():
+            yield from _masks(value, (*path, key))
+
+
 def _references(node: Node, path: Path) -> Items[tuple[Path, str]]:
     if isinstance(node, Scalar):
-        secret = bool(path) and isinstance(path[-1], str) and is_secret_name(path[-1])
-        return [(path, node.source)] if secret and _WHOLE_REFERENCE.fullmatch(node.source) else []
+        return [(path, node.source)] if is_secret(path) and _WHOLE_REFERENCE.fullmatch(node.source) else []
     pairs: list[tuple[str | int, Node]] = (
         list(enumerate(node.items)) if isinstance(node, Sequence) else list(node.entries.items())
     )

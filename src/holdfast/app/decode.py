@@ -68,6 +68,8 @@ def _value(kind: inspect.Type, node: Node, path: Path, report: Report) -> Any:
         return _dict(kind, node, path, report)
     if isinstance(kind, inspect.VarTupleType):
         return _tuple(kind, node, path, report)
+    if isinstance(kind, inspect.AnyType):
+        return _any(node)
     if path in report.broken:  # an unset variable was reported where it was met
         return _stand_in(kind)
     if not isinstance(node, Scalar):
@@ -118,6 +120,23 @@ def _tuple(kind: inspect.VarTupleType, node: Node, path: Path, report: Report) -
         _mismatch(node, path, f"a list, each item {_wanted(kind.item_type)}", report)
         return ()
     return tuple(_value(kind.item_type, item, (*path, index), report) for index, item in enumerate(node.items))
+
+
+def _any(node: Node) -> Any:
+    """What a setting of any type says, such as a part of a JSON Schema: read as YAML's core schema does."""
+    if isinstance(node, Mapping):
+        return {key: _any(value) for key, value in node.entries.items()}
+    if isinstance(node, Sequence):
+        return [_any(item) for item in node.items]
+    if node.null:
+        return None
+    if not node.plain or node.interpolated:  # what the environment says is text, whatever it looks like
+        return node.text
+    if node.text in _BOOL:
+        return _BOOL[node.text]
+    if _INT.fullmatch(node.text):
+        return int(node.text)
+    return float(node.text) if _FLOAT.fullmatch(node.text) else node.text
 
 
 def _mismatch(node: Node, path: Path, wanted: str, report: Report) -> None:
@@ -223,6 +242,7 @@ def _wanted(kind: inspect.Type) -> str:
         inspect.BoolType: "true or false",
         inspect.StructType: "a section of KEY: VALUE lines",
         inspect.DictType: "names with a section each",
+        inspect.AnyType: "a value",
     }[type(kind)]
 
 

@@ -1,9 +1,10 @@
 """``holdfast up`` without a file: see it hold within a minute.
 
 Everything behind one front door: the console at ``/``, the AI gateway at ``/ai/`` in front of two scripted providers,
-code execution at ``/run/``, NetPulse's API at ``/pulse/``, and at ``/demo/`` three small backends of which one (c) fails for 6 s of every 20, with a heartbeat of our own requests,
-so that something moves before the newcomer sends any. NetPulse watches all of it from three regions, and its pages
-arrive at a receiver of ours that shows them. The store is a temporary file.
+code execution at ``/run/``, NetPulse's API at ``/pulse/``, and at ``/demo/`` three small backends of which one (c)
+fails for 6 s of every 20, with a heartbeat of our own requests, so that something moves before the newcomer sends
+any. NetPulse watches all of it from three regions, and its pages arrive at a receiver of ours that shows them. The
+store is a temporary file.
 """
 
 from __future__ import annotations

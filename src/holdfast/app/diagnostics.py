@@ -25,6 +25,44 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]*@")
 
 
+_ANY: Final = None
+_HIDDEN: Final = (
+    ("gateway", "providers", _ANY, "key"),
+    ("gateway", "providers", _ANY, "headers", _ANY),
+    ("gateway", "providers", _ANY, "query", "key"),
+    ("gateway", "providers", _ANY, "query", "code"),
+    ("gateway", "execution", "key"),
+    ("gateway", "mcp", _ANY, "environment", _ANY),
+    ("gateway", "mcp", _ANY, "headers", _ANY),
+    ("gateway", "tools", _ANY, "http", "headers", _ANY),
+    ("gateway", "traces", "headers", _ANY),
+)
+"""Secrets whose names do not tell."""
+_OPEN: Final = (
+    ("gateway", "tools", _ANY, "input"),
+    ("gateway", "tools", _ANY, "output"),
+    ("gateway", "evaluations", _ANY, "graders", _ANY, "schema"),
+)
+"""JSON Schemas: a property named ``token`` is described in them, and has no value."""
+_HARMLESS: Final = frozenset({"bytes_per_token", "first_token", "secrets", "secure_cookies"})
+"""Settings whose names sound like secrets: figures, and what a guardrail does about secrets."""
+
+
+def is_secret(path: Path) -> bool:
+    """Whether the value of this setting is never shown."""
+    if any(_begins(path, pattern) for pattern in _OPEN):
+        return False
+    last = path[-1] if path else None
+    named = isinstance(last, str) and last not in _HARMLESS and is_secret_name(last)
+    return named or any(_begins(path, pattern) for pattern in _HIDDEN)
+
+
+def _begins(path: Path, pattern: tuple[str | None, ...]) -> bool:
+    return len(path) >= len(pattern) and all(
+        wanted in (_ANY, part) for part, wanted in zip(path, pattern, strict=False)
+    )
+
+
 def dotted(path: Path) -> str:
     """``balancer.pools.web.backends[0].url``; keys with other characters are quoted."""
     text = ""
@@ -45,7 +83,7 @@ def quoted(text: str) -> str:
 
 def shown(value: object, path: Path, *, secret: bool = False) -> str:
     """A value as a problem shows it: masked when its key or its source is secret."""
-    if secret or any(isinstance(part, str) and is_secret_name(part) for part in path):
+    if secret or any(is_secret(path[:length]) for length in range(1, len(path) + 1)):
         return MASK
     if isinstance(value, str):
         return quoted(_USERINFO.sub(f"{MASK}@", value))

@@ -8,10 +8,10 @@ import msgspec
 import yaml
 
 from holdfast.app.config import Loaded
-from holdfast.app.diagnostics import Path
+from holdfast.app.diagnostics import Path, is_secret
 from holdfast.kernel import Duration, Size
 from holdfast.store import redacted
-from holdfast.telemetry.logs import MASK, is_secret_name
+from holdfast.telemetry.logs import MASK
 
 
 def effective(loaded: Loaded) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def render(loaded: Loaded) -> str:
 
 
 def _plain(value: Any, path: Path, loaded: Loaded) -> Any:
-    if value is not None and path and isinstance(path[-1], str) and is_secret_name(path[-1]):
+    if isinstance(value, str) and is_secret(path):
         return loaded.references.get(path, MASK)
     if path == ("store", "url"):
         return loaded.references.get(path) or redacted(value)
@@ -38,7 +38,7 @@ def _plain(value: Any, path: Path, loaded: Loaded) -> Any:
         return {name: _plain(getattr(value, name), (*path, name), loaded) for name in value.__struct_fields__}
     if isinstance(value, dict):
         return {key: _plain(item, (*path, key), loaded) for key, item in value.items()}
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_plain(item, (*path, index), loaded) for index, item in enumerate(value)]
     if isinstance(value, (Duration, Size)):
         return str(value)

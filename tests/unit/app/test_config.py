@@ -127,6 +127,75 @@ def test_a_token_in_the_file_is_masked(file: Path, token: str) -> None:
     assert yaml.safe_load(printed)["balancer"]["admin_token"] == "***"
 
 
+GATEWAY = """\
+gateway:
+  providers:
+    openai: {key: "${OPENAI_API_KEY}", headers: {x-team: hunter2}, query: {code: hunter2}}
+    house: {protocol: openai, url: "https://models.example.com/v1", key: hunter2}
+  models:
+    fast:
+      deployments:
+        - {provider: openai, model: gpt-4o-mini, bytes_per_token: 4.2}
+        - {provider: house, model: llama, tier: 1, price: {input: 0.1, output: 0.4}}
+  timeouts: {first_token: 20s}
+  limits: {tenants: {acme: {monthly_usd: 100, models: [fast, "claude-*"]}}}
+  guardrails: {default: {secrets: redact}}
+  tools:
+    weather:
+      description: The weather at a place
+      input:
+        type: object
+        properties:
+          token: {type: string}
+          days: {type: [integer, "null"], maximum: 7, default: null}
+          "on": {const: 1.5}
+        required: [token]
+        additionalProperties: false
+      http: {url: "https://tools.example.com/weather", headers: {authorization: hunter2}}
+  mcp: {files: {command: [mcp-files], environment: {FILES: hunter2}}}
+  execution: {key: hunter2}
+  traces: {endpoint: "http://127.0.0.1:4318", headers: {x-team: hunter2}}
+"""
+
+
+def test_a_json_schema_is_read_as_yaml_says_it(file: Path) -> None:
+    gateway = loaded(file, GATEWAY, OPENAI_API_KEY="hunter2").config.gateway
+    assert gateway is not None
+    assert gateway.tools["weather"].input == {
+        "type": "object",
+        "properties": {
+            "token": {"type": "string"},
+            "days": {"type": ["integer", "null"], "maximum": 7, "default": None},
+            "on": {"const": 1.5},
+        },
+        "required": ["token"],
+        "additionalProperties": False,
+    }
+
+
+def test_what_opens_a_provider_or_a_tool_is_never_printed(file: Path) -> None:
+    first = loaded(file, GATEWAY, OPENAI_API_KEY="hunter2")
+    assert "hunter2" not in render(first)
+    printed = effective(first)["gateway"]
+    assert printed["providers"]["openai"]["key"] == "${OPENAI_API_KEY}"
+    assert printed["providers"]["house"]["key"] == "***"
+
+
+def test_the_masks_of_a_printed_file_are_refused_where_a_provider_would_be_asked_with_them(file: Path) -> None:
+    printed = render(loaded(file, GATEWAY, OPENAI_API_KEY="hunter2"))
+    found = problems(file, printed.replace("${OPENAI_API_KEY}", "k"))
+    assert len(found) == 7
+    assert all(line.endswith("the mask that `holdfast check` prints, not a secret") for line in found)
+
+
+def test_what_only_sounds_like_a_secret_is_printed(file: Path) -> None:
+    printed = effective(loaded(file, GATEWAY, OPENAI_API_KEY="hunter2"))["gateway"]
+    assert printed["timeouts"]["first_token"] == "20s"
+    assert printed["guardrails"]["default"]["secrets"] == "redact"
+    assert printed["tools"]["weather"]["input"]["properties"]["token"] == {"type": "string"}
+    assert printed["models"]["fast"]["deployments"][0]["bytes_per_token"] == 4.2
+
+
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with ca.pem, a.pem and a.key, b.pem and b.key."""
