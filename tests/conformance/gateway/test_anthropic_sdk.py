@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import anthropic as sdk
+import httpx2 as httpx
 import msgspec
 import pytest
 
@@ -28,9 +30,6 @@ from holdfast.gateway.core.dialect import Told
 from holdfast.gateway.core.usage import Usage
 from holdfast.gateway.core.wire.anthropic import Anthropic
 from holdfast.gateway.errors import Reason, Refused
-
-sdk: Any = pytest.importorskip("anthropic", reason="the official client is a dependency of development")
-httpx: Any = pytest.importorskip("httpx2", reason="that the official client is built on")
 
 DIALECT = Anthropic()
 TOLD = Told(id="01", model="claude-of-the-house", created=0)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def catalogue() -> Catalogue:
     if importlib.util.find_spec("genai_prices") is None:
-        pytest.skip("genai-prices is not installed")
+        pytest.fail("genai-prices is not installed; run scripts/setup dev")
     found = await read_catalogue()
     assert found is not None
     return found

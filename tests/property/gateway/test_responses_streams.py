@@ -1,6 +1,7 @@
 """Streams of the Responses API, whatever is said and however it is cut."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -81,7 +82,7 @@ def read(frames: bytes) -> list[Event]:
 def whole_frames(data: bytes, cuts: Sequence[int]) -> Iterator[bytes]:
     frames = Frames()
     edges = [0, *sorted({min(cut, len(data)) for cut in cuts}), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         yield frames.feed(data[start:end])
 
 
@@ -141,11 +142,22 @@ def test_a_watched_stream_that_broke_anywhere_ends_well(events: list[Event], cut
     assert sent[-2]["response"]["id"] == "resp_x"
 
 
-@given(st.lists(st.tuples(st.sampled_from(["response.created", "response.output_item.added", "response.output_item.done",
-    "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.completed",
-    "response.failed", "error", "response.function_call_arguments.delta"]),
-    st.dictionaries(st.sampled_from(["item", "part", "delta", "output_index", "content_index", "response", "error"]), JSON)),
-    max_size=5))  # fmt: skip
+KINDS = (
+    "response.created",
+    "response.output_item.added",
+    "response.output_item.done",
+    "response.content_part.added",
+    "response.content_part.done",
+    "response.output_text.delta",
+    "response.completed",
+    "response.failed",
+    "error",
+    "response.function_call_arguments.delta",
+)
+FIELDS = ("item", "part", "delta", "output_index", "content_index", "response", "error")
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(FIELDS), JSON)), max_size=5))
 @settings(deadline=None)
 def test_no_event_is_too_strange_to_be_read(told: list[tuple[str, dict[str, Any]]]) -> None:
     data = b"".join(b"data: %b\n\n" % msgspec.json.encode({**fields, "type": kind}) for kind, fields in told)

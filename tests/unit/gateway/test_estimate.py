@@ -93,5 +93,4 @@ def test_it_remembers_a_bounded_number_of_models() -> None:
 
 
 def test_exact_counting_says_nothing_about_a_model_that_it_does_not_know() -> None:
-    pytest.importorskip("tiktoken")
     assert tiktoken_counter().count("words", "nobody-9000") is None

@@ -28,6 +28,8 @@ class SeenAttempt:
     usage: Usage
     cost_nano: int | None
     hedge: bool = False
+    upstream_id: str = ""
+    """What the provider calls it: its support asks for this."""
     message: str = ""
 
 

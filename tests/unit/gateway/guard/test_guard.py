@@ -224,7 +224,6 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required"
 
 @pytest.mark.parametrize(("text", "good"), [('{"n":1}', True), ('{"n":"1"}', False), ("no", False)])
 def test_an_answer_has_the_form_that_was_asked_for(text: str, good: bool) -> None:
-    pytest.importorskip("jsonschema")
     rules = guard(schema="block")
     rules.before(asked("?", format=Format(kind="schema", schema=SCHEMA)))
     stream = rules.stream()
@@ -240,7 +239,6 @@ def test_an_answer_has_the_form_that_was_asked_for(text: str, good: bool) -> Non
 
 
 def test_a_schema_fetches_nothing() -> None:
-    pytest.importorskip("jsonschema")
     rules = guard(schema="flag")
     rules.before(asked("?", format=Format(kind="schema", schema={"$ref": "http://127.0.0.1:9/x.json"})))
     rules.answer(answered(Text(text="{}")))

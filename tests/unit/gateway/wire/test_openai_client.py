@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, get_args
 
+import httpx
 import msgspec
+import openai
 import pytest
 
 from holdfast.gateway.core.conversation import (
@@ -26,9 +28,6 @@ from holdfast.gateway.core.dialect import Told
 from holdfast.gateway.core.usage import Usage
 from holdfast.gateway.core.wire.openai_chat import OpenAIChat
 from holdfast.gateway.errors import Reason, Refused
-
-openai = pytest.importorskip("openai")
-httpx = pytest.importorskip("httpx")
 
 DIALECT = OpenAIChat()
 TOLD = Told(id="7", model="m", created=5)

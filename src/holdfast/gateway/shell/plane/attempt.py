@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from typing import TYPE_CHECKING, Final
 
 from holdfast.gateway.core.outcome import Rejection
@@ -54,6 +55,7 @@ _HELD_BYTES: Final = 1024 * 1024
 _DRAIN_S: Final = 0.5
 """How long an attempt that was given up is read on."""
 _DRAIN_BYTES: Final = 256 * 1024
+_REQUEST_ID: Final = re.compile(rb"\r\n(?:x-request-id|request-id|x-amzn-requestid): *([!-~]{1,128})", re.IGNORECASE)
 REUSE_S: Final = 20.0
 """A kept connection is used again within this time; providers keep them for a minute and more."""
 
@@ -170,6 +172,12 @@ class Attempt:
     def upstream(self) -> UpstreamConnection | None:
         """The connection, while there is one."""
         return self._upstream
+
+    @property
+    def upstream_id(self) -> str:
+        """What the provider calls this request, if it says so."""
+        found = None if self.head is None else _REQUEST_ID.search(b"\r\n" + self.head.block)
+        return "" if found is None else found[1].decode("latin-1")
 
     @property
     def body(self) -> bytes:

@@ -55,6 +55,9 @@ log = logging.getLogger(__name__)
 _JSON: Final = b"application/json"
 _MOST_IMPLIED: Final = 256
 """Models that clients may name as ``PROVIDER/MODEL`` without being configured, each with state of its own."""
+_IDLE_S: Final = 60.0
+"""A kept connection to a provider is closed after this."""
+_SWEEP_S: Final = 5.0
 _OUTPUT_GUESS: Final = 1024
 """Tokens that an answer is taken to have when its request bounds it not, for budgets and admission."""
 
@@ -98,6 +101,7 @@ class Gateway:
         self.policies = policies_of(settings)
         self.cache = Caching(settings.cache, self._embedder(settings), clock)
         self._attempts = 0
+        self._sweep_due = 0.0
         self._boot = f"{settings.ledger.instance}-{int(wall() * 1000):x}"
         self.asking = Asking(self)
         self.delivery = Delivery(self)
@@ -289,6 +293,7 @@ class Gateway:
                 usage=made.usage or Usage(),
                 cost_nano=made.cost_nano,
                 hedge=made.hedge,
+                upstream_id=attempt.upstream_id,
                 message="" if attempt.rejection is None else attempt.rejection.message,
             )
         )
@@ -319,6 +324,10 @@ class Gateway:
             log.info("deployment changed", extra={"action": "deployment", **change})
         self.waiting.expire(now)
         self.delivery.beat(now)
+        if now >= self._sweep_due:
+            self._sweep_due = now + _SWEEP_S
+            for provider in self.providers.values():
+                provider.backend.close_idle(now - _IDLE_S)
 
     def reconfigure(self, settings: GatewaySettings) -> None:
         """Take another configuration, or raise and keep the present one. What is under way goes on as it began."""
@@ -331,7 +340,7 @@ class Gateway:
         fleet = self.fleet
         fleet.reconfigure(settings, deployments, now=now)
         for provider in self.providers.values():
-            provider.backend.close_idle()
+            provider.backend.retire()  # what is in flight there ends as it began
         if settings.cache != self.settings.cache:
             self.cache = Caching(settings.cache, self._embedder(settings), self.clock)
         self.settings = settings
