@@ -12,6 +12,7 @@ import sys
 import tempfile
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -28,6 +29,7 @@ __all__ = [
     "MockLedger",
     "MockProvider",
     "ProviderProcess",
+    "chat_request",
     "mock_provider",
     "post",
     "provider_process",
@@ -56,6 +58,46 @@ def request(path: str, body: Mapping[str, Any] | bytes | None = None, *, method:
     lines = [f"{method} {path} HTTP/1.1", "Host: mock", f"Content-Length: {len(content)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+
+
+def chat_request(
+    protocol: str, model: str, text: str, *, stream: bool = False, tool: str | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Path and body of the plainest chat of a protocol, with a tool of this name. Usage is asked for.
+
+    Raises ``ValueError`` for a protocol that is none, and for a tool where there are none.
+    """
+    name = quote(model, safe="")
+    said = {"role": "user", "content": text}
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    tools: dict[str, Any]
+    function: dict[str, Any] = {"name": tool, "parameters": schema}
+    body: dict[str, Any] = {"model": model, "messages": [said], "stream": stream}
+    match protocol:
+        case "openai":
+            options = {"stream_options": {"include_usage": True}} if stream else {}
+            tools = {"tools": [{"type": "function", "function": function}]}
+            return "/v1/chat/completions", body | options | (tools if tool else {})
+        case "completions" if tool is None:
+            options = {"stream_options": {"include_usage": True}} if stream else {}
+            return "/v1/completions", {"model": model, "prompt": text, "stream": stream} | options
+        case "responses":
+            tools = {"tools": [{"type": "function", **function}]}
+            return "/v1/responses", {"model": model, "input": text, "stream": stream} | (tools if tool else {})
+        case "anthropic":
+            tools = {"tools": [{"name": tool, "input_schema": schema}]}
+            return "/v1/messages", body | {"max_tokens": 1024} | (tools if tool else {})
+        case "gemini":
+            verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+            tools = {"tools": [{"functionDeclarations": [function]}]}
+            contents = {"contents": [{"role": "user", "parts": [{"text": text}]}]}
+            return f"/v1beta/models/{name}:{verb}", contents | (tools if tool else {})
+        case "bedrock":
+            verb = "converse-stream" if stream else "converse"
+            tools = {"toolConfig": {"tools": [{"toolSpec": {"name": tool, "inputSchema": {"json": schema}}}]}}
+            messages = {"messages": [{"role": "user", "content": [{"text": text}]}]}
+            return f"/model/{name}/{verb}", messages | (tools if tool else {})
+    raise ValueError(f"no chat of {protocol!r} with these")
 
 
 async def post(port: int, path: str, body: Mapping[str, Any] | bytes, **fields: str) -> Answer:
