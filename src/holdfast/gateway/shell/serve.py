@@ -7,12 +7,13 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from random import Random
 
 from holdfast.gateway.core.deployments import deployments_of
+from holdfast.gateway.core.prices import Catalogue
 from holdfast.gateway.core.settings import GatewaySettings
 from holdfast.gateway.shell.control import control_app
 from holdfast.gateway.shell.ledger import KeyBook, MoneyLedger, PriceList, read_catalogue
@@ -47,37 +48,8 @@ async def serve(
     async with AsyncExitStack() as stack:
         sock = await listen(settings.listen, setting="gateway.listen")
         stack.callback(sock.close)
-        rng = Random()
-        database = await once_it_answers(partial(open_database, store), rng=rng)
-        stack.push_async_callback(database.close)
-        identities = Identities(database)
-        await once_it_answers(identities.open, rng=rng)
-        stack.push_async_callback(identities.close)
-        book = KeyBook(database, identities, clock=time.time)
-        await once_it_answers(book.open, rng=rng)
-        stack.push_async_callback(book.close)
-        permits = Permits(settings, book)
-        prices = PriceList(await read_catalogue())
-        prices.load({name: offer(each) for name, each in deployments_of(settings).items()})
-        ledger = MoneyLedger(settings.ledger, database, permits.table, prices)
-        await once_it_answers(ledger.open, rng=rng)
-        stack.push_async_callback(ledger.close)
-        gateway = Gateway(
-            settings,
-            ledger=ledger,
-            permits=permits,
-            identities=identities,
-            clock=time.monotonic,
-            wall=time.time,
-            rng=rng,
-        )
-        stack.callback(book.on_revoked(gateway.delivery.revoked))
-        gateway.control = control_app(gateway)
-        engine = GatewayEngine(handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time)
-        engine.beat = gateway.beat
-        gateway.engine = engine
-        stack.callback(engine.close)
-        engine.start()
+        gateway = await assemble(stack, settings, store)
+        engine = gateway.engine
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -96,6 +68,51 @@ async def serve(
             log.warning("answers were cut by the shutdown", extra={"action": "drained", "cut": cut})
     log.info("the gateway has ended", extra={"action": "ended"})
     return 0
+
+
+async def assemble(
+    stack: AsyncExitStack,
+    settings: GatewaySettings,
+    store: StoreSettings,
+    *,
+    catalogue: Callable[[], Awaitable[Catalogue | None]] = read_catalogue,
+) -> Gateway:
+    """A gateway whose engine sweeps but does not listen yet; ``stack`` takes it apart again. Raises as :func:`serve`.
+
+    ``catalogue`` gives the prices that are publicly known.
+    """
+    rng = Random()
+    database = await once_it_answers(partial(open_database, store), rng=rng)
+    stack.push_async_callback(database.close)
+    identities = Identities(database)
+    await once_it_answers(identities.open, rng=rng)
+    stack.push_async_callback(identities.close)
+    book = KeyBook(database, identities, clock=time.time)
+    await once_it_answers(book.open, rng=rng)
+    stack.push_async_callback(book.close)
+    permits = Permits(settings, book)
+    prices = PriceList(await catalogue())
+    prices.load({name: offer(each) for name, each in deployments_of(settings).items()})
+    ledger = MoneyLedger(settings.ledger, database, permits.table, prices)
+    await once_it_answers(ledger.open, rng=rng)
+    stack.push_async_callback(ledger.close)
+    gateway = Gateway(
+        settings,
+        ledger=ledger,
+        permits=permits,
+        identities=identities,
+        clock=time.monotonic,
+        wall=time.time,
+        rng=rng,
+    )
+    stack.callback(book.on_revoked(gateway.delivery.revoked))
+    gateway.control = control_app(gateway)
+    engine = GatewayEngine(handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time)
+    engine.beat = gateway.beat
+    gateway.engine = engine
+    stack.callback(engine.close)
+    engine.start()
+    return gateway
 
 
 def edge(settings: GatewaySettings) -> EdgePolicy:
