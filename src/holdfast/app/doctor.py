@@ -24,6 +24,7 @@ Level = Literal["ok", "warn", "fail"]
 DEFAULT_PORTS: Final = {
     8080: "front door",
     8081: "admin plane",
+    8082: "AI gateway",
     8083: "code execution",
     8084: "NetPulse",
     8085: "console",

@@ -61,6 +61,7 @@ def _say_where(started: demo.Started) -> None:
     where = {
         "front": f"http://{demo.HOST}:{started.ports.front}",
         "admin": f"http://{demo.HOST}:{started.ports.admin}/admin/backends",
+        "models": f"http://{demo.HOST}:{started.ports.front}/ai/v1",
         "pages": f"http://{demo.HOST}:{started.ports.sink}",
         "key": started.key,
         "file": str(started.file),
@@ -92,6 +93,10 @@ def run_demo(port_base: int) -> None:
             )
         else:
             status.write(f"This machine cannot run code yet: {started.without_code}. `holdfast doctor` says more.\n")
+        status.write(
+            f"Ask a model at {front}/ai/v1 with any key, or: curl {front}/ai/v1/chat/completions "
+            """-d '{"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}'\n"""
+        )
         status.write(
             f"Look at {front}, {front}/demo/ and {admin}/admin/backends\n"
             f"{front}/monitors watches all of it. Kill a backend by its process id above: one incident, its page at "

@@ -17,6 +17,7 @@ from holdfast.app.settings import Config, SupervisorSettings
 from holdfast.balancer.core.validate import RANGES
 from holdfast.cli.main import app
 from holdfast.execution.core import validate as execution
+from holdfast.gateway.core.validate import RANGES as GATEWAY_RANGES
 from holdfast.kernel import Duration, Size
 from holdfast.netpulse.core.forms import RANGES as NETPULSE_RANGES
 from holdfast.store import StoreSettings
@@ -75,6 +76,7 @@ def row(section: type[msgspec.Struct], item: inspect.Field) -> Row:
         **RANGES,
         **execution.RANGES,
         **NETPULSE_RANGES,
+        **GATEWAY_RANGES,
         SupervisorSettings: SUPERVISOR_RANGES,
         StoreSettings: STORE_RANGES,
     }
