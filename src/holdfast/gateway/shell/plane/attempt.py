@@ -334,11 +334,11 @@ class Attempt:
         if reading is None:
             if self.state == READING:
                 self.first_token_s = self.engine.clock() - self.began
-                try:
-                    self._read_whole(self.body)
-                except ValueError as error:
-                    self.fail("protocol", f"not an answer of the provider's protocol: {error}"[:300], 502)
-                    return
+            try:
+                self._read_whole(self.body)  # also of what nobody waits for any more: it says what it cost
+            except ValueError as error:
+                self.fail("protocol", f"not an answer of the provider's protocol: {error}"[:300], 502)
+                return
             self._settle("ok" if self.state != DRAINING else "cancelled", None)
             return
         try:
@@ -385,7 +385,10 @@ class Attempt:
         if out and self.state == COMMITTED:
             self._give(out)
         self._close()
-        self._settle(rejection.failure, rejection)
+        if self.state == DRAINING:
+            self._settle("cancelled", None)
+        else:
+            self._settle(rejection.failure, rejection)
 
     def _refused(self, refused: Refused) -> None:
         """A guardrail stopped the answer: the provider has nothing to do with it."""
