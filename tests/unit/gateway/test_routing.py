@@ -39,7 +39,9 @@ def test_a_model_may_be_named_by_its_provider() -> None:
     assert found.settings is None
 
 
-@pytest.mark.parametrize("name", ["nope", "c/x", "a/", "b/large", "/x", ""])
+@pytest.mark.parametrize(
+    "name", ["nope", "c/x", "a/", "b/large", "/x", "", "a/../x", "a/x/./y", "a/x?y", "a/x y", "a/x\n", "a/x#y"]
+)
 def test_what_nobody_has_is_not_found(name: str) -> None:
     with pytest.raises(Refused) as caught:
         routes({}).find(name)

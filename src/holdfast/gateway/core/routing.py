@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
 from holdfast.gateway.core.settings import GatewaySettings, ModelSettings
 from holdfast.gateway.errors import Refused
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9@][A-Za-z0-9._:/@+-]{0,199}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,9 @@ class Routes:
 
     def _may(self, provider: str, name: str) -> bool:
         models = self._settings.providers[provider].models
-        return bool(name) and (models is None or any(fnmatchcase(name, pattern) for pattern in models))
+        # A name becomes part of a path with some providers: it must not lead anywhere else.
+        plain = _PLAIN.fullmatch(name) is not None and not {".", ".."}.intersection(name.split("/"))
+        return plain and (models is None or any(fnmatchcase(name, pattern) for pattern in models))
 
     def _route(self, name: str, model: ModelSettings) -> Route:
         tiers: list[tuple[str, ...]] = []

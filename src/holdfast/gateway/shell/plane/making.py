@@ -12,6 +12,7 @@ from holdfast.gateway.core.money import cost, prices_all
 from holdfast.gateway.core.ports import AttemptEnded
 from holdfast.gateway.core.usage import Usage
 from holdfast.gateway.core.wire import embeddings, eventstream, sse
+from holdfast.gateway.core.wire.gemini_writing import model_path
 from holdfast.gateway.errors import Refused
 from holdfast.gateway.shell.plane.ask import decoded, raw_object
 from holdfast.gateway.shell.plane.attempt import Attempt
@@ -283,7 +284,7 @@ def _native(client: str, provider: Provider) -> Any:
 def _same(ask: Ask, client: str, upstream: str) -> Outgoing:
     if client == "gemini":
         verb = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
-        return Outgoing(path=f"/models/{upstream}:{verb}", body={})
+        return Outgoing(path=f"{model_path(upstream)}:{verb}", body={})
     path = {"openai": "/chat/completions", "responses": "/responses", "completions": "/completions"}.get(client)
     return Outgoing(path=path or "/messages", body={})
 
