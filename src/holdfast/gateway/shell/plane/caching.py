@@ -156,6 +156,16 @@ class Telling:
         else:
             call.write(out)
 
+    async def drained(self) -> None:
+        """Wait while the client reads slower than it is told; the connection's own time limit bounds that."""
+        call = self._ask.call
+        if not call.client.write_paused:
+            return
+        caught_up = asyncio.Event()
+        call.on_drained = caught_up.set
+        await caught_up.wait()
+        call.on_drained = None
+
     def end(self) -> None:
         """All of it was told."""
         from holdfast.gateway.shell.plane.providers import encode
@@ -194,6 +204,7 @@ async def follow(follower: Follower, telling: Telling, timeout_s: float) -> bool
                 telling.end()
                 return True
             telling.write(events)
+            await telling.drained()
     except Refused as refused:
         telling.fail(refused)
         return True
