@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -29,6 +30,10 @@ from holdfast.web.listening import listen, url
 from holdfast.web.patience import once_it_answers
 
 log = logging.getLogger(__name__)
+
+SWITCH_S = 0.0005
+"""How long a thread that folds the journal may keep the interpreter from the loop: five milliseconds, as Python has it,
+are five answers that are late."""
 
 
 async def serve(
@@ -56,6 +61,7 @@ async def serve(
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, partial(_reload, gateway, reload))
         # What exists now lives as long as the process: collections need not look at it again.
+        sys.setswitchinterval(SWITCH_S)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
