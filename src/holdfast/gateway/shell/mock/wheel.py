@@ -16,7 +16,7 @@ SLOT_S: Final = 0.005
 
 
 class TimerWheel:
-    """Calls back not before the time given, and at most about a slot later."""
+    """Calls back at the time given, or up to a slot later; uvloop's milliseconds may make it one too early."""
 
     __slots__ = ("_due", "_loop", "_order", "_timer", "_timer_slot")
 
