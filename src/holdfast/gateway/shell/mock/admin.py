@@ -59,7 +59,7 @@ def _order(provider: MockProvider, text: str) -> None:
     for fault in [parse_fault(line) for line in lines if not line.startswith(_REFUSE)]:
         provider.plan.add(fault)
     for pause in pauses:
-        provider.refuse(pause)
+        provider.loop.call_soon(provider.refuse, pause)  # once this is answered: idle connections are closed as well
 
 
 def _told(message: str) -> bytes:
