@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.gateway.core.conversation import ToolCall, ToolResult
 from holdfast.gateway.core.run_events import (
     Call,
     Checked,
@@ -34,7 +35,7 @@ from holdfast.gateway.core.runs import (
     fold,
     recovered,
 )
-from holdfast.gateway.core.tools import ToolSpec
+from holdfast.gateway.core.tools import ToolScope, ToolSpec
 
 TASKS = st.builds(
     Task,
@@ -48,6 +49,7 @@ TASKS = st.builds(
     deadline=st.just(50.0),
 )
 WORDS = st.sampled_from(["", "42", "PASS", "FAIL: no", "perhaps"])
+SCOPES: st.SearchStrategy[ToolScope] = st.sampled_from(["read", "write"])
 COSTS = st.one_of(st.none(), st.integers(0, 30))
 
 
@@ -74,7 +76,7 @@ def played(task: Task, data: st.DataObject) -> list[RunEvent]:
         if isinstance(action, AskModel):
             happen(ModelAsked(purpose=action.purpose, step=run.steps + 1))
         else:
-            scope = data.draw(st.sampled_from(["read", "write"]))
+            scope = data.draw(SCOPES)
             happen(ToolAsked(call=action.call.id, tool="t", scope=scope, arguments="{}"))
         if data.draw(st.integers(0, 9)) == 0:
             happen(recovered(run))
@@ -145,8 +147,9 @@ def test_every_call_of_a_tool_that_a_model_is_told_of_has_its_result(task: Task,
         if run.calls or run.pending is not None:
             continue
         chat = chat_for("execute", run, task, [], [ToolSpec(name="t", description="", schema={})])
-        called = [part.id for message in chat.messages for part in message.parts if hasattr(part, "arguments")]
-        returned = [part.call_id for message in chat.messages for part in message.parts if hasattr(part, "call_id")]
+        parts = [part for message in chat.messages for part in message.parts]
+        called = [part.id for part in parts if isinstance(part, ToolCall)]
+        returned = [part.call_id for part in parts if isinstance(part, ToolResult)]
         assert called == returned
 
 
