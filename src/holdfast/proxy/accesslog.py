@@ -1,26 +1,17 @@
-"""One JSON line per request, written by a thread, because a file or a pipe can block.
-
-The lines wait in a bounded queue; when the reader of the log is slower than the traffic, lines are
-dropped and counted, and a line says how many. Serving goes on.
-"""
+"""One JSON line per request; see :class:`~holdfast.telemetry.LineLog`."""
 
 from __future__ import annotations
 
-import os
-import threading
-import time
-from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
+
+from holdfast.telemetry import LineLog, opened
 
 if TYPE_CHECKING:
     from holdfast.http1 import RequestHead
     from holdfast.proxy.client import ClientConnection
     from holdfast.proxy.exchange import Exchange
-
-_HELD_LINES: Final = 50_000
-_FLUSH_S: Final = 0.1
 
 
 class AccessRecord(msgspec.Struct, omit_defaults=True):
@@ -50,41 +41,29 @@ class AccessRecord(msgspec.Struct, omit_defaults=True):
     """Why no (further) attempt was made, or why the answer was cut."""
 
 
-class AccessLog:
-    """Writes lines to a file descriptor from a thread of its own."""
+class AccessLog(LineLog):
+    """The access log of a data plane."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._lines: deque[bytes] = deque()
+        super().__init__(fd, name="access_log")
         self._encoder = msgspec.json.Encoder()
-        self._stop = threading.Event()
-        self._second = -1
-        self._stamp = ""
-        self.dropped = 0
-        self._reported = 0
-        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-        self._thread.start()
 
     @classmethod
     def open(cls, path: str) -> AccessLog:
         """Append to a file (``-``: standard output). Raises ``OSError`` when it cannot be opened."""
-        if path == "-":
-            return cls(os.dup(1))
-        return cls(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        return cls(opened(path))
 
     def write(self, exchange: Exchange, now: float) -> None:
         """Queue the line of a finished exchange."""
-        lines = self._lines
-        if len(lines) >= _HELD_LINES:
-            self.dropped += 1
+        if not self.has_room():
             return
         head = exchange.head
         client = exchange.client
         tried = exchange.trail
-        lines.append(
+        self.put(
             self._encoder.encode(
                 AccessRecord(
-                    self._now(client.engine.utc()),
+                    self.stamp(client.engine.utc()),
                     exchange.request_id.decode("ascii"),
                     client.address,
                     head.method.decode("ascii"),
@@ -111,13 +90,12 @@ class AccessLog:
         self, client: ClientConnection, status: int, reason: str, request_id: bytes, head: RequestHead | None
     ) -> None:
         """Queue the line of a request that reached no pool. ``head`` is ``None`` if it could not be read."""
-        if len(self._lines) >= _HELD_LINES:
-            self.dropped += 1
+        if not self.has_room():
             return
-        self._lines.append(
+        self.put(
             self._encoder.encode(
                 AccessRecord(
-                    ts=self._now(client.engine.utc()),
+                    ts=self.stamp(client.engine.utc()),
                     id=request_id.decode("ascii"),
                     client=client.address,
                     method="" if head is None else head.method.decode("ascii"),
@@ -135,37 +113,3 @@ class AccessLog:
                 )
             )
         )
-
-    def close(self, wait_s: float = 2.0) -> None:
-        """Write what is queued and stop; waits so long at most. A loop that serves traffic must not wait."""
-        self._stop.set()
-        self._thread.join(wait_s)
-
-    def _now(self, utc: float) -> str:
-        second = int(utc)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._stamp}.{int((utc - second) * 1000):03d}Z"
-
-    def _run(self) -> None:
-        while not self._stop.wait(_FLUSH_S):
-            self._flush()
-        self._flush()
-        os.close(self._fd)
-
-    def _flush(self) -> None:
-        lines = self._lines
-        while lines:
-            batch = [lines.popleft() for _ in range(min(len(lines), 512))]
-            if self.dropped != self._reported:
-                missing, self._reported = self.dropped - self._reported, self.dropped
-                batch.append(b'{"action":"access_log_dropped","lines":%d}' % missing)
-            data = b"\n".join(batch) + b"\n"
-            try:
-                while data:
-                    data = data[os.write(self._fd, data) :]
-            except OSError:
-                # A full disk or a closed pipe must not stop the traffic.
-                self.dropped += len(batch)
-                return
