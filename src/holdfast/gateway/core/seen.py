@@ -27,6 +27,8 @@ class SeenAttempt:
     duration_s: float
     usage: Usage
     cost_nano: int | None
+    why: str = ""
+    """Why this deployment was chosen."""
     hedge: bool = False
     upstream_id: str = ""
     """What the provider calls it: its support asks for this."""

@@ -292,6 +292,7 @@ class Gateway:
                 duration_s=self.clock() - attempt.began,
                 usage=made.usage or Usage(),
                 cost_nano=made.cost_nano,
+                why=made.chosen.why,
                 hedge=made.hedge,
                 upstream_id=attempt.upstream_id,
                 message="" if attempt.rejection is None else attempt.rejection.message,
