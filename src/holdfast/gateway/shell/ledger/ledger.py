@@ -41,7 +41,7 @@ from holdfast.gateway.shell.ledger.prices import PriceList
 from holdfast.gateway.shell.ledger.reconcile import ProviderReport, Reconciled
 from holdfast.gateway.shell.ledger.reports import Reports
 from holdfast.gateway.shell.ledger.schema import COMPONENT, VERSIONS
-from holdfast.gateway.shell.ledger.segments import JournalError, Position, Segments
+from holdfast.gateway.shell.ledger.segments import SEGMENT_BYTES, JournalError, Position, Segments
 from holdfast.store import Database, StoreError
 
 FOLD_RECORDS: Final = 2000
@@ -269,10 +269,18 @@ class MoneyLedger:
             unwritten=len(self._unwritten),
         )
 
-    async def reconcile(self, reports: Iterable[ProviderReport]) -> Reconciled:
-        """Put what providers say in place of the reservations that orphans were charged with."""
+    def behind_bytes(self) -> int:
+        """What of the journal is not in the store yet; of earlier segments, as if they were full."""
+        end, folded = self._segments.end, self._folded
+        return max(0, (end.segment - folded.segment) * SEGMENT_BYTES + end.offset - folded.offset)
+
+    async def reconcile(self, reports: Iterable[ProviderReport], *, tenant: str | None = None) -> Reconciled:
+        """Put what providers say in place of the reservations that orphans were charged with.
+
+        With ``tenant`` only orphans of that tenant; those of others are unknown.
+        """
         told = {report.attempt: report for report in reports}
-        found = await self._database.read(lambda tx: reconciling.orphans(tx, list(told)))
+        found = await self._database.read(lambda tx: reconciling.orphans(tx, list(told), tenant))
         corrections, unpriced = [], []
         for attempt, deployment in sorted(found.items()):
             report = told[attempt]

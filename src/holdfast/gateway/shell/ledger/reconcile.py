@@ -49,14 +49,15 @@ class Correction(NamedTuple):
     cost: int
 
 
-def orphans(tx: Tx, attempts: Sequence[str]) -> dict[str, str]:
-    """Those of them that are orphaned, with the deployment of each."""
+def orphans(tx: Tx, attempts: Sequence[str], tenant: str | None = None) -> dict[str, str]:
+    """Those of them that are orphaned, with the deployment of each; with ``tenant`` only those of that tenant."""
+    whose, values = ("", ()) if tenant is None else (" AND tenant = ?", (tenant,))
     found: dict[str, str] = {}
     for at in range(0, len(attempts), 500):
         some = attempts[at : at + 500]
         marks = ", ".join("?" * len(some))
-        sql = f"SELECT attempt, deployment FROM gateway_attempts WHERE outcome = 'orphaned' AND attempt IN ({marks})"  # noqa: S608 - marks only
-        found.update((str(row[0]), str(row[1])) for row in tx.all(sql, *some))
+        sql = f"SELECT attempt, deployment FROM gateway_attempts WHERE outcome = 'orphaned' AND attempt IN ({marks}){whose}"  # noqa: S608 - marks only
+        found.update((str(row[0]), str(row[1])) for row in tx.all(sql, *some, *values))
     return found
 
 
