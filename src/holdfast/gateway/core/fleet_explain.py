@@ -48,12 +48,19 @@ def explain(state: DeploymentHealth, settings: GatewaySettings, now: float) -> M
         "token_limit": state.tokens.limit,
         "success": round(state.success, 3),
         "first_token_s": round(state.latency_s, 4) or None,
+        "first_token_p50_s": _quantile(state, 0.5, now),
+        "first_token_p95_s": _quantile(state, 0.95, now),
         "first_token_late_s": None if late is None else round(late, 4),
         "rule": reasons[0]["rule"],
         "figures": reasons[0]["figures"],
         "summary": _summary(state, until, now),
         "reasons": reasons,
     }
+
+
+def _quantile(state: DeploymentHealth, share: float, now: float) -> float | None:
+    found = state.first_tokens.quantile(share, now)
+    return None if found is None else round(found, 4)
 
 
 def _summary(state: DeploymentHealth, until: float | None, now: float) -> str:
