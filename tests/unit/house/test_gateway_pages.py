@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from holdfast.app.config import load
 from holdfast.gateway.core.endpoints import endpoint_of
 from holdfast.gateway.core.money import configured, cost, usd, worst_case
 from holdfast.gateway.core.outcome import Failure
@@ -19,7 +17,6 @@ from holdfast.gateway.core.wire.dialects import dialects
 from holdfast.gateway.core.wire.presets import PRESETS
 from holdfast.gateway.errors import STATUS, Reason, Refused
 from holdfast.gateway.shell.mock.orders import Orders, parse
-from holdfast.gateway.shell.observing.exposition import CATALOGUE
 from tests.conformance.gateway.test_translation import DIALECTS, LOST, LOST_OF_ANSWERS
 from tests.unit.house.pages import ROOT, SOURCE, codes, rows, section
 
@@ -148,32 +145,3 @@ WORDS = re.sub(r"\{[^}\n]*\}", "...", " ".join(path.read_text() for path in (SOU
 def test_words_that_are_quoted_at_night_are_said(quoted: str) -> None:
     spoken = re.sub(r'"\s*f?"', "", WORDS)  # a text over several lines
     assert all(part in spoken for part in quoted.split("..."))
-
-
-def test_every_metric_is_described_with_its_kind_and_labels_and_no_other() -> None:
-    described = {
-        codes(row[0])[0]: (row[1], tuple(codes(row[2]))) for row in rows(section(OPERATING, "## What it tells"))
-    }
-    assert described == {name: (family.kind, family.labels) for name, family in CATALOGUE.items()}
-
-
-def test_every_endpoint_of_the_control_api_is_described() -> None:
-    sources = [path.read_text() for path in (SOURCE / "gateway" / "shell").rglob("*.py")]
-    found = {
-        (verb.upper(), re.sub(r"\{(\w+):\w+\}", r"{\1}", path))
-        for text in sources
-        for verb, path in re.findall(r'^@(get|post|patch|put|delete)\(\s*"([^"]+)"', text, re.MULTILINE)
-    }
-    described = set(re.findall(r"(GET|POST|PATCH|PUT|DELETE) (/[\w/{}]+)", GATEWAY + OPERATING))
-    assert found - described - {("GET", "/healthz"), ("GET", "/problems/{name}")} == set()
-
-
-EXAMPLES = [text for page in (GATEWAY, OPERATING) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
-
-
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_an_example_of_a_configuration_is_sound(number: int, tmp_path: Path) -> None:
-    file = tmp_path / "holdfast.yaml"
-    file.write_text(EXAMPLES[number])
-    names = re.findall(r"\$\{(\w+)\}", EXAMPLES[number])
-    assert load(file, environ=dict.fromkeys(names, "x"), ports=False).config.gateway is not None
