@@ -25,8 +25,11 @@ from holdfast.gateway.core.tools import (
     digest,
     judged,
     permitted,
+    schema_fault,
 )
-from holdfast.gateway.errors import Refused
+from holdfast.gateway.errors import Invalid, Refused
+from holdfast.gateway.shell.tools.execution import ExecutionTool
+from holdfast.gateway.shell.tools.execution import schema as execution_schema
 from holdfast.gateway.shell.tools.http import HttpTool
 from holdfast.gateway.shell.tools.network import Network
 from holdfast.web import trail
@@ -81,6 +84,9 @@ class Broker:
 
     async def close(self) -> None:
         """Close what is open. Calls under way have been cancelled by then."""
+        for _, backend in self._tools.values():
+            if isinstance(backend, ExecutionTool):
+                await backend.close()
         await asyncio.gather(*self._writing, return_exceptions=True)
         await self._network.close()
 
@@ -183,19 +189,29 @@ class Broker:
                 del self._calls[tenant]
 
     def _configured(self) -> Iterator[tuple[str, tuple[ToolSpec, Backend]]]:
+        runs = self._settings.execution
         for name, settings in self._settings.tools.items():
-            if settings.http is None:
-                continue
+            backend: Backend
+            schema: Mapping[str, Any] = settings.input
+            if settings.http is not None:
+                backend = HttpTool(settings.http, self._network)
+            elif settings.execution and runs is not None:
+                backend = ExecutionTool(runs, self._network, timeout_s=float(settings.timeout))
+                schema = settings.input or execution_schema(runs)
+            else:
+                continue  # what is wrong with it is said when the configuration is read
+            if (fault := schema_fault(schema)) is not None:
+                raise Invalid(f"gateway.tools.{name}.input: {fault}")
             spec = ToolSpec(
                 name=name,
                 description=settings.description,
-                schema={"type": "object", **settings.input},
+                schema={"type": "object", **schema},
                 output=settings.output,
                 scope=settings.scope,
                 timeout_s=float(settings.timeout),
-                kind="http",
+                kind="execution" if settings.execution else "http",
             )
-            yield name, (spec, HttpTool(settings.http, self._network))
+            yield name, (spec, backend)
 
 
 def _checked(spec: ToolSpec, arguments: str) -> str:
