@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -31,6 +32,7 @@ from holdfast.gateway.errors import Invalid, Refused
 from holdfast.gateway.shell.tools.execution import ExecutionTool
 from holdfast.gateway.shell.tools.execution import schema as execution_schema
 from holdfast.gateway.shell.tools.http import HttpTool
+from holdfast.gateway.shell.tools.mcp import McpServer, McpTool
 from holdfast.gateway.shell.tools.network import Network
 from holdfast.web import trail
 
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 CALLS: Final = 256
 """At once, of all tenants."""
 CALLS_OF_TENANT: Final = 64
+FIRST_S: Final = 5.0
+"""That opening waits for servers of tools to be there."""
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -68,22 +72,36 @@ class Broker:
         trail: trail.Trail,
         clock: Callable[[], float],
         network: Network | None = None,
+        rng: Random | None = None,
     ) -> None:
         """``clock`` gives seconds since the epoch. ``network`` is replaced in tests."""
         self._settings = settings
         self._trail = trail
         self._clock = clock
         self._network = network or Network()
+        self._rng = rng or Random()
         self._tools: dict[str, tuple[ToolSpec, Backend]] = {}
+        """Those of the file; servers bring theirs."""
+        self._servers: dict[str, McpServer] = {}
         self._calls: Counter[str] = Counter()
         self._writing: set[asyncio.Future[None]] = set()
 
     async def open(self) -> None:
-        """Learn what tools there are. A server that does not answer is waited for in the background."""
+        """Learn what tools there are. A server that does not answer is waited for in the background.
+
+        Raises :class:`~holdfast.gateway.errors.Invalid` for a schema that will not do, or without the SDK of MCP.
+        """
         self._tools = dict(self._configured())
+        for name, settings in self._settings.mcp.items():
+            server = McpServer(name, settings, rng=self._rng)
+            await server.open()
+            self._servers[name] = server
+        # So that the first requests after a start find the tools of servers that are well.
+        await asyncio.gather(*(server.wait_tried(FIRST_S) for server in self._servers.values()))
 
     async def close(self) -> None:
         """Close what is open. Calls under way have been cancelled by then."""
+        await asyncio.gather(*(server.close() for server in self._servers.values()))
         for _, backend in self._tools.values():
             if isinstance(backend, ExecutionTool):
                 await backend.close()
@@ -93,7 +111,10 @@ class Broker:
     @property
     def tools(self) -> Mapping[str, ToolSpec]:
         """All that can be called now, by name."""
-        return {name: spec for name, (spec, _) in self._tools.items()}
+        found = {name: spec for name, (spec, _) in self._tools.items()}
+        for server in self._servers.values():
+            found.update(server.tools)
+        return found
 
     def usable(self, caller: Principal) -> list[ToolSpec]:
         """Tools that a key may use, by name."""
@@ -169,12 +190,19 @@ class Broker:
         return result
 
     def _find(self, caller: Principal, name: str) -> tuple[ToolSpec, Backend]:
-        found = self._tools.get(name)
+        found = self._tools.get(name) or self._of_server(name)
         if found is None:
             raise Refused("not_found", f"there is no tool {name[:100]!r}; GET /v1/tools lists what there is")
         if (lacking := permitted(found[0].scope, caller.scopes)) is not None:
             raise Refused("forbidden", f"{name} is a tool for {found[0].scope}; this key lacks the scope {lacking}")
         return found
+
+    def _of_server(self, name: str) -> tuple[ToolSpec, Backend] | None:
+        for server in self._servers.values():
+            spec = server.tools.get(name)
+            if spec is not None:
+                return spec, McpTool(server, name.removeprefix(f"{server.name}."))
+        return None
 
     @contextmanager
     def _place(self, tenant: str) -> Iterator[None]:
