@@ -74,6 +74,7 @@ async def serve(app: AsgiApp, call: Call) -> None:  # noqa: C901 - the three cal
             call.write(piece)
         if not more:
             call.end()
+            left.set()  # ASGI: after a whole answer there is nobody left; the framework waits to hear it
         elif call.client.write_paused:
             drained.clear()
             await drained.wait()
