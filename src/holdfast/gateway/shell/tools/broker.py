@@ -83,6 +83,8 @@ class Broker:
         self._tools: dict[str, tuple[ToolSpec, Backend]] = {}
         """Those of the file; servers bring theirs."""
         self._servers: dict[str, McpServer] = {}
+        self._retired: list[Backend] = []
+        """Of configurations before; they may still be cancelling."""
         self._calls: Counter[str] = Counter()
         self._writing: set[asyncio.Future[None]] = set()
 
@@ -91,18 +93,36 @@ class Broker:
 
         Raises :class:`~holdfast.gateway.errors.Invalid` for a schema that will not do, or without the SDK of MCP.
         """
-        self._tools = dict(self._configured())
-        for name, settings in self._settings.mcp.items():
-            server = McpServer(name, settings, rng=self._rng)
-            await server.open()
-            self._servers[name] = server
+        self._tools = dict(self._configured(self._settings))
+        await self._connect()
         # So that the first requests after a start find the tools of servers that are well.
         await asyncio.gather(*(server.wait_tried(FIRST_S) for server in self._servers.values()))
+
+    async def reconfigure(self, settings: GatewaySettings) -> None:
+        """Take other settings, or raise and keep the present ones. Calls under way go on with what they began with.
+
+        Servers whose settings are others are connected anew. Raises as :meth:`open`.
+        """
+        tools = dict(self._configured(settings))
+        self._retired += [backend for _, backend in self._tools.values()]
+        self._settings, self._tools = settings, tools
+        await self._connect()
+
+    async def _connect(self) -> None:
+        """Have just the servers that are configured."""
+        wanted = self._settings.mcp
+        gone = [name for name, server in self._servers.items() if wanted.get(name) != server.settings]
+        await asyncio.gather(*(self._servers.pop(name).close() for name in gone))
+        for name, settings in wanted.items():
+            if name not in self._servers:
+                server = McpServer(name, settings, rng=self._rng)
+                await server.open()
+                self._servers[name] = server
 
     async def close(self) -> None:
         """Close what is open. Calls under way have been cancelled by then."""
         await asyncio.gather(*(server.close() for server in self._servers.values()))
-        for _, backend in self._tools.values():
+        for backend in (*self._retired, *(backend for _, backend in self._tools.values())):
             if isinstance(backend, ExecutionTool):
                 await backend.close()
         await asyncio.gather(*self._writing, return_exceptions=True)
@@ -216,9 +236,9 @@ class Broker:
             if not self._calls[tenant]:
                 del self._calls[tenant]
 
-    def _configured(self) -> Iterator[tuple[str, tuple[ToolSpec, Backend]]]:
-        runs = self._settings.execution
-        for name, settings in self._settings.tools.items():
+    def _configured(self, configured: GatewaySettings) -> Iterator[tuple[str, tuple[ToolSpec, Backend]]]:
+        runs = configured.execution
+        for name, settings in configured.tools.items():
             backend: Backend
             schema: Mapping[str, Any] = settings.input
             if settings.http is not None:
