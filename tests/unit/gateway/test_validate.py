@@ -12,6 +12,7 @@ from holdfast.gateway.core.settings import (
     GatewaySettings,
     GuardSettings,
     HealthSettings,
+    HttpToolSettings,
     LimitSettings,
     LimitsSettings,
     McpSettings,
@@ -113,6 +114,18 @@ def test_limits_of_teams_and_users_name_their_tenant() -> None:
 def test_a_tool_is_one_thing_and_somebody_runs_it() -> None:
     tools = {"a": ToolSettings(description="x"), "b": ToolSettings(description="x", execution=True)}
     assert paths(GatewaySettings(tools=tools, mcp={"c": McpSettings()})) == ["tools.a", "tools.b.execution", "mcp.c"]
+
+
+def test_a_tool_has_a_name_and_a_schema_that_is_whole() -> None:
+    tools = {
+        "no name": ToolSettings(description="x", http=HttpToolSettings(url="https://example.com")),
+        "b": ToolSettings(
+            description="x",
+            http=HttpToolSettings(url="https://example.com"),
+            input={"properties": {"a": {"$ref": "https://example.org/schema"}}},
+        ),
+    }
+    assert paths(GatewaySettings(tools=tools)) == ["tools.no name", "tools.b.input"]
 
 
 def test_without_keys_only_this_machine_may_ask() -> None:

@@ -39,6 +39,7 @@ from holdfast.gateway.core.settings import (
     ToolSettings,
     TraceSettings,
 )
+from holdfast.gateway.core.tools import schema_fault
 from holdfast.gateway.core.wire.presets import PRESETS
 from holdfast.kernel import Duration, Size
 from holdfast.kernel.settings import Path, Problem, Section
@@ -308,8 +309,15 @@ def _limits(settings: GatewaySettings) -> Iterator[Problem]:
 
 
 def _tools(settings: GatewaySettings) -> Iterator[Problem]:
+    for section, names in (("tools", settings.tools), ("mcp", settings.mcp)):
+        for name in names:
+            if not ID.fullmatch(name):
+                remedy = "use letters, digits, dots, colons, hyphens and underscores"
+                yield _problem((section, name), name, "not a name", remedy)
     for name, tool in settings.tools.items():
         path: Path = ("tools", name)
+        if (fault := schema_fault(tool.input)) is not None:
+            yield _problem((*path, "input"), None, fault, "write a JSON Schema of an object that is whole in itself")
         if (tool.http is not None) == tool.execution:
             yield _problem(path, None, "is neither or both", "give exactly one of http and execution: true")
         if tool.execution and settings.execution is None:

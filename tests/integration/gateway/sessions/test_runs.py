@@ -269,6 +269,13 @@ async def test_a_session_asks_for_what_there_is(tmp_path: Path) -> None:
             {},
             {"content": ""},
             {"content": "x", "schema": {"$ref": "http://x"}},
+            {"content": "x", "schema": {"type": "nonsense"}},
             {"content": "x" * 200_001},
         ):
             assert (await stage.client.post(path, json=message, headers=ACME)).status_code == 422, message
+
+
+async def test_an_error_of_ours_ends_a_run_instead_of_beginning_it_anew_for_ever(tmp_path: Path) -> None:
+    async with staged(tmp_path, []) as stage:  # a script without a line: the model raises what nobody foresees
+        run = await stage.run()
+        assert (run["state"], run["reason"]) == ("failed", "internal")

@@ -12,6 +12,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, HeaderParameter, SkipValidation
 
+from holdfast.gateway.core.guard.schema import mismatch
 from holdfast.gateway.core.money import nano, usd
 from holdfast.gateway.core.run_events import Ended
 from holdfast.gateway.core.runs import Run, Task, fold
@@ -112,8 +113,8 @@ async def send_message(
         raise _invalid("Idempotency-Key", "use 1 to 255 visible ASCII characters; a UUID will do")
     raw = await _body(request)
     body = decode_json(_MESSAGE, raw)
-    if body.schema is not None and (fault := schema_fault({"type": "object", **body.schema})) is not None:
-        raise _invalid("schema", fault)
+    if body.schema is not None:
+        _check_schema(body.schema)
     session = await _found(sessions, caller, id)
     # By what it says, not by how its JSON is spelled.
     digest = sha256(msgspec.json.encode(body, order="sorted")).hexdigest()
@@ -215,6 +216,16 @@ def _task(sessions: Sessions, caller: Principal, session: Session, body: Message
         max_nano=nano(money),
         deadline=sessions.clock() + float(settings.timeout),
     )
+
+
+def _check_schema(schema: dict[str, Any]) -> None:
+    """Raise :class:`ProblemError` for a schema that nothing can be checked by."""
+    if (fault := schema_fault({**schema, "type": "object"})) is not None:
+        raise _invalid("schema", fault)
+    try:
+        mismatch(schema, "{}")
+    except Exception as error:  # noqa: BLE001 - whatever the library finds in what a client wrote
+        raise _invalid("schema", f"is no JSON Schema ({type(error).__name__})") from None
 
 
 async def _body(request: Request[Any, Any, Any]) -> bytes:

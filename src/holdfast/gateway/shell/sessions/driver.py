@@ -21,8 +21,8 @@ from holdfast.gateway.core.run_prompts import Past, answered, chat_for
 from holdfast.gateway.core.runs import AskModel, CallTool, CheckSchema, Run, apply, decide, fold, recovered
 from holdfast.gateway.core.tools import ToolScope, ToolSpec, told, wire_names
 from holdfast.gateway.errors import Refused
-from holdfast.gateway.shell.sessions.store import Record, SessionStore
-from holdfast.store import StoreUnavailable
+from holdfast.gateway.shell.sessions.store import Record, SessionStore, Superseded
+from holdfast.store import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from holdfast.gateway.core.ports import Holder, ModelCaller
@@ -115,6 +115,12 @@ class Driver:
             await self._end("failed", refused.reason, str(refused))
         except TimeoutError:
             await self._end("failed", "timeout", "the run took longer than sessions.timeout")
+        except (Stopping, Superseded, StoreError):
+            raise
+        except Exception:
+            # It would happen again wherever the run is taken up, for ever.
+            log.exception("a run failed in an unforeseen way", extra={"action": "run_error", "run": self.record.id})
+            await self._end("failed", "internal", "an error of the gateway; its log says more")
 
     async def _step(self) -> None:
         task = self.record.task
