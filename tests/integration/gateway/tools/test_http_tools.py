@@ -61,6 +61,8 @@ async def test_arguments_that_do_not_match_never_reach_the_tool() -> None:
             with pytest.raises(Refused) as refused:
                 await broker.call(caller(), "weather", text)
             assert refused.value.reason == "invalid_request"
+        with pytest.raises(Refused, match=r'required at the top: \["city"\]'):
+            await broker.call(caller(), "weather", "{}")
         with pytest.raises(Refused) as refused:
             await broker.call(caller(), "weather", '{"city": "' + "x" * 300_000 + '"}')
         assert refused.value.reason == "too_large"

@@ -18,8 +18,11 @@ from holdfast.gateway.core.guard.words import Unbounded, compile_pattern
 _LONGEST_PATTERNED = 4096
 
 
-def mismatch(schema: Mapping[str, Any], text: str) -> str | None:
-    """What is wrong with an answer: a place and a rule, never its words. ``None``: nothing."""
+def mismatch(schema: Mapping[str, Any], text: str, *, with_rule: bool = False) -> str | None:
+    """What is wrong with an answer: a place and a rule, never its words. ``None``: nothing.
+
+    ``with_rule`` adds what the schema says there, for whoever is to mend it.
+    """
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -32,7 +35,8 @@ def mismatch(schema: Mapping[str, Any], text: str) -> str | None:
     if error is None:
         return None
     place = "/".join(str(step) for step in error.absolute_path) or "the top"
-    return f"{error.validator} at {place[:200]}"
+    rule = f": {json.dumps(error.validator_value, ensure_ascii=False)[:200]}" if with_rule else ""
+    return f"{error.validator} at {place[:200]}{rule}"
 
 
 @cache

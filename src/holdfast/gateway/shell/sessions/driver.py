@@ -141,7 +141,7 @@ class Driver:
                 text, is_error = await self._called(caller, name, call.arguments)
                 await self._happen(ToolAnswered(call=call.id, tool=name, text=storable(text), is_error=is_error))
             case CheckSchema(answer=answer):
-                fault = mismatch(task.schema or {}, _bare(answer))
+                fault = mismatch(task.schema or {}, _bare(answer), with_rule=True)
                 await self._happen(
                     Checked(verdict="passed")
                     if fault is None

@@ -280,7 +280,7 @@ def _checked(spec: ToolSpec, arguments: str) -> str:
 
 def _mismatch(spec: ToolSpec, schema: Mapping[str, Any], text: str) -> str | None:
     try:
-        return mismatch(schema, text)
+        return mismatch(schema, text, with_rule=True)
     except Exception as error:  # noqa: BLE001 - whatever the library finds in a schema that is none
         log.warning("a tool's schema cannot be used: %s", error, extra={"action": "tool", "tool": spec.name})
         raise Refused(
