@@ -98,15 +98,17 @@ async def running_gateway(
     *,
     provider: MockProvider | None = None,
     directory: Path | None = None,
+    log: Path | None = None,
 ) -> AsyncIterator[Stack]:
     """A gateway with these settings, as a file has them, over the ones that a test would always write.
 
     With a ``provider`` it is ``mock``, and the model ``demo`` is its ``mock-small``. ``directory`` (one of its own
-    otherwise) keeps the journal and the store, so that a second gateway can go on from there.
+    otherwise) keeps the journal and the store, so that a second gateway can go on from there. ``log``: a file for the
+    request log, which is off without one.
     """
     with tempfile.TemporaryDirectory() as made:
         root = Path(made) if directory is None else directory
-        base: dict[str, Any] = {"anonymous": {"tenant": "local"}, "log": {"requests": False}}
+        base: dict[str, Any] = {"anonymous": {"tenant": "local"}, "log": {"requests": log is not None}}
         if provider is not None:
             base["providers"] = {
                 "mock": {"protocol": "openai", "url": f"{provider.url}/v1", "private": True, "auth": "none"}
@@ -117,7 +119,13 @@ async def running_gateway(
         async with AsyncExitStack() as stack:
             sock = socket.create_server(("127.0.0.1", 0))
             stack.callback(sock.close)
-            gateway = await assemble(stack, config, StoreSettings(url=f"sqlite:{root / 'x.db'}"), catalogue=_none)
+            gateway = await assemble(
+                stack,
+                config,
+                StoreSettings(url=f"sqlite:{root / 'x.db'}"),
+                catalogue=_none,
+                log_path="/dev/null" if log is None else str(log),
+            )
             await gateway.engine.listen(sock)
             session = await stack.enter_async_context(
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20), auto_decompress=False)

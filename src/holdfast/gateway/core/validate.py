@@ -171,7 +171,7 @@ _SCOPED: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}/[^/\s]{1,100}")
 def validate(settings: GatewaySettings) -> list[Problem]:
     """Everything that is wrong with the section; empty means sound."""
     return [
-        *_ranges((), settings),
+        *ranges((), settings),
         *_providers(settings),
         *_models(settings),
         *_limits(settings),
@@ -190,22 +190,23 @@ def is_loopback(listen: str) -> bool:
         return host == "localhost"
 
 
-def _ranges(path: Path, value: object) -> Iterator[Problem]:
+def ranges(path: Path, value: object) -> Iterator[Problem]:
+    """What is out of its range in a section and all that is in it."""
     if isinstance(value, Section):
         for name, (low, high) in RANGES.get(type(value), {}).items():
             figure = getattr(value, name)
             if figure is not None and not (math.isfinite(figure) and low <= figure <= high):
                 yield _problem((*path, name), figure, "out of range", f"write a value from {low} to {high}")
         for name in value.__struct_fields__:
-            yield from _ranges((*path, name), getattr(value, name))
+            yield from ranges((*path, name), getattr(value, name))
     elif isinstance(value, dict):
         for name, each in value.items():
             if isinstance(each, Section):
-                yield from _ranges((*path, name), each)
+                yield from ranges((*path, name), each)
     elif isinstance(value, tuple):
         for index, each in enumerate(value):
             if isinstance(each, Section):
-                yield from _ranges((*path, index), each)
+                yield from ranges((*path, index), each)
 
 
 def _providers(settings: GatewaySettings) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from holdfast.gateway.core.prices import Catalogue
 from holdfast.gateway.core.settings import GatewaySettings
 from holdfast.gateway.shell.control import control_app
 from holdfast.gateway.shell.ledger import KeyBook, MoneyLedger, PriceList, read_catalogue
+from holdfast.gateway.shell.observing import Observers
 from holdfast.gateway.shell.plane.engine import GatewayEngine
 from holdfast.gateway.shell.plane.gateway import Gateway, offer
 from holdfast.gateway.shell.plane.permits import Permits
@@ -82,10 +83,11 @@ async def assemble(
     store: StoreSettings,
     *,
     catalogue: Callable[[], Awaitable[Catalogue | None]] = read_catalogue,
+    log_path: str = "-",
 ) -> Gateway:
     """A gateway whose engine sweeps but does not listen yet; ``stack`` takes it apart again. Raises as :func:`serve`.
 
-    ``catalogue`` gives the prices that are publicly known.
+    ``catalogue`` gives the prices that are publicly known; ``log_path`` is where the request log goes.
     """
     rng = Random()
     database = await once_it_answers(partial(open_database, store), rng=rng)
@@ -112,7 +114,10 @@ async def assemble(
         rng=rng,
     )
     stack.callback(book.on_revoked(gateway.delivery.revoked))
-    gateway.control = control_app(gateway)
+    observers = Observers(lambda: gateway.settings, rng=rng, log_path=log_path)
+    stack.callback(observers.close)
+    gateway.observe = observers
+    gateway.control = control_app(gateway, observers, database)
     engine = GatewayEngine(handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time)
     engine.beat = gateway.beat
     gateway.engine = engine

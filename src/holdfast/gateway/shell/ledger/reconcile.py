@@ -56,7 +56,8 @@ def orphans(tx: Tx, attempts: Sequence[str], tenant: str | None = None) -> dict[
     for at in range(0, len(attempts), 500):
         some = attempts[at : at + 500]
         marks = ", ".join("?" * len(some))
-        sql = f"SELECT attempt, deployment FROM gateway_attempts WHERE outcome = 'orphaned' AND attempt IN ({marks}){whose}"  # noqa: S608 - marks only
+        where = f"outcome = 'orphaned' AND attempt IN ({marks}){whose}"
+        sql = f"SELECT attempt, deployment FROM gateway_attempts WHERE {where}"  # noqa: S608 - marks only
         found.update((str(row[0]), str(row[1])) for row in tx.all(sql, *some, *values))
     return found
 

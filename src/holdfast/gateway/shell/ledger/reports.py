@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Literal, TypeAlias
@@ -116,6 +116,10 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def ready(self) -> None:
+        """Return if the store answers. Raises ``StoreError``."""
+        await self._database.read(lambda tx: tx.one("SELECT 1"), deadline_s=2.0)
+
     async def usage(self, query: Query) -> Page:
         """Sums by group."""
         where, values = _where(query)
@@ -129,7 +133,7 @@ class Reports:
         rows = tuple(_usage_row(query.by, row) for row in found[: query.limit])
         return Page(rows=rows, next=query.offset + query.limit if len(found) > query.limit else None)
 
-    async def export(self, query: Query, form: Literal["csv", "jsonl"]) -> AsyncIterator[bytes]:
+    async def export(self, query: Query, form: Literal["csv", "jsonl"]) -> AsyncGenerator[bytes, None]:
         """Every attempt, a piece at a time, in the order in which they began."""
         where, values = _where(query)
         tagged = any(name == "tag" for name, _ in query.where)

@@ -13,6 +13,7 @@ from holdfast.kernel.settings import Problem
 from holdfast.telemetry import LineLog, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from holdfast.gateway.core.seen import Seen
@@ -23,21 +24,25 @@ if TYPE_CHECKING:
 class Observers:
     """What :attr:`Gateway.observe` calls. Costs some 10 us for a request, traces apart."""
 
-    def __init__(self, settings: GatewaySettings, *, rng: Random, log_path: str = "-") -> None:
-        """``log_path``: a file for the request log, ``-`` for standard output.
+    def __init__(self, settings: Callable[[], GatewaySettings], *, rng: Random, log_path: str = "-") -> None:
+        """``settings`` gives those in force. ``log_path``: a file for the request log, ``-`` for standard output.
 
         Raises:
             Invalid: ``traces`` is set and the extra ``otel`` is not installed.
             OSError: The log cannot be opened.
         """
-        self._settings = settings
-        self.counters = Counters(_models(settings), deployments_of(settings))
+        self._current = settings
+        self._settings = now = settings()
+        self.counters = Counters(_models(now), deployments_of(now))
         self.recent = Recent()
-        self._tracer = self._traced(settings, rng)
-        self._log = RequestLog(LineLog(opened(log_path), name="request_log"), settings.log, rng)
+        self._tracer = self._traced(now, rng)
+        self._log = RequestLog(LineLog(opened(log_path), name="request_log"), now.log, rng)
 
     def __call__(self, seen: Seen) -> None:
         """A request is over."""
+        settings = self._current()
+        if settings is not self._settings:
+            self._take_up(settings)
         self.counters.request(seen)
         if seen.kind == "control":
             return
@@ -45,12 +50,6 @@ class Observers:
         self._log.request(seen)
         if self._tracer is not None:
             self._tracer.request(seen)
-
-    def reconfigure(self, settings: GatewaySettings) -> None:
-        """Another configuration is in force. Where traces go stays as it was at the start."""
-        self._settings = settings
-        self.counters.know(_models(settings), deployments_of(settings))
-        self._log.settings = settings.log
 
     @property
     def lines_dropped(self) -> int:
@@ -67,6 +66,12 @@ class Observers:
         self._log.close()
         if self._tracer is not None:
             self._tracer.close()
+
+    def _take_up(self, settings: GatewaySettings) -> None:
+        """Another configuration is in force. Where traces go stays as it was at the start."""
+        self._settings = settings
+        self.counters.know(_models(settings), deployments_of(settings))
+        self._log.settings = settings.log
 
     def _traced(self, settings: GatewaySettings, rng: Random) -> Tracer | None:
         if settings.traces is None:
