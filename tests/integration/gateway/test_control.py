@@ -253,7 +253,7 @@ async def test_an_operator_is_told_of_deployments_and_models() -> None:
 
 
 async def test_a_request_is_explained_attempt_by_attempt() -> None:
-    async with mock_provider("times=1,500") as provider, running_gateway(provider=provider) as stack:
+    async with mock_provider("count=1,status=500") as provider, running_gateway(provider=provider) as stack:
         admin = await stack.key(role="admin")
         reply = await stack.chat(key=admin)
         assert reply.status == 200
@@ -279,7 +279,9 @@ async def test_bodies_are_json_and_bounded() -> None:
         assert problem["type"] == "/problems/unsupported-media-type"
         large = b'{"name": "' + b"x" * (5 * 2**20) + b'"}'
         headers = {"Content-Type": "application/json"}
-        assert (await stack.refused("POST", "/v1/keys", key=owner, data=io.BytesIO(large), headers=headers))["status"] == 413
+        assert (await stack.refused("POST", "/v1/keys", key=owner, data=io.BytesIO(large), headers=headers))[
+            "status"
+        ] == 413
         problem = await stack.refused("POST", "/v1/keys", key=owner, data=b"{", headers=headers)
         assert problem["type"] == "/problems/malformed-request"
 
