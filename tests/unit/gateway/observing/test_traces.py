@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from holdfast.gateway.core.settings import ProviderSettings, TraceSettings
 from holdfast.gateway.shell.observing import traces
+from holdfast.gateway.shell.observing.otlp import encoded
 from holdfast.gateway.shell.observing.traces import Tracer
 from tests.unit.gateway.observing.seen import WALL, attempt, seen
 
@@ -65,6 +66,21 @@ def test_a_request_is_a_span_with_one_for_each_attempt_below_it() -> None:
     assert failed.attributes["error.type"] == "timeout"
     assert failed.status.status_code is StatusCode.ERROR
     assert ok.status.status_code is StatusCode.UNSET
+
+
+def test_what_is_sent_is_what_the_protocol_buffers_read() -> None:
+    messages: Any = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    json_format: Any = pytest.importorskip("google.protobuf.json_format")
+    exporter = InMemorySpanExporter()
+    with tracer(exporter) as made:
+        made.request(seen(traceparent=PARENT, status=502, reason="upstream_failed"))
+    read = json_format.Parse(encoded(exporter.get_finished_spans()), messages.ExportTraceServiceRequest())
+    whole, attempted = read.resource_spans[0].scope_spans[0].spans
+    assert (whole.kind, attempted.kind, whole.status.code) == (2, 3, 2)
+    assert whole.end_time_unix_nano - whole.start_time_unix_nano == 120_000_000
+    told = {each.key: each.value for each in attempted.attributes}
+    assert told["gen_ai.usage.output_tokens"].int_value == 20
+    assert told["holdfast.first_token_s"].double_value == 0.02
 
 
 def test_a_caller_that_does_not_sample_is_obeyed() -> None:

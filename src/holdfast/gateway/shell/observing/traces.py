@@ -2,7 +2,7 @@
 
 One span for each request (``SERVER``) with one for each attempt below it (``CLIENT``), made when the request is over:
 nothing is measured twice, and the hot path puts a reference into a bounded queue. A thread makes the spans and sends
-them by the exporter of OpenTelemetry's SDK (extra ``otel``); what finds no room or no receiver is counted.
+them (:mod:`.otlp`; types of OpenTelemetry's SDK, extra ``otel``); what finds no room or no receiver is counted.
 
 Names: semantic conventions for generative AI client spans, v1.37 (``gen_ai.provider.name`` took the place of
 ``gen_ai.system`` there); ``holdfast.*`` is what they have no name for.
@@ -17,7 +17,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -25,6 +24,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from holdfast import __version__
+from holdfast.gateway.shell.observing.otlp import OtlpExporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 QUEUE: Final = 4096
 """Requests whose spans wait to be sent."""
 BATCH: Final = 256
-EVERY_S: Final = 1.0
+EVERY_S: Final = 0.25
 TIMEOUT_S: Final = 5.0
-"""For one batch, with the exporter's own repetitions."""
+"""For one batch."""
 OPERATIONS: Final[Mapping[str, str]] = {
     "chat": "chat",
     "completions": "text_completion",
@@ -76,9 +76,7 @@ class Tracer:
         self._rng = Random(rng.getrandbits(64))  # of the thread's own
         self._sample = settings.sample
         self._chance = rng.random
-        self._exporter = exporter or OTLPSpanExporter(
-            endpoint=f"{settings.endpoint.rstrip('/')}/v1/traces", headers=dict(settings.headers), timeout=TIMEOUT_S
-        )
+        self._exporter = exporter or OtlpExporter(settings.endpoint, settings.headers, timeout_s=TIMEOUT_S)
         self._resource = Resource({"service.name": settings.service, "service.version": __version__})
         self._scope = InstrumentationScope("holdfast.gateway", __version__)
         self._queue: deque[Seen] = deque()
