@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from holdfast.app.config import load
 from holdfast.app.diagnostics import ConfigError
 from holdfast.app.effective import effective, render
+from holdfast.gateway import GatewaySettings, budgets, expected
 from holdfast.netpulse import NetpulseSettings, expectations
 
 
@@ -26,11 +28,15 @@ def check(file: Path, *, as_json: bool, ports: bool) -> int:
         found = {"ok": True, "file": loaded.file, "config": effective(loaded)}
         if loaded.config.netpulse is not None:
             found["detection"] = [each.record() for each in expectations(loaded.config.netpulse)]
+        if loaded.config.gateway is not None:
+            found["costs"] = [each.record() for each in asyncio.run(expected(loaded.config.gateway))]
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         sys.stdout.write(render(loaded))
         if loaded.config.netpulse is not None:
             sys.stdout.write(_detection(loaded.config.netpulse))
+        if loaded.config.gateway is not None:
+            sys.stdout.write(_costs(loaded.config.gateway))
     return 0
 
 
@@ -42,4 +48,17 @@ def _detection(settings: NetpulseSettings) -> str:
     width = max(len(each.monitor) for each in found)
     lines = ["", "# Expected of the monitors, by playing an outage in which every probe fails at its timeout:"]
     lines += [f"#   {each.monitor:<{width}}  {each.sentence()}" for each in found]
+    return "\n".join(lines) + "\n"
+
+
+def _costs(settings: GatewaySettings) -> str:
+    """What models may cost: comments, as above."""
+    found = asyncio.run(expected(settings))
+    if not found:
+        return ""
+    named = [(f"{each.model} at {each.deployment}", each.sentence()) for each in found]
+    width = max(len(name) for name, _ in named)
+    lines = ["", "# Expected of the models, an attempt that reads its whole context and writes all that it may:"]
+    lines += [f"#   {name:<{width}}  {sentence}" for name, sentence in named]
+    lines += ["# Budgets:", *(f"#   {each}" for each in budgets(settings) or ["none: nothing bounds what is spent"])]
     return "\n".join(lines) + "\n"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
+from holdfast.gateway.core.deployments import Deployment
+from holdfast.gateway.core.expectations import Expectation, expectations
 from holdfast.gateway.core.settings import GatewaySettings, MockSettings
+from holdfast.gateway.core.usage import Price
 from holdfast.store import StoreSettings
 
 Ready = Callable[[Mapping[str, str]], None]
@@ -25,3 +29,17 @@ async def serve_mock(settings: MockSettings, *, ready: Ready) -> int:
     from holdfast.gateway.shell.mock import serve_mock as serve_provider
 
     return await serve_provider(settings, ready=lambda url: ready({"mock-provider": url}))
+
+
+async def expected(settings: GatewaySettings) -> list[Expectation]:
+    """What every deployment may cost, by the configuration and by what is publicly known."""
+    from holdfast.gateway.shell.ledger.prices import read_catalogue
+
+    catalogue = await read_catalogue()
+    now = time.time()
+
+    def known(deployment: Deployment) -> Price | None:
+        tariff = None if catalogue is None else catalogue.tariff(deployment.provider, deployment.model)
+        return None if tariff is None else tariff.at(now)
+
+    return expectations(settings, known)
