@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine function through ``asyncio.run``, so that tasks it leaves are seen as leaks."""
+    """Run a coroutine function through ``asyncio.run``, so that tasks it leaves are seen as leaks.
+
+    One that is marked ``anyio`` is left to anyio, which runs its fixtures in the same loop.
+    """
     test: Callable[..., object] = pyfuncitem.obj
-    if not inspect.iscoroutinefunction(test):
+    if not inspect.iscoroutinefunction(test) or pyfuncitem.get_closest_marker("anyio") is not None:
         return None
     names = inspect.signature(test).parameters
     asyncio.run(test(**{name: pyfuncitem.funcargs[name] for name in names}))
