@@ -79,3 +79,15 @@ def test_lines_may_end_in_crlf_and_events_begin_with_comments() -> None:
 
 def test_a_whole_answer_has_no_events_to_spoil() -> None:
     assert shaped("crlf,comments,malformed,error_after=1", whole=True) == FRAMES
+
+
+@pytest.mark.parametrize("how", ["merged=2", "split", "chunk=4", "cut=10000"])
+def test_a_stall_keeps_its_place_however_frames_are_cut_up(how: str) -> None:
+    found = shaped(f"stall=3,{how}")
+    assert b"".join(data for data, _ in found) == b"".join(data for data, _ in FRAMES[:3])
+    assert (b"", STALL) in found
+    assert all(count < 0 for data, count in found if not data)
+
+
+def test_a_body_that_ends_before_its_cut_is_cut_at_its_end() -> None:
+    assert shaped("cut=10000")[-1] == (b"", CUT)
