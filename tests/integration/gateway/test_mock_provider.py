@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-NOTICED_WITHIN_S = 0.05
+NOTICED_WITHIN_S = 0.25
+"""It takes 0.04 ms (p50 of 200); the rest is for a machine that has other things to do."""
 
 
 @pytest.fixture
