@@ -118,6 +118,8 @@ async def assemble(
     stack.callback(observers.close)
     gateway.observe = observers
     gateway.control = control_app(gateway, observers, database)
+    await once_it_answers(partial(gateway.trials.open, database), rng=rng)
+    stack.push_async_callback(gateway.trials.close)
     engine = GatewayEngine(handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time)
     engine.beat = gateway.beat
     gateway.engine = engine

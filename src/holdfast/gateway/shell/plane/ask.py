@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.gateway.shell.plane.caching import Teller
     from holdfast.gateway.shell.plane.call import Call
     from holdfast.gateway.shell.plane.transcript import Transcript
+    from holdfast.gateway.shell.plane.trials import Placed
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BOOL: Final = msgspec.json.Decoder(bool | None)
@@ -51,6 +52,7 @@ class Ask:
         "teller",
         "told",
         "transcript",
+        "trial",
         "wall",
     )
 
@@ -84,6 +86,8 @@ class Ask:
         """Where what was cut may be continued."""
         self.encoder: Encoder | None = None
         """Writes the one stream that the client reads, whoever continues it."""
+        self.trial: Placed | None = None
+        """What it is to a canary or a shadow of its model."""
         self._chat: Chat | None = None
 
     def rest(self, chat: Chat) -> Ask:

@@ -34,6 +34,7 @@ from holdfast.gateway.shell.plane.inner import complete, embed
 from holdfast.gateway.shell.plane.making import Made, Request, reading_for, request_for
 from holdfast.gateway.shell.plane.permits import Permits
 from holdfast.gateway.shell.plane.providers import Provider
+from holdfast.gateway.shell.plane.trials import Trials
 from holdfast.gateway.shell.plane.waiting import Waiting
 from holdfast.identity import parse
 
@@ -105,6 +106,7 @@ class Gateway:
         self._boot = f"{settings.ledger.instance}-{int(wall() * 1000):x}"
         self.asking = Asking(self)
         self.delivery = Delivery(self)
+        self.trials = Trials(self)
 
     # The one entry.
 
@@ -129,7 +131,9 @@ class Gateway:
             elif endpoint.kind == "count":
                 await self.asking.count(call, endpoint)
             else:
-                await self.delivery.answer(await self.asking.read(call, endpoint))
+                ask = await self.asking.read(call, endpoint)
+                self.trials.place(ask)
+                await self.delivery.answer(ask)
         except Refused as refused:
             self.refuse(call, endpoint, refused)
         except asyncio.CancelledError:
@@ -180,7 +184,9 @@ class Gateway:
 
     # Attempts.
 
-    async def make(self, ask: Ask, chosen: Chosen, *, deadline: float, hedge: bool, fresh: bool) -> Made:
+    async def make(
+        self, ask: Ask, chosen: Chosen, *, deadline: float, hedge: bool, fresh: bool, shadow: bool = False
+    ) -> Made:
         """An attempt, paid for and written down; not yet sent. Raises :class:`Refused`."""
         deployment = self.deployments[chosen.deployment]
         provider = self.providers[deployment.provider]
@@ -190,7 +196,7 @@ class Gateway:
             self.fleet.forgo(chosen)
             raise
         price = self.ledger.price(deployment.name)
-        made = Made(self, ask, chosen, deployment, request, price, hedge=hedge)
+        made = Made(self, ask, chosen, deployment, request, price, hedge=hedge, shadow=shadow)
         self._attempts += 1
         name = f"{self._boot}-{self._attempts:x}"
         need = ask.need
@@ -219,6 +225,7 @@ class Gateway:
         made.ticket = self.fleet.began(chosen.deployment, need, now=now, trial=chosen.trial, hedge=hedge)
         self._attempt(ask, made, provider, request, name, deadline, fresh=fresh)
         ask.call.pending += 1
+        self.trials.begun(made)
         return made
 
     def _begin(self, ask: Ask, made: Made, name: str, nano: int, need: Need, *, hedge: bool) -> None:
@@ -236,6 +243,7 @@ class Gateway:
                 input_tokens=need.input_tokens,
                 kind=ask.endpoint.kind,
                 hedge=hedge,
+                shadow=made.shadow,
             )
         )
 
@@ -247,7 +255,9 @@ class Gateway:
         whole_s = settings.timeouts.request
         if ask.route.settings is not None and ask.route.settings.timeout is not None:
             whole_s = ask.route.settings.timeout
-        reading, stream_type = reading_for(ask, request, None if ask.teller is None else ask.teller.tell)
+        reading, stream_type = reading_for(
+            ask, request, self.trials.hearing(made, None if ask.teller is None else ask.teller.tell)
+        )
         first = made.deployment.first_token_timeout_s or float(settings.timeouts.first_token)
         made.attempt = attempt = Attempt(
             call,
@@ -299,6 +309,7 @@ class Gateway:
             )
         )
         call.pending -= 1
+        self.trials.ended(made)
         if call.handled and not call.pending:
             self.observe(call.seen)  # the last one went on to be counted after its client had left
         self.waiting.wake(self.clock())
@@ -325,6 +336,7 @@ class Gateway:
             log.info("deployment changed", extra={"action": "deployment", **change})
         self.waiting.expire(now)
         self.delivery.beat(now)
+        self.trials.beat(now)
         if now >= self._sweep_due:
             self._sweep_due = now + _SWEEP_S
             for provider in self.providers.values():
@@ -351,6 +363,7 @@ class Gateway:
         self.permits.reconfigure(settings)
         self.ledger.table = self.permits.table
         self.routes = Routes(settings, tiers, self._implied)
+        self.trials.reconfigure(settings)
 
     def _implied(self, provider: str, model: str) -> str | None:
         name = f"{provider}/{model}"

@@ -49,7 +49,7 @@ class _Nobody:
         """Nothing is read."""
 
 
-class _InnerCall:
+class InnerCall:
     """What the plane asks of a call, without one."""
 
     answer_sent = False
@@ -119,7 +119,7 @@ async def _made(gateway: Gateway, holder: Holder, model: str, ask: Callable[[Cal
         holder=holder,
         wall=wall,
     )
-    call = _InnerCall(engine, request_id, seen)
+    call = InnerCall(engine, request_id, seen)
     try:
         asked = ask(cast("Call", call))
         seen.kind = asked.endpoint.kind
