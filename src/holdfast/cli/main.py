@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from holdfast import __version__
-from holdfast.cli import drills, execute, keys, netpulse
+from holdfast.cli import drills, execute, gateway, keys, netpulse
 from holdfast.kernel import HoldfastError
 
 DEBUG = "HOLDFAST_DEBUG"
@@ -33,6 +33,7 @@ app.add_typer(run_app, name="run")
 app.add_typer(drills.app, name="drill")
 app.add_typer(keys.app, name="key")
 app.add_typer(execute.app, name="exec")
+app.add_typer(gateway.app, name="gateway")
 app.add_typer(netpulse.app, name="netpulse")
 app.add_typer(netpulse.replay_app, name="replay")
 
