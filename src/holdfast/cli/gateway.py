@@ -49,7 +49,7 @@ def evaluate(
             model,
             url=url or f"http://{settings.listen}",
             key=key,
-            rng=Random(0),  # noqa: S311 - the same scores, the same interval
+            rng=Random(0),  # the same scores, the same interval
             against=against,
             concurrency=concurrency,
         )

@@ -156,7 +156,7 @@ class _Asker:
                     headers = {name.lower(): value for name, value in answer.headers.items()}
                     status = answer.status
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                raise EvaluationError(f"no answer of the gateway: {error or type(error).__name__}") from error
+                raise EvaluationError(f"no answer of the gateway: {str(error) or type(error).__name__}") from error
             if status == 200:
                 return _words(told), headers
             if headers.get("x-should-retry") != "true" or self._retries <= 0:
