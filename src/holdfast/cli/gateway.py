@@ -36,7 +36,7 @@ def evaluate(
 
     from holdfast.app.config import load
     from holdfast.gateway.errors import Invalid
-    from holdfast.gateway.shell.evaluations import run
+    from holdfast.gateway.shell.evaluations.running import run
 
     settings = load(str(config), ports=False).config.gateway
     if settings is None or name not in settings.evaluations:

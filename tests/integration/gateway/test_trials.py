@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from holdfast.gateway.core.settings import EvaluationSettings, GraderSettings
+from holdfast.gateway.shell.evaluations.running import run
 from holdfast.testing.gateway import mock_provider
 from tests.integration.gateway.stack import PRICE, running_gateway
 
@@ -94,3 +99,27 @@ async def test_a_shadow_that_is_gone_costs_the_client_nothing() -> None:
         assert (reply.status, reply.headers["x-holdfast-attempts"]) == (200, "1")
         await stack.gateway.trials.wait_idle()
         assert stack.gateway.trials.state()["demo"]["shadow"]["outcomes"] == {"connect": 1}
+
+
+async def test_answers_of_a_candidate_are_graded_streamed_or_not() -> None:
+    canary = {"deployment": CANDIDATE, "percent": 100.0, "evaluation": "terse", "min_score": 0.9}
+    async with trying(canary=canary) as stack:
+        graders = ({"kind": "keyword", "keywords": ["nobody-says-this"]},)
+        terse = msgspec.convert({"cases": "x", "graders": graders}, EvaluationSettings)
+        stack.gateway.settings = msgspec.structs.replace(stack.gateway.settings, evaluations={"terse": terse})
+        for stream in (False, True):
+            for _ in range(24):
+                assert (await stack.chat(stream=stream)).status == 200
+        await stack.gateway.trials.wait_idle()
+        assert stack.gateway.trials.state()["demo"]["canary"]["graded"] > 0
+
+
+async def test_a_set_is_asked_through_the_gateway_and_graded(tmp_path: Path) -> None:
+    cases = tmp_path / "cases.jsonl"
+    cases.write_text('{"messages": [{"role": "user", "content": "hi"}], "keywords": ["nobody-says-this"]}\n' * 3)
+    settings = EvaluationSettings(cases=str(cases), graders=(GraderSettings(kind="keyword"),))
+    async with trying() as stack:
+        report = await run("x", settings, "demo", url=stack.url, key="", rng=Random(1), against="mock/mock-large")
+    assert [each.error for each in report.cases] == ["", "", ""]
+    assert (report.summary.mean, report.summary.count) == (0.0, 3)
+    assert report.difference is not None

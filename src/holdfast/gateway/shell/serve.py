@@ -17,6 +17,7 @@ from holdfast.gateway.core.deployments import deployments_of
 from holdfast.gateway.core.prices import Catalogue
 from holdfast.gateway.core.settings import GatewaySettings
 from holdfast.gateway.shell.control import control_app
+from holdfast.gateway.shell.evaluations.judging import Judging
 from holdfast.gateway.shell.ledger import KeyBook, MoneyLedger, PriceList, read_catalogue
 from holdfast.gateway.shell.observing import Observers
 from holdfast.gateway.shell.plane.engine import GatewayEngine
@@ -118,6 +119,7 @@ async def assemble(
     stack.callback(observers.close)
     gateway.observe = observers
     gateway.control = control_app(gateway, observers, database)
+    gateway.trials.judge = Judging(lambda: gateway.settings, gateway)
     await once_it_answers(partial(gateway.trials.open, database), rng=rng)
     stack.push_async_callback(gateway.trials.close)
     engine = GatewayEngine(handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time)

@@ -1,5 +1,1 @@
-"""Evaluation sets, run against models through a gateway."""
-
-from holdfast.gateway.shell.evaluations.running import Graded, Report, read_set, run
-
-__all__ = ["Graded", "Report", "read_set", "run"]
+"""Evaluation sets, run against models through a gateway (:mod:`.running`), and graders of live answers (:mod:`.judging`)."""
