@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from holdfast.gateway.core.conversation import Text, Thinking, ToolCall
 from holdfast.gateway.core.dialect import Outgoing
 from holdfast.gateway.core.money import cost, prices_all
 from holdfast.gateway.core.ports import AttemptEnded
@@ -22,7 +23,7 @@ from holdfast.gateway.shell.plane.reading import Passed, Plain, Reading, Transla
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from holdfast.gateway.core.conversation import Answer, Event
+    from holdfast.gateway.core.conversation import Answer, Event, Part
     from holdfast.gateway.core.deployments import Deployment
     from holdfast.gateway.core.dialect import Dialect, Encoder
     from holdfast.gateway.core.outcome import Rejection
@@ -173,8 +174,10 @@ class Made:
         self.outcome = outcome
         status = attempt.head.status if attempt.head is not None else 0
         began = 200 <= status < 300
+        if usage is not None and usage.total_tokens == 0 and ask.endpoint.kind == "chat":
+            usage = None  # no request has no tokens: whoever says so says nothing
         if (usage is None or outcome != "ok") and began and ask.endpoint.kind == "chat":
-            usage = self._estimate(usage, reading)
+            usage = self._estimate(usage, attempt)
         elif ask.endpoint.kind == "speech" and began:
             usage = Usage(characters=len(str(ask.value("input") or "")))
         elif usage is None:
@@ -205,14 +208,33 @@ class Made:
             fleet.failed(self.ticket, rejection.failure, now=now, retry_after_s=rejection.retry_after_s)
         gateway.ended(self)
 
-    def _estimate(self, told: Usage | None, reading: Reading | None) -> Usage:
-        """What was produced of an answer that was not told to its end."""
-        words = 0 if reading is None else self.gateway.output_tokens(self.deployment.name, reading)
+    def _estimate(self, told: Usage | None, attempt: Attempt) -> Usage:
+        """What was produced of an answer that was not told to its end, or whose usage was not."""
+        reading = attempt.reading
+        if reading is not None:
+            words = self.gateway.output_tokens(self.deployment.name, reading)
+        else:
+            words = self._words(attempt.body) if told is None else 0
         if told is None:
             return Usage(input_tokens=self.ask.need.input_tokens, output_tokens=words, estimated=True)
         if told.output_tokens >= words:
             return told
         return replace(told, output_tokens=words, estimated=True)
+
+    def _words(self, body: bytes) -> int:
+        """About how many tokens a whole answer has."""
+        try:
+            answer = self.answer or self.dialect.read_answer(msgspec.json.decode(body))
+        except (ValueError, UnicodeError, RecursionError):
+            return 0  # none, or not all of it
+        return sum(self._size(part) for choice in answer.choices for part in choice.parts)
+
+    def _size(self, part: Part) -> int:
+        text = part.text if isinstance(part, (Text, Thinking)) else ""
+        if isinstance(part, ToolCall):
+            text = part.name + part.arguments
+        size = len(text.encode("utf-8", "replace"))
+        return self.gateway.estimator.estimate(size, self.deployment.name) if size else 0
 
 
 class _Heard(msgspec.Struct):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
@@ -14,13 +15,15 @@ from holdfast.gateway.core.wire.presets import PRESETS, credentials
 from holdfast.gateway.core.wire.sigv4 import Credentials, sign
 from holdfast.gateway.errors import Invalid
 from holdfast.http1 import Limits
+from holdfast.kernel.addresses import is_public
 from holdfast.proxy.backend import Address, Backend
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from holdfast.gateway.core.dialect import Outgoing
     from holdfast.gateway.core.settings import ProviderProtocol, ProviderSettings
+    from holdfast.proxy.upstream import UpstreamConnection
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -55,7 +58,9 @@ class Provider:
         self._base = parts.path.rstrip("/")
         context = _context(name, settings) if secure else None
         port = parts.port or (443 if secure else 80)
-        self.backend = Backend(name, Address(host=self.host, port=port, context=context))
+        private = settings.private or (preset is not None and preset.private and settings.url is None)
+        kind = Backend if private else PublicBackend
+        self.backend = kind(name, Address(host=self.host, port=port, context=context))
         # Chunks of streams are small and many; the bound of a body is the attempt's.
         self.backend.response_limits = Limits(body=None)
         default = parts.port is None or (secure and port == 443) or (not secure and port == 80)
@@ -111,6 +116,23 @@ class Provider:
                 body,
             )
         )
+
+
+class PublicBackend(Backend):
+    """A provider in the Internet: a name of it that leads into a network of ours is not followed.
+
+    The configuration was judged by the address that it names; what a name resolves to is known only now, and may
+    change. Nothing is sent before the look at the peer.
+    """
+
+    async def connect(self, timeout_s: float, protocol: Callable[[], UpstreamConnection]) -> UpstreamConnection:
+        """See :class:`~holdfast.proxy.backend.Backend`."""
+        upstream = await super().connect(timeout_s, protocol)
+        peer = upstream.transport.get_extra_info("peername")
+        if peer is not None and not is_public(ip_address(peer[0].partition("%")[0])):
+            upstream.close()
+            raise OSError(f"{peer[0]} is an address of a private network; set private: true when that is meant")
+        return upstream
 
 
 def encode(body: object) -> bytes:
