@@ -32,7 +32,7 @@ _REQUEST: Final[dict[bytes, int]] = {
     b"keep-alive": DROP,
     b"proxy-connection": DROP,
     b"proxy-authorization": DROP,
-    b"te": DROP,
+    b"te": OWNED,
     b"trailer": DROP,
     b"x-request-id": OWNED,
     b"traceparent": OWNED,

@@ -297,7 +297,7 @@ class Call:
     @property
     def wants_trailers(self) -> bool:
         """Whether the client takes fields after the body (RFC 9110 section 6.5.1)."""
-        return self._chunked and b"trailers" in self.headers.get(b"te", b"")
+        return self._chunked and b"trailers" in self.head.owned.get(b"te", b"").lower()
 
     def _start(self) -> None:
         engine = self.client.gateway

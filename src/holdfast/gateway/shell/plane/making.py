@@ -366,7 +366,7 @@ def reading_for(
     frames = eventstream.Frames() if binary else sse.Frames()
     kind = _EVENT_STREAM if binary else _SSE
     if request.passed and ask.guard is None and seen is None and ask.transcript is None:
-        return Passed(frames, dialect.tap(told=ask.told, include_usage=ask.wants_usage)), kind
+        return Passed(frames, dialect.tap(told=ask.told, include_usage=ask.wants_usage), dialect.name), kind
 
     def encoder() -> Encoder:
         if ask.encoder is None:

@@ -11,7 +11,7 @@ An answer that is not streamed is collected (:class:`~.attempt.Attempt` does tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast.gateway.core.conversation import (
     BlockStarted,
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from holdfast.gateway.core.usage import Usage
     from holdfast.gateway.errors import Refused
     from holdfast.gateway.shell.plane.transcript import Transcript
+
+
+_DELTA: Final = {"anthropic": b"event: content_block_delta", "responses": b'.delta"'}
+"""What stands once in each frame with words, and in no other."""
 
 
 class Frames(Protocol):
@@ -90,11 +94,13 @@ class Reading(Protocol):
 class Passed:
     """Frames pass, a tap watches."""
 
-    __slots__ = ("_frames", "_tap", "deltas")
+    __slots__ = ("_empty", "_frames", "_mark", "_tap", "deltas")
 
-    def __init__(self, frames: Frames, tap: Tap) -> None:
+    def __init__(self, frames: Frames, tap: Tap, protocol: str) -> None:
         self._frames = frames
         self._tap = tap
+        self._mark = _DELTA.get(protocol, b"data:")
+        self._empty = protocol == "openai"
         self.deltas = 0
 
     @property
@@ -134,7 +140,9 @@ class Passed:
         before = self._tap.output_bytes
         out = self._tap.feed(frames)
         if self._tap.output_bytes > before:
-            self.deltas += frames.count(b"data:")
+            self.deltas += frames.count(self._mark)
+            if self._empty:
+                self.deltas -= frames.count(b'"content":""')  # the first frame only says who speaks
         return out
 
     def end(self) -> bytes:
