@@ -22,6 +22,7 @@ from holdfast.drills.dead_backend import DeadBackend
 from holdfast.drills.errors import DrillError, UnknownDrillError
 from holdfast.drills.findings import Drill, Findings, Origin, Setting
 from holdfast.drills.flapping import Flapping
+from holdfast.drills.gateway_cost import GatewayCost
 from holdfast.drills.idle import Idle
 from holdfast.drills.noise import Noise
 from holdfast.drills.outage import Outage
@@ -44,6 +45,7 @@ _DRILLS: Final[tuple[Drill, ...]] = (
     Noise(),
     WatchCapacity(),
     WatchChaos(),
+    GatewayCost(),
 )
 DEFAULT_SEED: Final = 20_090_531
 """Any fixed number does; a drill is repeated with the seed that its record names."""

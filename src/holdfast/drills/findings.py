@@ -29,6 +29,21 @@ CODE_RUNNER: Final = (
     "telemetry",
 )
 """Packages that a drill of code execution runs."""
+GATEWAY: Final = (
+    "app",
+    "drills",
+    "evidence",
+    "gateway",
+    "http1",
+    "identity",
+    "kernel",
+    "proxy",
+    "resilience",
+    "store",
+    "telemetry",
+    "web",
+)
+"""Packages that a drill of the AI gateway runs."""
 NETPULSE: Final = (
     "app",
     "drills",

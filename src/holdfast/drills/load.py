@@ -71,6 +71,8 @@ class Plan:
     first_id: int = 0
     """Requests are numbered from here in ``X-Drill-Id``."""
     path: str = "/drill"
+    request: bytes | None = None
+    """What is sent instead, as it is."""
 
     def arrivals_s(self) -> array[float]:
         """Intended moments of sending, in seconds from the start; deterministic."""
@@ -117,6 +119,14 @@ class LoadResult:
         return [
             (done - intended) * 1e3
             for intended, done, outcome in zip(self.intended, self.done, self.outcome, strict=True)
+            if outcome == Outcome.OK
+        ]
+
+    def service_ms(self) -> list[float]:
+        """Of the answers with 2xx, from the actual sending: for additions smaller than the generator's own lag."""
+        return [
+            (done - sent) * 1e3
+            for sent, done, outcome in zip(self.sent, self.done, self.outcome, strict=True)
             if outcome == Outcome.OK
         ]
 
@@ -339,6 +349,9 @@ class OpenLoop:
             self._send(client, flight)
 
     def _send(self, client: _Client, flight: _Flight) -> None:
+        if self.plan.request is not None:
+            client.send(flight, self.plan.request)
+            return
         index = flight.index
         number = self.plan.first_id + index
         path = self.plan.path.encode()
