@@ -24,6 +24,7 @@ from holdfast.drills.findings import Drill, Findings, Origin, Setting
 from holdfast.drills.flapping import Flapping
 from holdfast.drills.gateway_cost import GatewayCost
 from holdfast.drills.gateway_holding import GatewayHolding
+from holdfast.drills.gateway_ledger import GatewayLedger
 from holdfast.drills.idle import Idle
 from holdfast.drills.noise import Noise
 from holdfast.drills.outage import Outage
@@ -48,6 +49,7 @@ _DRILLS: Final[tuple[Drill, ...]] = (
     WatchChaos(),
     GatewayCost(),
     GatewayHolding(),
+    GatewayLedger(),
 )
 DEFAULT_SEED: Final = 20_090_531
 """Any fixed number does; a drill is repeated with the seed that its record names."""
