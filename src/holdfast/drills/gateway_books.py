@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,8 @@ class Books:
     """Of it, attempts whose gateway died before they ended."""
     off_ended_nano: int
     """Of it, attempts that the gateway settled itself but not with ``ok``: cancelled, cut, lost in a race of hedges."""
+    off_by_outcome: Mapping[str, int]
+    """The same for each outcome by itself."""
     off_tokens: int
     charged_nano: int
     owed_nano: int
@@ -76,8 +78,7 @@ def balance(entries: Iterable[MockEntry], rows: Sequence[Row]) -> Books:
     for row in rows:
         entry = by_attempt.get(row.attempt)
         due = 0 if entry is None else owed(entry)
-        kind = row.outcome if row.outcome in (ORPHANED, "ok") else "ended"
-        off[kind] += abs((row.cost or 0) - due)
+        off[row.outcome] += abs((row.cost or 0) - due)
         counted = 0 if entry is None else entry.tokens_in + entry.tokens_out
         off_tokens += abs(row.input_tokens + row.output_tokens - counted)
     return Books(
@@ -87,7 +88,8 @@ def balance(entries: Iterable[MockEntry], rows: Sequence[Row]) -> Books:
         orphans=sum(row.outcome == ORPHANED for row in rows),
         off_nano=off.total(),
         off_orphans_nano=off[ORPHANED],
-        off_ended_nano=off["ended"],
+        off_ended_nano=off.total() - off[ORPHANED] - off["ok"],
+        off_by_outcome={outcome: amount for outcome, amount in sorted(off.items()) if amount},
         off_tokens=off_tokens,
         charged_nano=sum(row.cost or 0 for row in rows),
         owed_nano=sum(owed(entry) for entry in told),

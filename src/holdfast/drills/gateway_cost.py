@@ -191,13 +191,13 @@ async def _many_streams(found: Findings, setting: Setting) -> None:
     orders = f"words={tokens},pace={TOKENS_PER_S:g}"
     found.parameters |= {"tokens_per_stream": tokens, "tokens_per_s": TOKENS_PER_S}
     with Provider("paced", setting.directory, seed=setting.seed) as provider:
-        data = chat(orders, model=MODEL, stream=True)
+        data = chat(orders, model=MODEL, stream=True, once=True)
         with Gateway("streams", setting.directory, {"mock": url(provider)}) as gateway:
             setting.progress(f"gateway: {number} streams at {TOKENS_PER_S:g} tokens/s")
             await _stream(found, "holdfast", gateway.port, data, number, seconds, tokens, pids=gateway.pids)
             found.add("holdfast", "stream_memory_bytes", [resident_bytes(gateway.pids)])
         setting.progress(f"gateway: {number} streams without a gateway")
-        plain = chat(orders, model="mock-small", stream=True)
+        plain = chat(orders, model="mock-small", stream=True, once=True)
         await _stream(found, CONTROL, provider.port, plain, number, seconds, tokens)
 
 

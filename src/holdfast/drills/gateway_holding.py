@@ -81,7 +81,11 @@ async def _outage(
             await provider.forget()
             await provider.fail("500")
         plan = Plan(
-            rate_per_s=rate, duration_s=seconds, seed=setting.seed, request=chat("words=5", model=MODEL), deadline_s=20.0
+            rate_per_s=rate,
+            duration_s=seconds,
+            seed=setting.seed,
+            request=chat("words=5", model=MODEL),
+            deadline_s=20.0,
         )
         result = await run_plan(plan, port=gateway.port)
         found.add(name, "outage_requests", [len(result)])
@@ -100,9 +104,7 @@ async def _flapping(
     with Gateway(f"flapping-{name}", setting.directory, _both(providers), section=section) as gateway:
         flapping = asyncio.create_task(_flap(providers[0]))
         try:
-            plan = Plan(
-                rate_per_s=rate, duration_s=seconds, seed=setting.seed, request=chat("words=5", model=MODEL)
-            )
+            plan = Plan(rate_per_s=rate, duration_s=seconds, seed=setting.seed, request=chat("words=5", model=MODEL))
             result = await run_plan(plan, port=gateway.port)
         finally:
             flapping.cancel()
@@ -138,9 +140,7 @@ async def _hedging(found: Findings, setting: Setting, name: str, providers: Sequ
     with Gateway(f"hedge-{name}", setting.directory, _both(providers), model={"hedge": hedge}) as gateway:
         await providers[0].fail(SLOW)
         streams = TokenStreams(gateway.port)
-        await streams.start_many(
-            int(rate * seconds), chat("words=10", model=MODEL, stream=True), per_s=rate
-        )
+        await streams.start_many(int(rate * seconds), chat("words=10", model=MODEL, stream=True, once=True), per_s=rate)
         await streams.wait_until_over(within_s=20.0)
         entries = [entry for one in providers for entry in await one.entries()]
         tokens = sum(entry.tokens_in + entry.tokens_out for entry in entries)
@@ -277,7 +277,7 @@ async def _cancels(found: Findings, setting: Setting, provider: Provider) -> Non
     unseen = 0
     with Gateway("cancels", setting.directory, {provider.name: url(provider)}) as gateway:
         await provider.forget()
-        data = chat("words=1000,pace=100", model=MODEL, stream=True)
+        data = chat("words=1000,pace=100", model=MODEL, stream=True, once=True)
         for count in range(number):
             streams = TokenStreams(gateway.port)
             stream = await streams.start(data, wanted=5)

@@ -17,8 +17,8 @@ from holdfast.drills.gateway_books import Books, balance, owed, read_rows, repor
 from holdfast.drills.gateway_load import TokenStreams, chat
 from holdfast.drills.gateway_service import MODEL, Gateway, MockEntry, Provider, url
 from holdfast.drills.load import OpenLoop, Plan
-from holdfast.gateway.core.limits import LimitTable
 from holdfast.gateway.core.deployments import deployments_of
+from holdfast.gateway.core.limits import LimitTable
 from holdfast.gateway.core.settings import GatewaySettings
 from holdfast.gateway.shell.ledger import MoneyLedger, PriceList, Reconciled, read_catalogue
 from holdfast.gateway.shell.ledger.prices import Offer
@@ -100,6 +100,8 @@ async def _kills(found: Findings, setting: Setting, providers: Sequence[Provider
     found.add("holdfast", "reconciled", [reconciled.changed])
     found.add("holdfast", "unpriced", [len(reconciled.unpriced)])
     found.add("holdfast", "hedged", [sum(row.hedge for row in rows)])
+    for outcome, amount in after.off_by_outcome.items():
+        found.add("holdfast", f"off_nano_after.{outcome}", [amount])
     for outcome in sorted({row.outcome for row in rows}):
         found.add("holdfast", f"outcome.{outcome}", [sum(row.outcome == outcome for row in rows)])
     naive = balance(entries, [row for row in rows if row.outcome == "ok"])
@@ -133,7 +135,7 @@ async def _streamed(setting: Setting, port: int, seconds: float) -> int:
     streams = TokenStreams(port)
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    data = chat("words=30,pace=60", model=MODEL, stream=True, max_tokens=100)
+    data = chat("words=30,pace=60", model=MODEL, stream=True, max_tokens=100, once=True)
     count = 0
     while loop.time() < until:
         await asyncio.sleep(rng.expovariate(20.0))
@@ -176,9 +178,7 @@ async def _budget(found: Findings, setting: Setting, name: str, limit: dict[str,
     await provider.forget()
     outcomes: dict[str, int] = {}
     section = {"health": {"consecutive": 1000, "minimum_volume": 100_000}}
-    gateway = Gateway(
-        f"budget-{name}", setting.directory, {provider.name: url(provider)}, limit=limit, section=section
-    )
+    gateway = Gateway(f"budget-{name}", setting.directory, {provider.name: url(provider)}, limit=limit, section=section)
     with gateway:
         data = chat("words=50,first_token=1s", model=MODEL, max_tokens=100)
         for rush in range(2):
@@ -198,7 +198,9 @@ async def _budget(found: Findings, setting: Setting, name: str, limit: dict[str,
     found.add(name, "most_in_flight", [most])
     found.add(name, "answered", [outcomes.get("ok", 0)])
     found.add(name, "refused", [sum(times for outcome, times in outcomes.items() if outcome.startswith("status 4"))])
-    found.add(name, "failed", [sum(times for what, times in outcomes.items() if what != "ok" and "status 4" not in what)])
+    found.add(
+        name, "failed", [sum(times for what, times in outcomes.items() if what != "ok" and "status 4" not in what)]
+    )
 
 
 def _judge(found: Findings) -> None:
@@ -215,14 +217,14 @@ def _judge(found: Findings) -> None:
         found.metric(name, "spent_of_budget", spent, unit="ratio", better="lower")
         found.metric(name, "most_in_flight", "max($most_in_flight)", unit="", better="higher")
         found.metric(name, "failed", "sum($failed)", unit="", better="lower")
-    found.metric(
-        "holdfast", "short_reservations_nano", "sum($short_reservations_nano)", unit="n$", better="lower"
-    )
+    found.metric("holdfast", "short_reservations_nano", "sum($short_reservations_nano)", unit="n$", better="lower")
     found.metric(
         "holdfast", "settled_against_spent", "sum($settled_nano) - sum($spent_nano)", unit="n$", better="lower"
     )
     found.claim("every attempt is in the books", "holdfast.missing", "<=", 0, in_quick=True)
     found.claim("none is twice", "holdfast.twice", "<=", 0, in_quick=True)
-    found.claim("what orphans cost is what the provider says", "holdfast.off_orphans_nano_after", "<=", 0, in_quick=True)
+    found.claim(
+        "what orphans cost is what the provider says", "holdfast.off_orphans_nano_after", "<=", 0, in_quick=True
+    )
     found.claim("and so is what all others cost", "holdfast.off_nano_after", "<=", 0)
     found.claim("no budget is overspent", "holdfast.spent_of_budget", "<=", 1.0, in_quick=True)

@@ -25,12 +25,15 @@ def chat(
     stream: bool = False,
     max_tokens: int | None = None,
     headers: Mapping[str, str] | None = None,
-    words: str = "Say something",
+    once: bool = False,
 ) -> bytes:
-    """A request for a chat completion, head and body. ``orders`` are for the scripted provider."""
+    """A request for a chat completion, head and body.
+
+    ``orders`` are for the scripted provider. ``once``: the connection ends with the answer, even with an error.
+    """
     asked: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": f"{words} [[mock: {orders}]]"}],
+        "messages": [{"role": "user", "content": f"Say something [[mock: {orders}]]"}],
     }
     if stream:
         asked["stream"] = True
@@ -41,6 +44,7 @@ def chat(
         "Host": "drill",
         "Content-Type": "application/json",
         "Authorization": "Bearer drill",
+        **({"Connection": "close"} if once else {}),
         **(headers or {}),
         "Content-Length": str(len(body)),
     }
@@ -67,6 +71,7 @@ class TokenStream(asyncio.Protocol):
         self.ended_well = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It can ask now."""
         self.transport = cast("asyncio.Transport", transport)
 
     def send(self, data: bytes) -> None:
@@ -76,6 +81,7 @@ class TokenStream(asyncio.Protocol):
             self.transport.write(data)
 
     def data_received(self, data: bytes) -> None:
+        """Note when tokens came; leave after enough of them, or at the end."""
         count = data.count(_TOKEN)
         if count:
             now = time.monotonic()
@@ -93,6 +99,7 @@ class TokenStream(asyncio.Protocol):
         self._tail = (self._tail + data)[-32:]
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Over, well or not."""
         self.transport = None
         self._ended(self)
 
