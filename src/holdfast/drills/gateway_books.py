@@ -97,11 +97,11 @@ def balance(entries: Iterable[MockEntry], rows: Sequence[Row]) -> Books:
 
 
 def reports(entries: Iterable[MockEntry], rows: Iterable[Row]) -> list[ProviderReport]:
-    """What the provider says of the attempts whose end the gateway did not see."""
+    """What the provider says of the attempts whose end the gateway did not see, and of those that it estimated."""
     by_attempt = {entry.attempt: entry for entry in entries}
     found = []
     for row in rows:
-        if row.outcome == ORPHANED:
+        if row.outcome == ORPHANED or row.estimated:
             entry = by_attempt.get(row.attempt)
             usage = None if entry is None else Usage(input_tokens=entry.tokens_in, output_tokens=entry.tokens_out)
             found.append(ProviderReport(attempt=row.attempt, usage=usage))

@@ -164,7 +164,7 @@ TABLES: Final = (
         {"holdfast": "Holdfast", "control": "control"},
         (
             ("gateway", "streams_open", "streams at once through one process, 20 tokens/s each", "{:,.0f}"),
-            ("gateway", "stream_core_share", "of one core", "{:.0%}"),
+            ("gateway", "core_share_at_pace", "of one core at that pace", "{:.0%}"),
             ("gateway", "token_cpu_us", "CPU per token", "{:.1f} µs"),
             ("gateway", "token_lag_p99_ms", "tokens late, p99 (control: no gateway)", "{:.0f} ms"),
             ("gateway-holding", "outage_attempts_per_request", "attempts per request while all fail", "{:.2f}"),

@@ -56,7 +56,9 @@ def test_drills_are_listed_with_the_question_that_they_ask() -> None:
     names = [drill.name for drill in list_drills()]
     code_runner = ["burst", "runner", "execution-chaos"]
     balancer = ["flapping", "outage", "dead-backend", "throughput", "reload", "idle"]
-    assert names == [*balancer, *code_runner, "noise", "watch-capacity", "watch-chaos"]
+    netpulse = ["noise", "watch-capacity", "watch-chaos"]
+    gateway = ["gateway", "gateway-holding", "gateway-ledger"]
+    assert names == [*balancer, *code_runner, *netpulse, *gateway]
     assert all(drill.title.endswith("?") for drill in list_drills())
 
 
