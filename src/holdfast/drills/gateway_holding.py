@@ -30,6 +30,8 @@ SILENCE_S: Final = 0.5
 """A deployment that hears nothing for so long, of many requests a second, was taken out of rotation."""
 SLOW: Final = "share=0.05,first_token=1s"
 WORDS: Final = 6
+WELL_EVERY: Final = 100
+"""Of streams that are cut, one that is not goes before so many."""
 TRUSTING: Final[Mapping[str, Any]] = {"consecutive": 1000, "minimum_volume": 100_000}
 """A deployment that is hardly ever taken out."""
 UNPROTECTED: Final[Mapping[str, Any]] = {
@@ -217,7 +219,9 @@ async def _cuts(found: Findings, setting: Setting, providers: Sequence[Provider]
                     if not isinstance(whole, bytes) or hear(whole).ending != "whole":
                         raise DrillError(f"a stream of {provided} for {client}'s client is not whole: {whole!r}")
                     text = hear(whole).text
-                    for at in range(0, length, step):
+                    for number, at in enumerate(range(0, length, step)):
+                        if number % WELL_EVERY == 0:  # or so many failures in a row take the deployment out
+                            await _asked(session, client, provided, f"words={WORDS}")
                         answer = await _asked(session, client, provided, f"words={WORDS},cut={at}")
                         streams += 1
                         if isinstance(answer, int):  # before the commit point: an error as such
