@@ -1,5 +1,15 @@
 """Coroutine tests run in an event loop of their own, the one that production uses."""
 
-from tests.integration.proxy.conftest import pytest_pyfunc_call
+from __future__ import annotations
 
-__all__ = ["pytest_pyfunc_call"]
+import pytest
+
+from tests.integration.proxy import conftest as proxy
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """As the proxy's tests; those that are marked ``anyio`` share a loop with their fixtures."""
+    if pyfuncitem.get_closest_marker("anyio") is not None:
+        return None
+    return proxy.pytest_pyfunc_call(pyfuncitem)
