@@ -1,1 +1,1 @@
-"""Evaluation sets, run against models through a gateway (:mod:`.running`), and graders of live answers (:mod:`.judging`)."""
+"""Evaluation sets (:mod:`.running`), and graders of answers as they come (:mod:`.judging`)."""
