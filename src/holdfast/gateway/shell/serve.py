@@ -14,17 +14,20 @@ from functools import partial
 from random import Random
 
 from holdfast.gateway.core.deployments import deployments_of
+from holdfast.gateway.core.ports import Holder
 from holdfast.gateway.core.prices import Catalogue
 from holdfast.gateway.core.settings import GatewaySettings
-from holdfast.gateway.shell.control import control_app
+from holdfast.gateway.shell.briefs import Briefs, brief_router
+from holdfast.gateway.shell.control import control_app, who
 from holdfast.gateway.shell.evaluations.judging import Judging
 from holdfast.gateway.shell.ledger import KeyBook, MoneyLedger, PriceList, read_catalogue
 from holdfast.gateway.shell.observing import Observers
 from holdfast.gateway.shell.plane.engine import GatewayEngine
 from holdfast.gateway.shell.plane.gateway import Gateway, offer
 from holdfast.gateway.shell.plane.permits import Permits
+from holdfast.gateway.shell.sessions import Offering
 from holdfast.http1 import Limits
-from holdfast.identity import Identities
+from holdfast.identity import Identities, Principal
 from holdfast.kernel import HoldfastError
 from holdfast.proxy.policy import EdgePolicy
 from holdfast.store import StoreSettings, open_database
@@ -33,6 +36,7 @@ from holdfast.web.patience import once_it_answers
 
 log = logging.getLogger(__name__)
 
+_RELOAD_S = 60.0
 SWITCH_S = 0.0005
 """How long a thread that folds the journal may keep the interpreter from the loop: five milliseconds, as Python has it,
 are five answers that are late."""
@@ -61,7 +65,14 @@ async def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, partial(_reload, gateway, reload))
+        reloading: set[asyncio.Task[None]] = set()
+
+        def hang_up() -> None:
+            task = loop.create_task(_reload(gateway, reload), name="reload")
+            reloading.add(task)
+            task.add_done_callback(reloading.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
         # What exists now lives as long as the process: collections need not look at it again.
         sys.setswitchinterval(SWITCH_S)
         gc.collect()
@@ -118,7 +129,17 @@ async def assemble(
     observers = Observers(lambda: gateway.settings, rng=rng, log_path=log_path)
     stack.callback(observers.close)
     gateway.observe = observers
-    gateway.control = control_app(gateway, observers, database)
+    offering = Offering(gateway, database)
+    briefs = Briefs(settings.briefs, gateway)
+    paying = partial(_paying, gateway)
+    routers = [*offering.routers(who), brief_router(briefs, who, paying)]
+    gateway.control = control_app(gateway, observers, database, routers=routers)
+
+    async def reloaded(settings: GatewaySettings) -> None:
+        briefs.reconfigure(settings.briefs)
+        await offering.reconfigure(settings)
+
+    gateway.reloaded = reloaded
     gateway.trials.judge = Judging(lambda: gateway.settings, gateway)
     await once_it_answers(partial(gateway.trials.open, database), rng=rng)
     stack.push_async_callback(gateway.trials.close)
@@ -127,7 +148,14 @@ async def assemble(
     gateway.engine = engine
     stack.callback(engine.close)
     engine.start()
+    await offering.open()
+    stack.push_async_callback(offering.close)
     return gateway
+
+
+async def _paying(gateway: Gateway, caller: Principal) -> Holder:
+    """Who pays for what is asked in a caller's name."""
+    return await gateway.permits.holder(caller, ())
 
 
 def edge(settings: GatewaySettings) -> EdgePolicy:
@@ -143,11 +171,13 @@ def edge(settings: GatewaySettings) -> EdgePolicy:
     )
 
 
-def _reload(gateway: Gateway, reload: Callable[[], GatewaySettings]) -> None:
+async def _reload(gateway: Gateway, reload: Callable[[], GatewaySettings]) -> None:
     try:
         settings = reload()
         gateway.reconfigure(settings)
-    except (HoldfastError, ValueError) as error:
+        async with asyncio.timeout(_RELOAD_S):
+            await gateway.reloaded(settings)
+    except (HoldfastError, ValueError, TimeoutError) as error:
         log.error("the old configuration stays in force: %s", error, extra={"action": "reload_refused"})  # noqa: TRY400
         return
     log.info("reloaded", extra={"action": "reloaded", "models": len(settings.models)})

@@ -39,7 +39,7 @@ from holdfast.gateway.shell.plane.waiting import Waiting
 from holdfast.identity import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from random import Random
 
     from holdfast.gateway.core.conversation import Answer, Chat
@@ -87,6 +87,8 @@ class Gateway:
         self.engine: GatewayEngine
         self.observe: Callable[[Seen], None] = lambda seen: None  # noqa: ARG005
         """Hears of each request when it is over."""
+        self.reloaded: Callable[[GatewaySettings], Awaitable[None]] = _nothing
+        """Takes another configuration to the parts that have to wait for something."""
         self.control: Any = None
         """The ASGI application of everything that is no model's work."""
         self.settings = settings
@@ -393,3 +395,7 @@ def offer(deployment: Deployment) -> Offer:
         price=deployment.price,
         setting=f"gateway.models: price of {deployment.name}",
     )
+
+
+async def _nothing(settings: GatewaySettings) -> None:
+    """There is nobody who waits."""
