@@ -110,6 +110,7 @@ gateway:
       deployments: [{{provider: mock-a, model: mock-embedding, price: {{input: 0.02, output: 0}}}}]
   anonymous: {{tenant: demo, limit: {{daily_usd: 5}}}}  # any key will do, because only this machine gets here
   ledger: {{path: "{directory}/gateway"}}
+  log: {{requests: false}}
   drain_timeout: 5s
 
 execution:

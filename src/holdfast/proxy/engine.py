@@ -159,7 +159,7 @@ class Engine:
                 await asyncio.wait_for(self.drained.wait(), timeout_s)
             except TimeoutError:
                 pass
-        cut = len(self.active)
+        cut = self.in_flight()
         for client in tuple(self.clients):
             client.abort()
         return cut

@@ -232,7 +232,8 @@ def _providers(settings: GatewaySettings) -> Iterator[Problem]:
         if auth not in ("none", "sigv4") and not (provider.key or provider.key_file or provider.private):
             yield _problem((*path, "key"), None, "missing", "give key or key_file, or auth: none")
         if auth == "sigv4" and not (provider.access_key_id and (provider.key or provider.key_file)):
-            yield _problem((*path, "access_key_id"), None, "missing", "give access_key_id and, as key, its secret")
+            missing = "key" if provider.access_key_id else "access_key_id"
+            yield _problem((*path, missing), None, "missing", "give access_key_id and, as key, its secret")
 
 
 def _url(path: Path, url: str, private: bool) -> Iterator[Problem]:

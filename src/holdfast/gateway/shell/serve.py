@@ -145,6 +145,7 @@ async def assemble(
     stack.push_async_callback(gateway.trials.close)
     engine = GatewayEngine(handle=gateway.handle, edge=edge(settings), rng=rng, clock=time.monotonic, utc=time.time)
     engine.beat = gateway.beat
+    engine.ending = gateway.delivery.shut_down
     gateway.engine = engine
     stack.callback(engine.close)
     engine.start()

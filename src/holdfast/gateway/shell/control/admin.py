@@ -32,6 +32,7 @@ def list_models(request: Asking, service: Svc) -> Response[ModelsBody]:
     """The names that clients use, and what stands behind each."""
     _admit(request.user, service)
     routes = service.gateway.routes
+    trials = service.gateway.trials.state()
     models = []
     for name, settings in service.gateway.settings.models.items():
         route = routes.find(name)
@@ -42,6 +43,7 @@ def list_models(request: Asking, service: Svc) -> Response[ModelsBody]:
                 own=route.own,
                 hedged=settings.hedge.enabled,
                 description=settings.description,
+                trials=trials.get(name, {}),
             )
         )
     return answer(ModelsBody(models=models))

@@ -186,6 +186,8 @@ class ModelBody(Out, frozen=True):
     """How many tiers are the model's own."""
     hedged: bool
     description: str
+    trials: dict[str, Any]
+    """Its canary and its shadow: how they go, and why one was rolled back."""
 
 
 class ModelsBody(Out, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -49,21 +49,33 @@ class Correction(NamedTuple):
     cost: int
 
 
+_OPEN_TO_IT: Final = "(outcome = 'orphaned' OR (estimated = 1 AND outcome <> 'open'))"
+"""What a provider's own report may correct: what was charged as reserved, and what was estimated because the answer was
+never told to its end. What the provider itself told in its answer stays."""
+
+
+_CORRECT: Final = (
+    "UPDATE gateway_attempts SET outcome = CASE WHEN outcome = 'orphaned' THEN ? ELSE outcome END, cost = ?,"  # noqa: S608 - all of it is written here
+    " estimated = ?, input_tokens = ?, output_tokens = ?, cache_read_tokens = ?, cache_write_tokens = ?,"
+    " reasoning_tokens = ?, details = ? WHERE attempt = ? AND " + _OPEN_TO_IT
+)
+
+
 def orphans(tx: Tx, attempts: Sequence[str], tenant: str | None = None) -> dict[str, str]:
-    """Those of them that are orphaned, with the deployment of each; with ``tenant`` only those of that tenant."""
+    """Those of them that are orphaned or estimated, with the deployment of each; with ``tenant`` only its own."""
     whose, values = ("", ()) if tenant is None else (" AND tenant = ?", (tenant,))
     found: dict[str, str] = {}
     for at in range(0, len(attempts), 500):
         some = attempts[at : at + 500]
         marks = ", ".join("?" * len(some))
-        where = f"outcome = 'orphaned' AND attempt IN ({marks}){whose}"
+        where = f"{_OPEN_TO_IT} AND attempt IN ({marks}){whose}"
         sql = f"SELECT attempt, deployment FROM gateway_attempts WHERE {where}"  # noqa: S608 - marks only
         found.update((str(row[0]), str(row[1])) for row in tx.all(sql, *some, *values))
     return found
 
 
 def correct(tx: Tx, corrections: Sequence[Correction]) -> dict[str, dict[Account, int]]:
-    """Replace what orphans were charged; by journal and budget, how much more it is. Once per orphan."""
+    """Replace what orphans and estimates were charged; by journal and budget, how much more it is. Once per attempt."""
     more: dict[str, dict[Account, int]] = defaultdict(lambda: defaultdict(int))
     for attempt, usage, cost in corrections:
         row = tx.one(
@@ -71,9 +83,7 @@ def correct(tx: Tx, corrections: Sequence[Correction]) -> dict[str, dict[Account
         )
         told = Usage() if usage is None else usage
         changed = tx.run(
-            "UPDATE gateway_attempts SET outcome = ?, cost = ?, estimated = ?, input_tokens = ?, output_tokens = ?,"
-            " cache_read_tokens = ?, cache_write_tokens = ?, reasoning_tokens = ?, details = ?"
-            " WHERE attempt = ? AND outcome = 'orphaned'",
+            _CORRECT,
             "unsent" if usage is None else "reconciled",
             cost,
             int(told.estimated),

@@ -450,12 +450,12 @@ class Attempt:
             return
         self._settle(failure, Rejection(failure=failure, status=status, message=message))
 
-    def revoke(self) -> None:
-        """The key that it was begun with has ended: nothing more is said, and the provider is told to stop."""
+    def stop(self, code: str, message: str) -> None:
+        """Nothing more may be said, by no fault of the deployment: its key has ended, or the gateway does."""
         if self.state in (DRAINING, OVER):
             return
         self._close()
-        self._settle("cancelled", Rejection(failure="auth", status=401, message="the key was revoked", code="revoked"))
+        self._settle("cancelled", Rejection(failure="auth", status=503, message=message, code=code))
 
     def give_up(self) -> None:
         """Nobody wants the answer any more: tell the provider at once, and count what it produced."""
@@ -492,6 +492,9 @@ class Attempt:
         self.rejection = rejection
         self._close()
         self.on_over(self, outcome, rejection)
+        # What it was made with refers back to it. Let go here, memory is free at once, without a collection.
+        del self.on_over, self._read_whole, self.read_error
+        self.output = None
         if not self.committed.done():
             self.committed.set_result(outcome == "ok")
         if not self.ended.done():

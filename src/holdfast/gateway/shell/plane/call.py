@@ -321,6 +321,8 @@ class Call:
     def _end(self) -> None:
         self.done = True
         self.upstream = None
+        self.on_gone = None
+        self.task = None
         engine = self.client.gateway
         engine.calls.discard(self)
         self.client.exchange_done(self)  # type: ignore[arg-type]

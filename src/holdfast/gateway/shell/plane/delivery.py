@@ -138,7 +138,7 @@ class Delivery:
             raise
         call.begin(200, fields, media_type=media_type, first=first)
         rejection = await self._until_over(call, made)
-        while rejection is not None and rejection.code not in ("blocked", "revoked"):
+        while rejection is not None and rejection.code not in ("blocked", "revoked", "shutdown"):
             follower = await self._go_on(ask, made)
             if follower is None:
                 break
@@ -223,11 +223,16 @@ class Delivery:
             for entry in self._relayed:
                 entry.beat(now, self._gateway.settings.timeouts)
 
+    def shut_down(self) -> None:
+        """The gateway ends: streams that are still under way are told so, in their protocol."""
+        for entry in tuple(self._relayed):
+            entry.attempt.stop("shutdown", "the gateway is shutting down; ask again")
+
     def revoked(self, key_id: str) -> None:
         """A key has ended: so do the streams that it began."""
         for entry in tuple(self._relayed):
             if entry.belongs_to(key_id):
-                entry.attempt.revoke()
+                entry.attempt.stop("revoked", "the key was revoked")
 
 
 class _Relayed:

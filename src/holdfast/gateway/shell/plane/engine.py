@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from holdfast.gateway.shell.plane.call import Call
 
 _SWEEP_S: Final = 0.05
+_LAST_WORDS_S: Final = 0.3
+"""Before the end of a drain: enough for an error event to be written and read."""
 
 
 class GatewayEngine(Engine):
@@ -30,6 +32,8 @@ class GatewayEngine(Engine):
         """Of bodies that are not whole."""
         self.beat: Callable[[float], None] = lambda now: None  # noqa: ARG005
         """Called about twenty times a second."""
+        self.ending: Callable[[], None] = lambda: None
+        """Called when a drain is about to cut what is still under way."""
         self._pulse: asyncio.TimerHandle | None = None
 
     async def handle(self, call: Call) -> None:
@@ -47,6 +51,14 @@ class GatewayEngine(Engine):
             self._pulse.cancel()
             self._pulse = None
         super().close()
+
+    async def drain(self, timeout_s: float) -> int:
+        """As the proxy's; just before the time is up, streams are told that they end."""
+        last = self.loop.call_later(max(0.0, timeout_s - _LAST_WORDS_S), self.ending)
+        try:
+            return await super().drain(timeout_s)
+        finally:
+            last.cancel()
 
     def in_flight(self) -> int:
         """Calls under way."""

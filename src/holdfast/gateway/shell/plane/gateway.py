@@ -21,6 +21,7 @@ from holdfast.gateway.core.routing import Routes
 from holdfast.gateway.core.seen import Seen, SeenAttempt
 from holdfast.gateway.core.usage import Usage
 from holdfast.gateway.core.wire.dialects import dialects
+from holdfast.gateway.core.wire.responses import Responses
 from holdfast.gateway.errors import Refused
 from holdfast.gateway.shell.ledger.prices import Offer
 from holdfast.gateway.shell.plane import asgi
@@ -84,6 +85,7 @@ class Gateway:
         self.permits = permits
         self.identities = identities
         self.dialects = dialects()
+        self.responses = Responses()
         self.engine: GatewayEngine
         self.observe: Callable[[Seen], None] = lambda seen: None  # noqa: ARG005
         """Hears of each request when it is over."""
@@ -126,8 +128,11 @@ class Gateway:
             wall=self.wall(),
         )
         try:
-            if endpoint.kind == "control" or endpoint.method != call.head.method.decode("ascii"):
+            method = call.head.method.decode("ascii")
+            if endpoint.kind == "control":
                 await asgi.serve(self.control, call)
+            elif method != endpoint.method and (method, endpoint.method) != ("HEAD", "GET"):
+                raise Refused("invalid_request", f"{method} {path[:100]}: use {endpoint.method}", status=405)
             elif endpoint.kind == "models":
                 await self.asking.list_models(call, endpoint)
             elif endpoint.kind == "count":

@@ -183,7 +183,12 @@ class Made:
         elif usage is None:
             usage = Usage(estimated=outcome == "ok")
         self.usage = usage
-        self.cost_nano = cost(usage, self.price) if self.price is not None and prices_all(usage, self.price) else None
+        if not began and not usage.total_tokens:
+            self.cost_nano = 0  # it was never answered: nobody charges for that
+        else:
+            self.cost_nano = (
+                cost(usage, self.price) if self.price is not None and prices_all(usage, self.price) else None
+            )
         gateway.ledger.end(
             AttemptEnded(
                 attempt=attempt.id,
@@ -278,6 +283,10 @@ def request_for(gateway: Gateway, ask: Ask, deployment: Deployment, provider: Pr
         return Request(
             _same(ask, client, upstream), _body(ask, client, upstream), dialect, passed=True, extra=_extra(ask)
         )
+    if client == "responses" and native != client:
+        needs = gateway.responses.needs_same_protocol(decoded(ask.body))
+        if needs is not None:
+            raise Refused("unsupported", f"{needs}: {provider.name} does not speak /v1/responses", param=needs)
     outgoing = dialect.write_request(ask.chat, upstream)
     return Request(
         outgoing,
