@@ -79,6 +79,8 @@ class Asking:
         ask.wall = call.seen.wall
         call.seen.model, call.seen.stream = ask.model, ask.stream
         ask.told = Told(id=call.request_id.removeprefix("req_"), model=ask.model, created=int(ask.wall))
+        if self._gateway.settings.log.content == "redacted":
+            call.seen.content = excerpt(body, int(self._gateway.settings.log.bound) // 2)
         self.permit(ask)
         return ask
 
@@ -148,6 +150,12 @@ class Asking:
         """Input tokens of a body, before anybody counts them."""
         images, media = _media(body) if b"base64" in body or b'"data"' in body else (0, 0)
         return self._gateway.estimator.estimate(len(body), deployment, images=images, media_bytes=media)
+
+
+def excerpt(body: bytes, most: int) -> str:
+    """The beginning of a body, for a log that redacts it: whole words, so that nothing is cut beyond recognition."""
+    text = body[:most].decode("utf-8", "replace")
+    return text if len(body) <= most else text[: max(text.rfind(" "), 0)] + " ..."
 
 
 def _presented(call: Call) -> str:

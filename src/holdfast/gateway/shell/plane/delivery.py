@@ -12,6 +12,7 @@ from holdfast.gateway.core.money import usd
 from holdfast.gateway.errors import Refused
 from holdfast.gateway.shell.cache import Follower
 from holdfast.gateway.shell.plane.answering import Answering
+from holdfast.gateway.shell.plane.asking import excerpt
 from holdfast.gateway.shell.plane.caching import Teller, Telling, follow
 from holdfast.gateway.shell.plane.call import Call, header
 from holdfast.gateway.shell.plane.transcript import Transcript
@@ -119,6 +120,8 @@ class Delivery:
             body = made.plain
         elif ask.endpoint.kind in ("transcription", "speech"):
             media_type = _media_type(made) or media_type
+        if call.seen.content is not None and media_type == _JSON:
+            call.seen.content += "\n" + excerpt(body, int(self._gateway.settings.log.bound) // 2)
         call.send(200, body, fields, media_type=media_type)
 
     async def _stream(self, ask: Ask, made: Made, fields: list[bytes]) -> None:

@@ -166,6 +166,8 @@ class Gateway:
             return
         dialect = self.dialects[endpoint.protocol]
         status, body = dialect.write_error(refused, request_id=call.request_id)
+        if refused.status == 405:
+            status = 405  # about the method, of which no protocol of models has a word
         fields = [header("x-should-retry", "true" if refused.retryable else "false")]
         if refused.retry_after_s is not None:
             fields.append(header("retry-after", str(max(1, round(refused.retry_after_s)))))
