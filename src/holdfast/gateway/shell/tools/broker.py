@@ -29,15 +29,12 @@ from holdfast.gateway.core.tools import (
     schema_fault,
 )
 from holdfast.gateway.errors import Invalid, Refused
-from holdfast.gateway.shell.tools.execution import ExecutionTool
-from holdfast.gateway.shell.tools.execution import schema as execution_schema
-from holdfast.gateway.shell.tools.http import HttpTool
 from holdfast.gateway.shell.tools.mcp import McpServer, McpTool
-from holdfast.gateway.shell.tools.network import Network
 from holdfast.web import trail
 
 if TYPE_CHECKING:
     from holdfast.gateway.core.settings import GatewaySettings, GuardSettings
+    from holdfast.gateway.shell.tools.network import Network
     from holdfast.identity import Principal
 
 log = logging.getLogger(__name__)
@@ -78,7 +75,7 @@ class Broker:
         self._settings = settings
         self._trail = trail
         self._clock = clock
-        self._network = network or Network()
+        self._network = network
         self._rng = rng or Random()
         self._tools: dict[str, tuple[ToolSpec, Backend]] = {}
         """Those of the file; servers bring theirs."""
@@ -123,10 +120,11 @@ class Broker:
         """Close what is open. Calls under way have been cancelled by then."""
         await asyncio.gather(*(server.close() for server in self._servers.values()))
         for backend in (*self._retired, *(backend for _, backend in self._tools.values())):
-            if isinstance(backend, ExecutionTool):
-                await backend.close()
+            if (close := getattr(backend, "close", None)) is not None:
+                await close()
         await asyncio.gather(*self._writing, return_exceptions=True)
-        await self._network.close()
+        if self._network is not None:
+            await self._network.close()
 
     @property
     def tools(self) -> Mapping[str, ToolSpec]:
@@ -237,14 +235,23 @@ class Broker:
                 del self._calls[tenant]
 
     def _configured(self, configured: GatewaySettings) -> Iterator[tuple[str, tuple[ToolSpec, Backend]]]:
+        if not configured.tools:
+            return
+        # The HTTP client takes six megabytes and a good part of a second: only who has tools pays for it.
+        from holdfast.gateway.shell.tools.execution import ExecutionTool
+        from holdfast.gateway.shell.tools.execution import schema as execution_schema
+        from holdfast.gateway.shell.tools.http import HttpTool
+        from holdfast.gateway.shell.tools.network import Network
+
+        network = self._network = self._network or Network()
         runs = configured.execution
         for name, settings in configured.tools.items():
             backend: Backend
             schema: Mapping[str, Any] = settings.input
             if settings.http is not None:
-                backend = HttpTool(settings.http, self._network)
+                backend = HttpTool(settings.http, network)
             elif settings.execution and runs is not None:
-                backend = ExecutionTool(runs, self._network, timeout_s=float(settings.timeout))
+                backend = ExecutionTool(runs, network, timeout_s=float(settings.timeout))
                 schema = settings.input or execution_schema(runs)
             else:
                 continue  # what is wrong with it is said when the configuration is read

@@ -9,7 +9,8 @@ import msgspec
 
 from holdfast.gateway.core.tools import RESULT_BYTES, Result
 from holdfast.gateway.errors import Refused
-from holdfast.gateway.shell.tools.network import Network, PrivateAddressError, read_at_most
+from holdfast.gateway.shell.tools.addresses import PrivateAddressError
+from holdfast.gateway.shell.tools.network import Network, read_at_most
 
 if TYPE_CHECKING:
     from holdfast.gateway.core.settings import HttpToolSettings

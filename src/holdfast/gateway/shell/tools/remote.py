@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from holdfast.gateway.shell.tools.network import CONNECT_S, USER_AGENT, judge, look_up
+from holdfast.gateway.shell.tools.addresses import CONNECT_S, USER_AGENT, judge, look_up
 
 READ_S: Final = 300.0
 """Silence of one answer; calls have a shorter time of their own."""
