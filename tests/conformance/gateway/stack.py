@@ -30,7 +30,7 @@ FAULTS = {
     "broken": "500",
     "full": "529",
     "page": "html=502",
-    "torn": "words=20,error_after=8,pace=200",
+    "torn": "words=20,error_after=8,pace=40",
 }
 """What the models ``gpt-bad``, ``claude-busy`` and so on do, as the provider is told."""
 _URLS = {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "bedrock": ""}

@@ -71,6 +71,7 @@ async def test_a_provider_that_refuses_connections_is_passed_over() -> None:
                 assert answer.field(b"x-holdfast-deployment") == b"second/mock-small"
 
 
+@pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.parametrize("upstream", ["openai", "anthropic", "gemini"])
 @pytest.mark.parametrize("protocol", ["openai", "anthropic"])
 async def test_a_stream_cut_at_any_byte_reaches_the_client_as_whole_frames_and_an_error(

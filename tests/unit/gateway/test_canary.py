@@ -72,6 +72,7 @@ def test_a_candidate_like_the_others_passes() -> None:
     assert isinstance(run(canary(min_score=0.5), 1000, score=0.8), Passed)
 
 
+@pytest.mark.usefixtures("at_full_speed")
 def test_looking_often_convicts_few_who_are_at_their_limit() -> None:
     """The candidate is exactly as bad as it may be, the worst case of the null hypothesis, for a long time."""
     convicted = sum(

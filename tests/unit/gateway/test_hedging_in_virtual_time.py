@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+import pytest
+
 from holdfast.gateway.core.attempts import AttemptBudget, ExtraAttempts, Retry
 from holdfast.gateway.core.deployments import deployments_of, tiers_of
 from holdfast.gateway.core.fleet import DeploymentFleet
@@ -23,6 +25,8 @@ from holdfast.gateway.core.settings import (
     ProviderSettings,
     RetrySettings,
 )
+
+pytestmark = pytest.mark.usefixtures("at_full_speed")
 
 SLOW_S = 5.0
 Provider = Callable[[float, Random], tuple[float, str | None]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from holdfast.gateway.core.prices import Catalogue, Tariff, matches
@@ -61,7 +62,7 @@ PROVIDERS: list[dict[str, Any]] = [
         ],
     },
 ]
-CATALOGUE = Catalogue(PROVIDERS, "9.9")
+CATALOGUE = Catalogue(msgspec.json.encode(PROVIDERS), "9.9")
 
 
 def at(provider: str, model: str, text: str = "2026-11-22T12:00:00") -> Price | None:

@@ -16,6 +16,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
+
 from holdfast.gateway.core.money import nano
 from holdfast.gateway.core.usage import Price
 
@@ -78,13 +80,29 @@ class Tariff:
         return cls((Dated(price),))
 
 
+class _Provider(msgspec.Struct, kw_only=True):
+    """What is known of a provider. A gateway asks for a few of thousands of models, once: they stay as they came."""
+
+    id: str
+    provider_match: dict[str, Any] | None = None
+    fallback_model_providers: list[str] | None = None
+    models: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+_PROVIDERS: Final = msgspec.json.Decoder(list[_Provider])
+_MODELS: Final = msgspec.json.Decoder(list[dict[str, Any]])
+
+
 class Catalogue:
     """Providers, their models and prices."""
 
-    def __init__(self, providers: Sequence[Mapping[str, Any]], version: str) -> None:
-        """``providers`` as the reader gives them; ``version`` of the package, for :attr:`Price.source`."""
+    def __init__(self, data: bytes, version: str) -> None:
+        """``data`` as the reader gives it; ``version`` of the package, for :attr:`Price.source`.
+
+        Raises ``msgspec.MsgspecError`` for what is no such data.
+        """
         self.version = version
-        self._providers = {str(provider["id"]): provider for provider in providers}
+        self._providers = {provider.id: provider for provider in _PROVIDERS.decode(data)}
 
     def tariff(self, provider: str, model: str) -> Tariff | None:
         """What a provider (by its id or a name of it) takes for a model; ``None`` when nobody knows."""
@@ -93,22 +111,24 @@ class Catalogue:
             return None
         name = model.lower()
         compact = _COMPACT_DATE.sub(r"-\1-\2-\3", name)
+        entries = self._entries(found)
         for each in dict.fromkeys((name, compact)):
-            for entry in self._entries(found):
+            for entry in entries:
                 if matches(entry["match"], each):
-                    return self._read(str(found["id"]), entry)
+                    return self._read(found.id, entry)
         return None
 
-    def _provider(self, name: str) -> Mapping[str, Any] | None:
+    def _provider(self, name: str) -> _Provider | None:
         if name in self._providers:
             return self._providers[name]
-        ruled = (provider for provider in self._providers.values() if provider.get("provider_match"))
-        return next((provider for provider in ruled if matches(provider["provider_match"], name)), None)
+        ruled = (provider for provider in self._providers.values() if provider.provider_match)
+        return next((provider for provider in ruled if matches(provider.provider_match or {}, name)), None)
 
-    def _entries(self, provider: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        entries = list(provider.get("models", ()))
-        for name in provider.get("fallback_model_providers") or ():
-            entries += self._providers.get(name, {}).get("models", ())
+    def _entries(self, provider: _Provider) -> Sequence[Mapping[str, Any]]:
+        entries = _MODELS.decode(provider.models)
+        for name in provider.fallback_model_providers or ():
+            if name in self._providers:
+                entries += _MODELS.decode(self._providers[name].models)
         return entries
 
     def _read(self, provider: str, entry: Mapping[str, Any]) -> Tariff | None:

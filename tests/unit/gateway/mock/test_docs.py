@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import typer
 
-from holdfast.cli.main import app
+from holdfast.cli.commands import app
 from holdfast.gateway.shell.mock import faults
 from holdfast.gateway.shell.mock.ledger import KEPT, Entry, State
 from holdfast.gateway.shell.mock.orders import Orders, parse

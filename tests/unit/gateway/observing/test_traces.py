@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-pytest.importorskip("opentelemetry.sdk")
-
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -69,8 +67,8 @@ def test_a_request_is_a_span_with_one_for_each_attempt_below_it() -> None:
 
 
 def test_what_is_sent_is_what_the_protocol_buffers_read() -> None:
-    messages: Any = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
-    json_format: Any = pytest.importorskip("google.protobuf.json_format")
+    messages: Any = importlib.import_module("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    json_format: Any = importlib.import_module("google.protobuf.json_format")
     exporter = InMemorySpanExporter()
     with tracer(exporter) as made:
         made.request(seen(traceparent=PARENT, status=502, reason="upstream_failed"))

@@ -79,8 +79,10 @@ class Detector:
                 yield match.start(), pos, spans
             return
         # One character is found much quicker than two: most anchors are ruled out by that.
-        seen = {char: char in text for char in self.trigger}
-        present = [anchor for anchor in self.anchors if any(map(seen.get, anchor)) and anchor in text]
+        seen = [char for char in self.trigger if char in text]
+        if not seen:
+            return
+        present = [anchor for anchor in self.anchors if any(char in anchor for char in seen) and anchor in text]
         ahead = pos
         while present:
             places = [place for anchor in present if (place := text.find(anchor, ahead)) >= 0]

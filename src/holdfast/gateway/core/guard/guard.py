@@ -153,7 +153,8 @@ class RequestGuard:
         stream = self.stream()
         if stream.is_idle:
             return answer
-        return replace(answer, choices=tuple(stream.whole(choice) for choice in answer.choices))
+        choices = tuple([stream.whole(choice) for choice in answer.choices])
+        return answer if choices == answer.choices else replace(answer, choices=choices)
 
     def stream(self) -> AnswerGuard:
         """For one stream."""

@@ -67,11 +67,15 @@ class Scanner:
         """
         return tuple(self._look(unescaped(text) if json else text, 0, [], failed))
 
+    def _is_empty(self, text: str, pos: int) -> bool:
+        """Whether nothing can be in a text, by what every finding and every placeholder has of characters or words."""
+        if self._always or self._trigger.search(text, pos) is not None:
+            return False
+        return self._words is None or self._words.search(text, pos) is None
+
     def quiet(self, text: str, pos: int) -> int | None:
         """For a text that goes on and has nothing in it: what of it is decided. ``None``: :meth:`piece` has to look."""
-        if self._always or self._trigger.search(text, pos) is not None:
-            return None
-        if self._words is not None and self._words.search(text, pos) is not None:
+        if not self._is_empty(text, pos):
             return None
         start = max(pos, len(text) - _LONGEST_BUD)
         if not self._bud_has_blanks:
@@ -127,6 +131,8 @@ class Scanner:
         self, text: str, pos: int, *, json: bool = False, also: Detector | None = None, failed: Callable[[], None]
     ) -> Scan:
         """As :meth:`piece`, of a text that ends here."""
+        if self._is_empty(text, pos):
+            return Scan(safe=len(text))
         plain = text
         if json and "\\" in text:
             plain, text = text[:pos] + unescaped(text[pos:]), text[:pos] + _brackets_only(text[pos:])

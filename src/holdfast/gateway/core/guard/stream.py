@@ -183,13 +183,16 @@ class AnswerGuard:
         parts = tuple(self._part(part) for part in choice.parts)
         if self._check is not None and choice.finish in _BY_ITSELF:
             self._check("".join(part.text for part in parts if isinstance(part, Text)))
+        if parts == choice.parts:
+            return choice
         # Log probabilities spell out tokens; where some are no longer the provider's, all go.
-        return replace(choice, parts=parts, logprobs=choice.logprobs if parts == choice.parts else None)
+        return replace(choice, parts=parts, logprobs=None)
 
     def _part(self, part: Part) -> Part:
         match part:
             case Text():
-                return replace(part, text=self._passed("text", part.text)[0])
+                text = self._passed("text", part.text)[0]
+                return part if text == part.text else replace(part, text=text)
             case Refusal():
                 return replace(part, text=self._passed("refusal", part.text)[0])
             case ToolCall():

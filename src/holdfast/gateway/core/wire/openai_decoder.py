@@ -23,6 +23,7 @@ from holdfast.gateway.core.wire.fields import malformed
 from holdfast.gateway.core.wire.openai_answer import arguments_text, read_finish
 from holdfast.gateway.core.wire.openai_errors import read_error, read_error_object
 from holdfast.gateway.core.wire.openai_usage import read_usage
+from holdfast.gateway.core.wire.repeats import Repeats
 from holdfast.gateway.core.wire.sse import payloads, separate
 
 __all__ = ["ChatDecoder", "is_error"]
@@ -70,9 +71,11 @@ class ChatDecoder:
     index for all, arguments as an object, ``stop`` after tool calls.
     """
 
-    __slots__ = ("_choices", "_id", "_over", "_started", "_usage")
+    __slots__ = ("_choice_of_last", "_choices", "_id", "_index_of_last", "_over", "_repeats", "_started", "_usage")
 
     def __init__(self) -> None:
+        self._repeats = Repeats()
+        self._index_of_last = self._choice_of_last = 0
         self._choices: dict[int, _Choice] = {}
         self._usage: Usage | None = None
         self._id = ""
@@ -81,6 +84,18 @@ class ChatDecoder:
 
     def feed(self, frames: bytes) -> list[Event]:
         """Events of whole frames; after a ``Broken`` or the end nothing follows."""
+        words = self._repeats.words(frames)
+        if words is not None:
+            return [Delta(index=self._index_of_last, text=words, choice=self._choice_of_last)]
+        events = self._read(frames)
+        if len(events) == 1 and type(last := events[0]) is Delta and last.logprobs is None:
+            self._repeats.learn(frames, last.text)
+            self._index_of_last, self._choice_of_last = last.index, last.choice
+        else:
+            self._repeats.forget()
+        return events
+
+    def _read(self, frames: bytes) -> list[Event]:
         events: list[Event] = []
         if not self._over and frames[:1] in (b"{", b"[", b"<"):  # an error or a page, and no stream at all
             said = read_error(200, {}, separate(frames)[0])

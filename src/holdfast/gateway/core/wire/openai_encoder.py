@@ -46,7 +46,18 @@ class ChatEncoder:
     null in all chunks but the last one, if the client asked for it, and nowhere if not.
     """
 
-    __slots__ = ("_blocks", "_calls", "_head", "_include_usage", "_legacy", "_over", "_roles", "_tail", "_usage")
+    __slots__ = (
+        "_around",
+        "_blocks",
+        "_calls",
+        "_head",
+        "_include_usage",
+        "_legacy",
+        "_over",
+        "_roles",
+        "_tail",
+        "_usage",
+    )
 
     def __init__(self, chat: Chat, told: Told) -> None:
         self._head = (
@@ -59,6 +70,8 @@ class ChatEncoder:
         self._include_usage = chat.include_usage
         self._legacy = is_legacy(chat)
         self._tail = b'],"usage":null}\n\n' if chat.include_usage else b"]}\n\n"
+        self._around: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+        """Choice and block of words -> what stands before and behind them in each chunk but the first."""
         self._blocks: dict[tuple[int, int], tuple[BlockKind, int]] = {}
         """Choice and block -> what it is, and which of the choice's tool calls."""
         self._calls: dict[int, int] = {}
@@ -71,6 +84,10 @@ class ChatEncoder:
         """Chunks; ``Ended`` writes the usage, if it was asked for, and ``[DONE]``."""
         if self._over:
             return b""
+        if len(events) == 1 and type(event := events[0]) is Delta and event.logprobs is None:
+            around = self._around.get((event.choice, event.index))
+            if around is not None:
+                return around[0] + _encode(event.text) + around[1]
         return b"".join([self._event(event) for event in events])
 
     def fail(self, error: Refused) -> bytes:
@@ -123,6 +140,7 @@ class ChatEncoder:
     def _block(self, event: BlockStarted) -> bytes:
         call = self._calls.get(event.choice, 0)
         self._blocks[event.choice, event.index] = (event.kind, call)
+        self._around.pop((event.choice, event.index), None)
         if event.kind != "tool_call":
             return b""
         self._calls[event.choice] = call + 1
@@ -143,8 +161,11 @@ class ChatEncoder:
             )
         if kind == "opaque":
             return b""
-        logprobs = b"null" if event.logprobs is None else _encode(event.logprobs)
-        return self._chunk(event.choice, _FIELD[kind] + text + b"}", logprobs)
+        if event.logprobs is None:
+            before, after = self._chunk(event.choice, _FIELD[kind] + b"\x00}").rsplit(b"\x00", 1)
+            self._around[event.choice, event.index] = before, after
+            return before + text + after
+        return self._chunk(event.choice, _FIELD[kind] + text + b"}", _encode(event.logprobs))
 
     def _last(self) -> bytes:
         if not self._include_usage or self._usage is None:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from holdfast.gateway.core import money
 from holdfast.gateway.core.prices import Catalogue, Tariff
 from holdfast.gateway.core.settings import PriceSettings
@@ -107,4 +105,4 @@ async def read_catalogue() -> Catalogue | None:
         why = err.decode(errors="replace").strip().splitlines()[-1:]
         log.warning("genai-prices cannot be read: %s", *why or [""], extra={"action": "prices"})
         return None
-    return Catalogue(msgspec.json.decode(out), version)
+    return Catalogue(out, version)

@@ -168,6 +168,12 @@ class SessionStore:
         first = msgspec.json.encode(Queued(text=task.text))
 
         def work(tx: Tx) -> tuple[Record, bool]:
+            waiting = tx.one("SELECT count(*) FROM gateway_runs WHERE ended = 0 AND tenant = ?", session.tenant)
+            last = tx.one(
+                "SELECT number, ended, id FROM gateway_runs WHERE session = ? ORDER BY number DESC LIMIT 1", session.id
+            )
+            # Looked for after what may refuse it: each statement sees what others have written until then, so a run
+            # of this key that one of the two above has counted is found here.
             if idempotency is not None:
                 sql = f"SELECT {_RUN} FROM gateway_runs WHERE session = ? AND idempotency = ?"  # noqa: S608 - names of columns
                 row = tx.one(sql, session.id, idempotency)
@@ -175,13 +181,9 @@ class SessionStore:
                     if row[-1] != body:
                         raise Idempotency
                     return _record(row), False
-            waiting = tx.one("SELECT count(*) FROM gateway_runs WHERE ended = 0 AND tenant = ?", session.tenant)
             if waiting is not None and waiting[0] >= QUEUED_OF_TENANT:
                 text = f"{QUEUED_OF_TENANT} runs of this tenant wait or are under way"
                 raise Refused("rate_limited", text, retry_after_s=5.0, retryable=True)
-            last = tx.one(
-                "SELECT number, ended, id FROM gateway_runs WHERE session = ? ORDER BY number DESC LIMIT 1", session.id
-            )
             if last is not None and not last[1]:
                 raise Refused("conflict", f"run {last[2]} of this session is under way; wait for it, or cancel it")
             number = 1 if last is None else last[0] + 1
