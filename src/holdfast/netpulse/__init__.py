@@ -1,11 +1,11 @@
 """NetPulse: many regions watch, one page goes out."""
 
-from holdfast.netpulse.core.expectations import Expectation, expectations
 from holdfast.netpulse.core.settings import NetpulseSettings
-from holdfast.netpulse.core.validate import validate
 from holdfast.netpulse.shell.services import (
+    agent_round,
     check_url,
     differences,
+    expectations,
     import_from,
     issued_certificates,
     make_agent,
@@ -18,8 +18,8 @@ from holdfast.netpulse.shell.services import (
 )
 
 __all__ = [
-    "Expectation",
     "NetpulseSettings",
+    "agent_round",
     "check_url",
     "differences",
     "expectations",
@@ -32,5 +32,4 @@ __all__ = [
     "serve_engine",
     "serve_sink",
     "serve_status",
-    "validate",
 ]

@@ -12,7 +12,7 @@ import pytest
 from holdfast.kernel import Duration
 from holdfast.netpulse.core.result import Failure, Outcome, Phases
 from holdfast.netpulse.errors import Superseded
-from holdfast.netpulse.shell.records import rollups, sql
+from holdfast.netpulse.shell.records import records, rollups, sql
 from tests.conformance.netpulse.world import START, down, seen
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ async def test_blocks_and_batches_at_the_same_time_count_nothing_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollups, "BLOCK", 7)
+    monkeypatch.setattr(records, "ROLLING_S", 60.0)  # many small blocks: a second is not enough everywhere
 
     async def agent(name: str) -> None:
         for first in range(1, 101, 10):

@@ -44,6 +44,11 @@ def offset(monitor: str, region: str, regions: Iterable[str], interval_s: float)
     return (_fraction(monitor) + place.index(region) / len(place)) % 1.0 * interval_s
 
 
+def falls_within(offset_s: float, interval_s: float, start: float, length_s: float) -> bool:
+    """Whether one of the slots ``offset + k * interval`` is in ``[start, start + length)``."""
+    return (offset_s - start) % interval_s < length_s
+
+
 def assigned(monitors: Iterable[str], agents: Sequence[str]) -> dict[str, str]:
     """Which of a region's live agents probes each monitor: the one with the highest hash of the pair.
 

@@ -12,7 +12,9 @@ from holdfast.store import StoreSettings
 
 if TYPE_CHECKING:
     from holdfast.netpulse.core.diff import Difference
+    from holdfast.netpulse.core.expectations import Expectation
     from holdfast.netpulse.core.importing import Imported
+    from holdfast.netpulse.shell.agent import Report
     from holdfast.netpulse.shell.certificates import Bundle, Issued
     from holdfast.netpulse.shell.probes import Finding
     from holdfast.netpulse.shell.replay import Replay
@@ -39,6 +41,27 @@ async def serve_agent(settings: NetpulseSettings, *, region: str, name: str | No
     prober = Prober(Leave(allow_private=agents.allow_private, allow_commands=agents.allow_commands))
     try:
         return await serve(settings, region=region, name=name, ready=ready, prober=prober)
+    finally:
+        await prober.close()
+
+
+async def agent_round(
+    settings: NetpulseSettings, *, region: str, name: str | None, deadline_s: float | None = None
+) -> Report:
+    """Run an agent for one round of a minute, and leave: for those who start it by a timer.
+
+    ``deadline_s`` is the time that it may take; 45 s when left out. Raises
+    :class:`~holdfast.netpulse.errors.NetpulseError` for an agent that cannot run, or an engine that does not answer
+    in time.
+    """
+    from holdfast.netpulse.shell.agent.round import DEADLINE_S
+    from holdfast.netpulse.shell.agent.round import agent_round as run
+    from holdfast.netpulse.shell.probes import Leave, Prober
+
+    agents = settings.agents
+    prober = Prober(Leave(allow_private=agents.allow_private, allow_commands=agents.allow_commands))
+    try:
+        return await run(settings, region=region, name=name, prober=prober, deadline_s=deadline_s or DEADLINE_S)
     finally:
         await prober.close()
 
@@ -85,6 +108,13 @@ def differences(old: NetpulseSettings, new: NetpulseSettings) -> list[Difference
     from holdfast.netpulse.core.diff import differences as found
 
     return found(old, new)
+
+
+def expectations(settings: NetpulseSettings) -> list[Expectation]:
+    """What an operator may expect of every monitor of a sound section, in its order."""
+    from holdfast.netpulse.core.expectations import expectations as found
+
+    return found(settings)
 
 
 def import_from(origin: str, file: Path, *, targets: Path | None = None, keep_rules: bool = False) -> Imported:

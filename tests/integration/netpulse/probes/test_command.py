@@ -58,7 +58,7 @@ async def test_nothing_of_the_agents_environment_is_handed_on(monkeypatch: pytes
 async def test_at_the_timeout_the_whole_group_is_killed(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"sleep 60 & echo $! >> {pids}; (sleep 60 & echo $! >> {pids}; wait) & echo $! >> {pids}; wait"
-    found = await run("sh", "-c", script, within=0.5)
+    found = await run("sh", "-c", script, within=1.5)
     assert found.failure is Failure.TIMEOUT
     assert "the program to end" in found.detail
     for pid in map(int, pids.read_text().split()):
@@ -70,7 +70,7 @@ async def test_what_a_program_leaves_running_is_killed_when_it_ends(tmp_path: Pa
     start = time.monotonic()
     found = await run("sh", "-c", f"sleep 60 & echo $! > {pids}")
     assert found.outcome is Outcome.UP
-    assert time.monotonic() - start < 4.0
+    assert time.monotonic() - start < 30.0
     assert gone(int(pids.read_text()))
 
 

@@ -35,6 +35,7 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
+@pytest.mark.usefixtures("at_full_speed")
 async def test_ten_thousand_probes_cancelled_anywhere_leave_nothing(tmp_path: Path) -> None:
     rng = Random(6)
     authority = trustme.CA()

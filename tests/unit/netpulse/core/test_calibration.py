@@ -86,6 +86,7 @@ def test_the_kind_of_check_gives_what_only_it_knows() -> None:
     assert found.threshold == policy(4.0).threshold
 
 
+@pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.parametrize(
     ("domains", "interval_s", "rate", "years"),
     [((1,), 30.0, 25.0, 0.4), ((1, 1), 30.0, 4.0, 0.75), ((1,), 3_600.0, 4.0, 4.0)],

@@ -57,7 +57,7 @@ async def serve_agent(
     """
     wanted = settings.agents
     clock = clock or Clock()
-    who, bundle, spool = await _open(wanted, region, name, clock)
+    who, bundle, spool = await take_up(wanted, region, name, clock)
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(spool.close)
@@ -95,7 +95,7 @@ async def serve_agent(
                 loop.remove_signal_handler(number)
 
 
-async def _open(wanted: AgentSettings, region: str, name: str | None, clock: Clock) -> tuple[Identity, Bundle, Spool]:
+async def take_up(wanted: AgentSettings, region: str, name: str | None, clock: Clock) -> tuple[Identity, Bundle, Spool]:
     """Who this agent is: the first certificate that fits and whose spool nobody has."""
     directory = Path(wanted.certificates)
     deadline = clock.steady() + BUNDLE_S

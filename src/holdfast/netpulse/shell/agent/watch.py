@@ -250,7 +250,7 @@ class Watch:
         out.began = clock.engine_now()
         try:
             try:
-                found = await self._ask(target.spec, began)
+                found = await probed(self._prober, target.spec, self._clock, began)
             finally:
                 self._busy -= 1
                 self._busy_hung -= out.hung
@@ -265,18 +265,6 @@ class Watch:
             self._timetable.back(monitor, clock.engine_now(), slot=out.slot, began=out.began if out.slot else None)
             self._arm()
 
-    async def _ask(self, spec: MonitorSettings, began: float) -> Finding:
-        bound_s = spec.timeout + OVERRUN_S
-        try:
-            async with asyncio.timeout(bound_s):
-                return await self._prober.probe(spec)
-        except TimeoutError:
-            detail = f"the probe did not end within {bound_s:g} s"
-        except Exception as error:
-            log.exception("a probe failed", extra={"action": "probe_failed"})
-            detail = f"the probe failed: {type(error).__name__}"
-        return _Broken(detail=detail, total_ms=(self._clock.steady() - began) * 1000.0)
-
     async def _conclude(self, monitor: str, out: _Out, began: float, found: Finding) -> None:
         """Report what was found, as far as it can be believed."""
         outcome, failure, detail = found.outcome, found.failure, found.detail
@@ -290,20 +278,7 @@ class Watch:
         elif outcome is Outcome.UP:
             self._down.discard(monitor)
         self._report(
-            Result(
-                monitor=monitor,
-                seq=0,
-                at=self._clock.at(began),
-                outcome=outcome,
-                failure=failure,
-                total_ms=round(found.total_ms, 3),
-                phases=found.phases,
-                status=found.status,
-                detail=detail[:DETAIL],
-                address=found.address,
-                cert_days=found.cert_days,
-                confirm=out.confirm,
-            ),
+            told(found, monitor, self._clock.at(began), outcome, failure, detail, confirm=out.confirm),
             out.confirm or (outcome is Outcome.DOWN) != known,
         )
 
@@ -320,3 +295,37 @@ class _Broken:
     status: int = 0
     address: str = ""
     cert_days: float | None = None
+
+
+async def probed(prober: Prober, spec: MonitorSettings, clock: Clock, began: float) -> Finding:
+    """What a probe found; one that fails itself, or does not end, says nothing of its target."""
+    bound_s = spec.timeout + OVERRUN_S
+    try:
+        async with asyncio.timeout(bound_s):
+            return await prober.probe(spec)
+    except TimeoutError:
+        detail = f"the probe did not end within {bound_s:g} s"
+    except Exception as error:
+        log.exception("a probe failed", extra={"action": "probe_failed"})
+        detail = f"the probe failed: {type(error).__name__}"
+    return _Broken(detail=detail, total_ms=(clock.steady() - began) * 1000.0)
+
+
+def told(
+    found: Finding, monitor: str, at: float, outcome: Outcome, failure: Failure, detail: str, *, confirm: bool
+) -> Result:
+    """A finding as it is reported, without its number; ``outcome`` is how far it can be believed."""
+    return Result(
+        monitor=monitor,
+        seq=0,
+        at=at,
+        outcome=outcome,
+        failure=failure,
+        total_ms=round(found.total_ms, 3),
+        phases=found.phases,
+        status=found.status,
+        detail=detail[:DETAIL],
+        address=found.address,
+        cert_days=found.cert_days,
+        confirm=confirm,
+    )
