@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ _PAGE: Final = 4096
 _LEFT_BYTES: Final = 4 * 2**20
 """An empty group has 0.2 MiB charged to it; with more than this, what jobs left is reclaimed. It takes milliseconds,
 for 200 MiB of directory entries tenths of a second."""
+_SETTLING_S: Final = (0.005, 0.01, 0.02, 0.04)
+"""Pauses until what was reclaimed is off the account: the kernel uncharges names a grace period of RCU after it has
+freed them, some 10 ms later and more on a busy machine."""
 _V1_METERS: Final = ("memory.max_usage_in_bytes", "memory.oom_control")
 _V2_METERS: Final = ("memory.peak", "memory.events")
 _REMOVAL_S: Final = (0.01, 0.05, 0.2, 1.0, 0.0)
@@ -160,6 +164,10 @@ class Group:
                 self._write(self._memory / "memory.force_empty", 0)
             else:
                 self._write(self._memory / "memory.reclaim", self._read(self._memory / "memory.current").decode())
+        for pause_s in _SETTLING_S:
+            if not self.holds_leavings:
+                break
+            time.sleep(pause_s)
 
     def all(self) -> Sequence[int]:
         """The same for all groups, those included that the launcher joins for good."""
