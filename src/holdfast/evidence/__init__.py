@@ -17,8 +17,9 @@ from holdfast.evidence.errors import (
 )
 from holdfast.evidence.expression import evaluate
 from holdfast.evidence.origin import Machine, commit_of, digest_files, project_root, versions_of
-from holdfast.evidence.record import Better, Claim, Comparison, Control, Metric, Record, measure, verify
+from holdfast.evidence.record import Better, Claim, Comparison, Control, Metric, Record, measure, sealed, verify
 from holdfast.evidence.samples import Histogram, Samples
+from holdfast.evidence.standing import Standing, newest, standing, standings
 
 __all__ = [
     "Better",
@@ -38,14 +39,19 @@ __all__ = [
     "RecordUnreadableError",
     "RecordsIncomparableError",
     "Samples",
+    "Standing",
     "commit_of",
     "compare",
     "digest_files",
     "evaluate",
     "load",
     "measure",
+    "newest",
     "project_root",
+    "sealed",
     "stale_inputs",
+    "standing",
+    "standings",
     "verify",
     "versions_of",
     "write",

@@ -10,15 +10,16 @@ from pathlib import Path
 import msgspec
 
 from holdfast.evidence.errors import RecordExistsError, RecordUnreadableError
-from holdfast.evidence.record import Record, verify
+from holdfast.evidence.record import Record, sealed, verify
 
 
 def write(record: Record, directory: Path) -> Path:
-    """Write a record below ``directory``, completely or not at all. Returns its path.
+    """Seal a record and write it below ``directory``, completely or not at all. Returns its path.
 
     Raises :class:`RecordExistsError` rather than replace one, and
     :class:`~holdfast.evidence.errors.RecordInconsistentError` rather than write a wrong one.
     """
+    record = sealed(record)
     verify(record)
     folder = directory / record.drill
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import hmac
 import math
 import operator
+import shlex
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Final, Literal
 
 import msgspec
@@ -123,6 +127,9 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     metrics: dict[str, Metric]
     claims: tuple[Claim, ...] = ()
     control: Control | None = None
+    seal: str = ""
+    """SHA-256 over everything else, so that a change of what no metric rests on is noticed too; empty in records from
+    before there were seals. It guards against slips of the hand, not against somebody who computes it again."""
 
     def failed_claims(self) -> tuple[Claim, ...]:
         """Claims that did not hold, of those that this kind of run can judge."""
@@ -156,8 +163,22 @@ def measure(
     )
 
 
+def sealed(record: Record) -> Record:
+    """The record with its seal."""
+    return msgspec.structs.replace(record, seal=_seal(record))
+
+
+def _seal(record: Record) -> str:
+    # Read once, as a reader will: a bound that a drill gave as 0 is 0.0 by then.
+    read = msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(record, seal="")), type=Record)
+    return hashlib.sha256(msgspec.json.encode(read, order="deterministic")).hexdigest()
+
+
 def verify(record: Record) -> None:
-    """Recompute every metric and every verdict. Raises :class:`RecordInconsistentError` naming all differences."""
+    """Recompute metrics, verdicts and the seal, and look at the circumstances.
+
+    Raises :class:`RecordInconsistentError` naming all differences.
+    """
     control = record.control
     faults = _differences("", record.metrics, record.samples, control.samples if control else None)
     if control is not None:
@@ -174,8 +195,29 @@ def verify(record: Record) -> None:
             faults.append(
                 f"claim {claim.claim!r} says {claim.value} holds={claim.holds}, the metric says {judged.value}"
             )
+    faults += _circumstances(record)
+    if record.seal and not hmac.compare_digest(record.seal, _seal(record)):
+        faults.append("its seal is that of other content: the file was changed after the drill wrote it")
     if faults:
         raise RecordInconsistentError(f"{record.drill}/{record.id}", faults)
+
+
+def _circumstances(record: Record) -> list[str]:
+    """What no run can have had, and a command that would not repeat this one."""
+    faults = []
+    if not (math.isfinite(record.duration_s) and record.duration_s >= 0):
+        faults.append(f"it lasted {record.duration_s} s")
+    if record.started.tzinfo is None:
+        faults.append(f"it started at {record.started}, which names no time zone")
+    for name, value in record.parameters.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            faults.append(f"parameter {name} is {value}")
+    command = shlex.join(record.argv)
+    if "--seed" in record.argv and ("--seed", str(record.seed)) not in pairwise(record.argv):
+        faults.append(f"its seed is {record.seed}, its command is {command!r}")
+    if record.quick and "--quick" not in record.argv:
+        faults.append(f"it was a quick run, its command is {command!r}")
+    return faults
 
 
 def _differences(

@@ -46,7 +46,7 @@ def small_record(
         id=identity,
         drill=drill,
         title="Does it hold?",
-        argv=("holdfast", "drill", "run", drill),
+        argv=("holdfast", "drill", "run", drill, *(("--quick",) if quick else ())),
         commit="0" * 40,
         dirty=False,
         inputs=inputs or {},

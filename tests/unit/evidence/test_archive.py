@@ -13,6 +13,7 @@ from holdfast.evidence import (
     RecordInconsistentError,
     RecordUnreadableError,
     load,
+    sealed,
     stale_inputs,
     write,
 )
@@ -23,7 +24,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     record = small_record()
     path = write(record, tmp_path)
     assert path == tmp_path / "flapping" / f"{record.id}.json"
-    assert load(path) == record
+    assert load(path) == sealed(record)
 
 
 def test_the_file_names_a_metric_as_the_documentation_does(tmp_path: Path) -> None:
@@ -36,7 +37,7 @@ def test_a_record_is_never_replaced_and_leaves_no_draft(tmp_path: Path) -> None:
     path = write(small_record(), tmp_path)
     with pytest.raises(RecordExistsError, match="not replaced"):
         write(small_record(attempts=12), tmp_path)
-    assert load(path) == small_record()
+    assert load(path) == sealed(small_record())
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 

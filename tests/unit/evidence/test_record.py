@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import msgspec
 import pytest
 
@@ -43,6 +45,21 @@ def test_a_claim_about_nothing_is_an_error() -> None:
     claim = Claim.judge("faster", "holdfast.absent", "<=", 1.0, None)
     with pytest.raises(RecordInconsistentError, match=r"holdfast\.absent"):
         verify(msgspec.structs.replace(small_record(), claims=(claim,)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"duration_s": -1.0}, "it lasted -1"),
+        ({"started": dt.datetime(2026, 1, 1)}, "no time zone"),  # noqa: DTZ001  # that is the fault
+        ({"parameters": {"rate_per_s": float("nan")}}, "parameter rate_per_s is nan"),
+        ({"argv": ("holdfast", "drill", "run", "flapping", "--seed", "77")}, "its seed is 7"),
+        ({"quick": True}, "a quick run"),
+    ],
+)
+def test_circumstances_that_no_run_can_have_had_are_an_error(changed: dict[str, object], said: str) -> None:
+    with pytest.raises(RecordInconsistentError, match=said):
+        verify(msgspec.structs.replace(small_record(), **changed))
 
 
 def test_an_undefined_value_holds_no_claim() -> None:
