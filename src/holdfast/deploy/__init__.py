@@ -1,0 +1,1 @@
+"""Deployment by workload fit: place, explain, price, emit, cut over."""

@@ -1,0 +1,1 @@
+"""Files, generators and checkers around the decisions."""
