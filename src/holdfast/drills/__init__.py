@@ -2,7 +2,8 @@
 
 from holdfast.drills.catalog import DrillInfo, compare, list_drills, run_drill
 from holdfast.drills.errors import DrillError, ProcessFailedError, ToolMissingError, UnknownDrillError
-from holdfast.drills.report import render, render_comparison
+from holdfast.drills.page import render_page
+from holdfast.drills.report import format_value, render, render_comparison
 
 __all__ = [
     "DrillError",
@@ -11,8 +12,10 @@ __all__ = [
     "ToolMissingError",
     "UnknownDrillError",
     "compare",
+    "format_value",
     "list_drills",
     "render",
     "render_comparison",
+    "render_page",
     "run_drill",
 ]

@@ -23,9 +23,8 @@ from typing import Any, Final
 
 from holdfast.drills.code_runners import CoupledRunner, QueueRunner, Runner, coupled, queued
 from holdfast.drills.code_service import FIGURES_AGE_S
-from holdfast.drills.contenders import CONTROL
 from holdfast.drills.errors import ToolMissingError
-from holdfast.drills.findings import CODE_RUNNER, Findings, Setting
+from holdfast.drills.findings import CODE_RUNNER, CONTROL, Findings, Setting
 
 HEAVY_TENANT: Final = "heavy"
 LIGHT_TENANTS: Final = tuple(f"light-{number}" for number in range(1, 10))

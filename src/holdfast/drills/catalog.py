@@ -10,49 +10,69 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
 from holdfast import evidence
-from holdfast.drills.burst import Burst
-from holdfast.drills.chaos import Chaos
-from holdfast.drills.dead_backend import DeadBackend
 from holdfast.drills.errors import DrillError, UnknownDrillError
 from holdfast.drills.findings import Drill, Findings, Origin, Setting
-from holdfast.drills.flapping import Flapping
-from holdfast.drills.gateway_cost import GatewayCost
-from holdfast.drills.gateway_holding import GatewayHolding
-from holdfast.drills.gateway_ledger import GatewayLedger
-from holdfast.drills.idle import Idle
-from holdfast.drills.noise import Noise
-from holdfast.drills.outage import Outage
-from holdfast.drills.reload import Reload
-from holdfast.drills.runner import Runner
-from holdfast.drills.throughput import Throughput
-from holdfast.drills.watch_capacity import WatchCapacity
-from holdfast.drills.watch_chaos import WatchChaos
 
-_DRILLS: Final[tuple[Drill, ...]] = (
-    Flapping(),
-    Outage(),
-    DeadBackend(),
-    Throughput(),
-    Reload(),
-    Idle(),
-    Burst(),
-    Runner(),
-    Chaos(),
-    Noise(),
-    WatchCapacity(),
-    WatchChaos(),
-    GatewayCost(),
-    GatewayHolding(),
-    GatewayLedger(),
-)
 DEFAULT_SEED: Final = 20_090_531
 """Any fixed number does; a drill is repeated with the seed that its record names."""
+
+
+@cache
+def _drills() -> tuple[Drill, ...]:
+    """One of each, imported when asked for.
+
+    Every process of a drill is started as a module of this package, and pays for what importing the package loads.
+    """
+    from holdfast.drills.blog_build import BlogBuild
+    from holdfast.drills.burst import Burst
+    from holdfast.drills.chaos import Chaos
+    from holdfast.drills.dead_backend import DeadBackend
+    from holdfast.drills.deploy_cost import DeployCost
+    from holdfast.drills.deploy_cutover import DeployCutover
+    from holdfast.drills.deploy_faults import DeployFaults
+    from holdfast.drills.flapping import Flapping
+    from holdfast.drills.gateway_cost import GatewayCost
+    from holdfast.drills.gateway_holding import GatewayHolding
+    from holdfast.drills.gateway_ledger import GatewayLedger
+    from holdfast.drills.idle import Idle
+    from holdfast.drills.noise import Noise
+    from holdfast.drills.outage import Outage
+    from holdfast.drills.reload import Reload
+    from holdfast.drills.runner import Runner
+    from holdfast.drills.scale_to_zero import ScaleToZero
+    from holdfast.drills.throughput import Throughput
+    from holdfast.drills.watch_capacity import WatchCapacity
+    from holdfast.drills.watch_chaos import WatchChaos
+
+    return (
+        Flapping(),
+        Outage(),
+        DeadBackend(),
+        Throughput(),
+        Reload(),
+        Idle(),
+        Burst(),
+        Runner(),
+        Chaos(),
+        ScaleToZero(),
+        Noise(),
+        WatchCapacity(),
+        WatchChaos(),
+        GatewayCost(),
+        GatewayHolding(),
+        GatewayLedger(),
+        DeployCutover(),
+        DeployFaults(),
+        DeployCost(),
+        BlogBuild(),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +85,7 @@ class DrillInfo:
 
 def list_drills() -> tuple[DrillInfo, ...]:
     """Every drill, in the order of the documentation."""
-    return tuple(DrillInfo(name=drill.name, title=drill.title) for drill in _DRILLS)
+    return tuple(DrillInfo(name=drill.name, title=drill.title) for drill in _drills())
 
 
 def run_drill(name: str, *, quick: bool, seed: int | None, out: Path, progress: Callable[[str], None]) -> Path:
@@ -75,12 +95,12 @@ def run_drill(name: str, *, quick: bool, seed: int | None, out: Path, progress: 
     claims. ``progress`` gets a line whenever something begins. Raises
     :class:`UnknownDrillError` and other :class:`~holdfast.drills.errors.DrillError` s.
     """
-    drill = next((one for one in _DRILLS if one.name == name), None)
+    drill = next((one for one in _drills() if one.name == name), None)
     if drill is None:
-        known = ", ".join(one.name for one in _DRILLS)
+        known = ", ".join(one.name for one in _drills())
         raise UnknownDrillError(f"there is no drill {name!r}; there are {known}")
     _allow_open_files()
-    origin = Origin.now(drill.packages)
+    origin = Origin.now(drill)
     clock = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"holdfast-{name}-") as directory:
         setting = Setting(

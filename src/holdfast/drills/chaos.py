@@ -25,8 +25,7 @@ import aiohttp
 
 from holdfast.drills import forgetful, namespaces
 from holdfast.drills.code_service import NO_BOUNDS, CodeService
-from holdfast.drills.contenders import CONTROL
-from holdfast.drills.findings import CODE_RUNNER, Findings, Setting
+from holdfast.drills.findings import CODE_RUNNER, CONTROL, Findings, Setting
 from holdfast.drills.persistence import Acknowledged, PersistentClient
 from holdfast.drills.postgres import PostgresqlServer
 from holdfast.drills.process import Child

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from holdfast.drills.contender import Contender
+from holdfast.drills.findings import CONTROL
 from holdfast.drills.ours import Holdfast
 from holdfast.drills.peers import PEERS
 
-CONTROL: Final = "control"
-"""Name of the negative control."""
 UNPROTECTED: Final[Mapping[str, object]] = {
     "damping": {"enabled": False},
     "breaker": {"enabled": False},

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from holdfast import evidence
-from holdfast.drills.contenders import CONTROL
+from holdfast.drills.inputs import Measured, inputs_of
 from holdfast.drills.load import LoadResult
 from holdfast.evidence import Better, Claim, Comparison, Control, Histogram, Machine, Metric, Record, Samples
 
+CONTROL: Final = "control"
+"""Name of the negative control."""
 _MANY: Final = 200
 """Longer series are kept as histograms."""
 DATA_PLANE: Final = ("app", "balancer", "drills", "evidence", "http1", "kernel", "proxy", "resilience", "telemetry")
@@ -89,11 +91,11 @@ class Origin:
     inputs: dict[str, str]
 
     @classmethod
-    def now(cls, packages: Sequence[str]) -> Origin:
-        """The code of these packages and the moment."""
+    def now(cls, drill: Measured) -> Origin:
+        """The files that this drill depends on, and the moment."""
         root = evidence.project_root()
         commit, dirty = evidence.commit_of(root)
-        inputs = evidence.digest_files(_inputs(root, packages), root)
+        inputs = evidence.digest_files(inputs_of(drill, root), root)
         return cls(started=dt.datetime.now(dt.UTC), commit=commit, dirty=dirty, inputs=inputs)
 
 
@@ -222,11 +224,3 @@ class Drill(Protocol):
     async def run(self, setting: Setting) -> Findings:
         """Carry it out. Raises :class:`~holdfast.drills.errors.DrillError` if that is impossible."""
         ...
-
-
-def _inputs(root: Path, packages: Sequence[str]) -> list[Path]:
-    """The code and configuration that the result depends on."""
-    found = [path for package in packages for path in (root / "src" / "holdfast" / package).rglob("*.py")]
-    found += (root / "benchmarks" / "peers").glob("*.cfg")
-    found += (root / "requirements").glob("*.txt")
-    return found

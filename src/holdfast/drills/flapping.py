@@ -21,9 +21,9 @@ from typing import Final
 
 from holdfast.drills import ledgers
 from holdfast.drills.contender import Contender
-from holdfast.drills.contenders import CONTROL, UNPROTECTED, field_of
+from holdfast.drills.contenders import UNPROTECTED, field_of
 from holdfast.drills.faults import BackendSpec, Fault, FleetSpec
-from holdfast.drills.findings import DATA_PLANE, Findings, Setting
+from holdfast.drills.findings import CONTROL, DATA_PLANE, Findings, Setting
 from holdfast.drills.fleet import Fleet
 from holdfast.drills.load import Plan, run_plan
 
@@ -64,7 +64,7 @@ class Phases:
     return_s: float = 25.0
 
 
-QUICK: Final = Phases(hold_s=3.0, squeeze_s=1.4, return_s=1.0)
+QUICK: Final = Phases(hold_s=1.0, squeeze_s=0.7, return_s=0.5)
 
 
 class Flapping:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from holdfast.drills.contenders import CONTROL
 from holdfast.drills.errors import DrillError
-from holdfast.drills.findings import GATEWAY, Findings, Setting
+from holdfast.drills.findings import CONTROL, GATEWAY, Findings, Setting
 from holdfast.drills.gateway_load import TokenStreams, chat, lags_ms
 from holdfast.drills.gateway_peers import GatewayPeer, installed, request_of
 from holdfast.drills.gateway_service import MODEL, Gateway, Provider, resident_bytes, url

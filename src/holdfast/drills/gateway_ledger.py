@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.drills.contenders import CONTROL
 from holdfast.drills.errors import DrillError
-from holdfast.drills.findings import GATEWAY, Findings, Setting
+from holdfast.drills.findings import CONTROL, GATEWAY, Findings, Setting
 from holdfast.drills.gateway_books import Books, balance, owed, read_rows, reports
 from holdfast.drills.gateway_load import TokenStreams, chat
 from holdfast.drills.gateway_service import MODEL, Gateway, MockEntry, Provider, url

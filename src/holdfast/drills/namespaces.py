@@ -7,13 +7,20 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Final, Self
 
-from holdfast.drills.errors import DrillError
+from holdfast.drills.errors import DrillError, ProcessFailedError
+from holdfast.drills.process import Child
 
 _NETWORK: Final = "10.213.77"
 _TIMEOUT_S: Final = 10.0
+_POLL_S: Final = 0.02
+_LAST_PORT: Final = 65_535
 
 
 def missing() -> str | None:
@@ -24,6 +31,23 @@ def missing() -> str | None:
         if shutil.which(program) is None:
             return f"no program {program}; apt-get install {package}"
     return None
+
+
+@cache
+def has_netem() -> bool:
+    """Whether the kernel can delay packets by itself, tried out in a namespace of its own."""
+    name = f"hf-{secrets.token_hex(3)}-netem"
+    made = False
+    try:
+        _ip("netns", "add", name)
+        made = True
+        _netem(name, "lo", 0.0)
+    except DrillError:
+        return False
+    finally:
+        if made:
+            _ip("netns", "delete", name)
+    return True
 
 
 class Cable:
@@ -75,6 +99,46 @@ class Cable:
         """Packets pass again."""
         _ip("-n", self.far, "link", "set", f"{self._link}b", "up")
 
+    @contextlib.contextmanager
+    def delayed(self, port: int, delay_s: float, directory: Path) -> Iterator[int]:
+        """A port of :attr:`near_address` that leads the far end to ``port`` there, each way later by ``delay_s``.
+
+        With netem it is the port itself, and everything on the cable is late. Without, it is that of a relay, and the
+        rest of the cable is as it was. Nothing listens behind it any more when the block ends. Raises
+        :class:`DrillError`.
+        """
+        if has_netem():
+            ends = ((self.near, f"{self._link}a"), (self.far, f"{self._link}b"))
+            try:
+                for name, end in ends:
+                    _netem(name, end, delay_s)
+                yield port
+            finally:
+                for name, end in ends:
+                    with contextlib.suppress(DrillError):
+                        _ip("netns", "exec", name, "tc", "qdisc", "delete", "dev", end, "root")
+            return
+        late = port + 1 if port < _LAST_PORT else port - 1
+        words = (f"{self.near_address}:{late}", self.near_address, str(port), str(delay_s))
+        relay = Child(
+            [*self.inside(self.near), sys.executable, "-P", "-m", "holdfast.drills.relay", *words],
+            log=directory / "delay.log",
+        )
+        try:
+            self._wait_until_listening(relay, late)
+            yield late
+        finally:
+            relay.stop()
+
+    def _wait_until_listening(self, relay: Child, port: int) -> None:
+        """Seen from the kernel's table: a connection to try it would be passed on to the server."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while time.monotonic() < deadline and not relay.over:
+            if f":{port:04X} 00000000:0000 0A" in Path(f"/proc/{relay.pid}/net/tcp").read_text():
+                return
+            time.sleep(_POLL_S)
+        raise ProcessFailedError(f"the relay of the cable does not listen on {self.near_address}:{port}")
+
     @staticmethod
     def inside(name: str) -> tuple[str, ...]:
         """What a command is put behind to run in a namespace.
@@ -88,6 +152,12 @@ def _ip(*words: str) -> None:
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
     if done.returncode:
         raise DrillError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+def _netem(name: str, device: str, delay_s: float) -> None:
+    """Delay what a device of a namespace sends. Raises :class:`DrillError` where the kernel has no netem."""
+    delay = f"{delay_s * 1e3:g}ms"
+    _ip("netns", "exec", name, "tc", "qdisc", "replace", "dev", device, "root", "netem", "delay", delay)
 
 
 class Star:
@@ -154,16 +224,8 @@ class Star:
         """What a command is put behind to run in a region, or in the hub."""
         return Cable.inside(self.hub if region is None else self._names[region])
 
-    def has_netem(self) -> bool:
-        """Whether the kernel could delay, reorder and lose packets by itself."""
-        with contextlib.suppress(DrillError):
-            _ip("netns", "exec", self.hub, "tc", "qdisc", "add", "dev", "bridge", "root", "netem", "loss", "0%")
-            _ip("netns", "exec", self.hub, "tc", "qdisc", "delete", "dev", "bridge", "root")
-            return True
-        return False
-
     def lose(self, region: str, *, per_mille: int) -> None:
-        """From now on so many of a region's new connections to targets are lost, packet by packet, by chance."""
+        """From now on so many (0 to 999) of a region's new connections to targets are lost, packet by packet."""
         chance = f"tcp flags & (syn|ack) == syn numgen random mod 1000 < {per_mille} drop"
         self._rule(region, f"ip daddr 10.213.79.0/25 {chance}")
 

@@ -29,8 +29,8 @@ class Noise:
             noise_virtual.play_all(
                 found,
                 seed=setting.seed,
-                scale=setting.pick(1.0, 0.02),
-                count=int(setting.pick(60, 5)),
+                scale=setting.pick(1.0, 0.005),
+                count=int(setting.pick(60, 2)),
                 progress=setting.progress,
             )
         )

@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
-from holdfast.drills.contenders import CONTROL
-from holdfast.drills.findings import Findings
+from holdfast.drills.findings import CONTROL, Findings
 from holdfast.drills.noise_rules import AnyTwice, KOfN, SummedCusum
 from holdfast.drills.noise_stage import RegionChange, Stage
 from holdfast.drills.noise_world import Watcher
@@ -69,9 +68,9 @@ def play_scenes(found: Findings, *, seed: int, quick: bool, progress: Callable[[
     """All of them, into the findings. Yields now and then."""
     found.parameters |= {"targets": TARGETS, "regions": len(REGIONS), "domains": len(set(REGIONS.values()))}
     progress("noise: outages of 200 targets")
-    yield from _outages(found, Random(f"{seed}/outages"), count=4 if quick else 40)
+    yield from _outages(found, Random(f"{seed}/outages"), count=2 if quick else 40)
     progress("noise: flapping")
-    yield from _flapping(found, Random(f"{seed}/flapping"), hours=2.0 if quick else 24.0)
+    yield from _flapping(found, Random(f"{seed}/flapping"), hours=1.0 if quick else 24.0)
     progress("noise: a cascade of 50")
     yield from _cascade(found, Random(f"{seed}/cascade"))
     progress("noise: a region is cut off")

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from holdfast.drills.contenders import CONTROL
-from holdfast.drills.findings import Findings
+from holdfast.drills.findings import CONTROL, Findings
 from holdfast.drills.noise_rules import AnyTwice, KOfN, SummedCusum
 from holdfast.drills.noise_world import (
     DOWN_FAILS,

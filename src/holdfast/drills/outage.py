@@ -49,7 +49,7 @@ class Outage:
 
     async def run(self, setting: Setting) -> Findings:
         """Run all contenders, then compare."""
-        outage_s, after_s = setting.pick(10, 1), setting.pick(10, 3)
+        outage_s, after_s = setting.pick(10, 1), setting.pick(10, 1.5)
         found = Findings(control_what="the same balancer with damping, breaker and retry budget off")
         found.parameters |= {"outage_s": outage_s, "after_s": after_s, "rate_per_s": RATE_PER_S, "workers": WORKERS}
         spec = fleet_spec(setting.seed, outage_s)

@@ -103,7 +103,7 @@ class Child:
         """The process and its workers."""
         return process_tree(self.pid)
 
-    def wait_until_listening(self, port: int, *, timeout_s: float = 15.0) -> None:
+    def wait_until_listening(self, port: int, *, timeout_s: float = 45.0) -> None:
         """Return once a connection to 127.0.0.1 succeeds. Raises :class:`ProcessFailedError`."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

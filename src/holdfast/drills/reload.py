@@ -15,9 +15,8 @@ from functools import partial
 from typing import Final
 
 from holdfast.drills.contender import POOL
-from holdfast.drills.contenders import CONTROL
 from holdfast.drills.faults import BackendSpec, FleetSpec
-from holdfast.drills.findings import DATA_PLANE, Findings, Setting
+from holdfast.drills.findings import CONTROL, DATA_PLANE, Findings, Setting
 from holdfast.drills.fleet import Fleet
 from holdfast.drills.load import LoadResult, OpenLoop, Plan, run_plan
 from holdfast.drills.ours import Holdfast

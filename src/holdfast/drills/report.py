@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from holdfast.evidence import Metric, Record, RecordComparison
+from holdfast.drills.findings import CONTROL
+from holdfast.evidence import Record, RecordComparison
 
-_VERDICT_STYLE = {"better": "green", "worse": "red", "changed": "yellow"}
+_T = TypeVar("_T")
+_VERDICT_STYLE: Final = {"better": "green", "worse": "red", "changed": "yellow"}
 
 
 def render(record: Record) -> RenderableType:
@@ -21,6 +26,7 @@ def render(record: Record) -> RenderableType:
     parts.extend(Text(f"note: {note}", style="yellow") for note in record.notes)
     if record.control is not None:
         parts.append(Text(f"control: {record.control.what}", style="dim"))
+    parts.append(Text(_origin(record), style="dim"))
     if record.quick:
         parts.append(Text("A quick run shows that the drill works; run it in full before quoting it.", style="yellow"))
     return Group(*parts)
@@ -55,25 +61,35 @@ def format_value(value: float | None, unit: str) -> str:
     return f"{text} {unit}".rstrip()
 
 
-def _metrics(record: Record) -> Table:
-    by_contender: dict[str, dict[str, Metric]] = {}
-    for name, metric in record.metrics.items():
+def by_contender(found: Mapping[str, _T], control: Mapping[str, _T]) -> dict[str, Mapping[str, _T]]:
+    """What is called ``<contender>.<name>``, by contender and name; the control's own comes last."""
+    grouped: dict[str, dict[str, _T]] = {}
+    for name, one in found.items():
         contender, _, rest = name.partition(".")
-        by_contender.setdefault(contender, {})[rest] = metric
-    if record.control is not None:
-        by_contender["control"] = record.control.metrics
-    names = dict.fromkeys(name for metrics in by_contender.values() for name in metrics)
+        grouped.setdefault(contender, {})[rest] = one
+    return {**grouped, **({CONTROL: control} if control else {})}
+
+
+def _metrics(record: Record) -> Table:
+    contenders = by_contender(record.metrics, record.control.metrics if record.control else {})
+    names = dict.fromkeys(name for metrics in contenders.values() for name in metrics)
     table = Table()
     table.add_column("metric")
-    for contender in by_contender:
+    for contender in contenders:
         table.add_column(contender, justify="right")
     for name in names:
         cells = []
-        for metrics in by_contender.values():
+        for metrics in contenders.values():
             found = metrics.get(name)
             cells.append("" if found is None else format_value(found.value, found.unit))
         table.add_row(name, *cells)
     return table
+
+
+def _origin(record: Record) -> str:
+    commit = f"commit {record.commit[:8] if record.commit else 'unknown'}{' and changes' if record.dirty else ''}"
+    machine = f"{record.machine.cores} cores of {record.machine.cpu}"
+    return f"{record.id}: {commit}, {machine}, {format_value(record.duration_s, 's')}; again: {shlex.join(record.argv)}"
 
 
 def _claims(record: Record) -> Table:

@@ -190,6 +190,33 @@ TABLES: Final = (
             ("gateway-ledger", "spent_of_budget", "of a budget that 1,000 wanted at once (control: none)", "{:.0%}"),
         ),
     ),
+    Table(
+        "A cut-over in virtual time, to a new target that",
+        {"holdfast": "in stages", "careful": "all at once, watched", "control": "one-shot switch"},
+        (
+            ("deploy-cutover", "sound_failed_mean", "is sound: requests lost, mean", "{:,.0f}"),
+            ("deploy-cutover", "sound_broken_mean", "the same: streams broken, mean", "{:,.0f}"),
+            ("deploy-cutover", "errors_failed_mean", "fails 20 %: requests lost, mean", "{:,.0f}"),
+            ("deploy-cutover", "errors_back_s_p50", "the same: everybody is back, p50", "{:,.0f} s"),
+            ("deploy-cutover", "dead_failed_mean", "answers nothing: requests lost, mean", "{:,.0f}"),
+            ("deploy-cutover", "dead_back_s_p50", "the same: everybody is back, p50", "{:,.0f} s"),
+            ("deploy-cutover", "load_failed_mean", "breaks under load: requests lost, mean", "{:,.0f}"),
+            ("deploy-cutover", "load_exposed_mean", "the same: requests that met it, mean", "{:,.0f}"),
+            ("deploy-cutover", "load_back_s_p50", "the same: everybody is back, p50", "{:,.0f} s"),
+            ("deploy-cutover", "streams_broken_mean", "breaks streams only: streams broken, mean", "{:,.0f}"),
+        ),
+    ),
+    Table(
+        "The blog, a thousand posts",
+        {"holdfast": "Holdfast", "hugo": "Hugo", "control": "control"},
+        (
+            ("blog-build", "cold_s", "from nothing", "{:.2f} s"),
+            ("blog-build", "cold_cpu_s", "the same, CPU of all processes", "{:.2f} s"),
+            ("blog-build", "edit_p50_ms", "one post edited, in a process that is there", "{:.0f} ms"),
+            ("blog-build", "edit_command_p50_ms", "one post edited, a command from start to end", "{:,.0f} ms"),
+            ("blog-build", "largest_page_bytes", "the largest page", "{:,.0f} B"),
+        ),
+    ),
 )
 
 

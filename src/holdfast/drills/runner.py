@@ -21,9 +21,8 @@ import aiohttp
 
 from holdfast.drills.code_runners import epoch
 from holdfast.drills.code_service import FIGURES_AGE_S, NO_BOUNDS, CodeService
-from holdfast.drills.contenders import CONTROL
 from holdfast.drills.errors import DrillError, ToolMissingError
-from holdfast.drills.findings import CODE_RUNNER, Findings, Setting
+from holdfast.drills.findings import CODE_RUNNER, CONTROL, Findings, Setting
 from holdfast.drills.postgres import PostgresqlServer
 from holdfast.drills.throughput import parse_wrk
 

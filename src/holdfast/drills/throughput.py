@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Final
 
 from holdfast.drills.contender import Contender
-from holdfast.drills.contenders import CONTROL, field_of
+from holdfast.drills.contenders import field_of
 from holdfast.drills.errors import DrillError, ToolMissingError
-from holdfast.drills.findings import DATA_PLANE, Findings, Setting
+from holdfast.drills.findings import CONTROL, DATA_PLANE, Findings, Setting
 from holdfast.drills.peers import Nginx
 from holdfast.drills.process import Child, cpu_s, free_port
 

@@ -15,10 +15,11 @@ from holdfast.drills.watch_service import WatchService
 
 RESULTS = """
     SELECT s.name, r.monitor, r.at, count(*) FROM netpulse_results r JOIN netpulse_names s ON s.id = r.source
-    GROUP BY s.name, r.monitor, r.at"""
+    GROUP BY s.name, r.monitor, r.at, r.total, r.what, r.figures"""
+"""A confirmation may begin within the millisecond of the check before it: they differ in what they saw."""
 ROLLED_UP = "SELECT coalesce(sum(up + down + unknown), 0) FROM netpulse_{size}"
-NOT_SENT = "SELECT count(*) FROM netpulse_notices WHERE state <> 'sent'"
-NOTICES = "SELECT key FROM netpulse_notices"
+NOT_SENT = "SELECT count(*) FROM netpulse_notices WHERE state = 'waiting'"
+NOTICES = "SELECT key, state, error FROM netpulse_notices"
 LEFT = "SELECT stored - rolled FROM netpulse_engine"
 
 
@@ -50,7 +51,7 @@ class Books:
     spooled: int
     """Committed by agents."""
     stored: int
-    """Different ones that the engine has: of a monitor, by an agent, begun at one millisecond."""
+    """Different ones that the engine has: by monitor, agent, the millisecond of their beginning, and what was seen."""
     lost: int
     twice: int
     rolled_up: Mapping[str, int]
@@ -60,7 +61,7 @@ class Books:
 def balance(spooled: Mapping[str, int], rows: Sequence[tuple[Any, ...]], rolled_up: Mapping[str, int]) -> Books:
     """By agent, so that what one lost is not made up for by what another has twice.
 
-    ``rows``: source (JSON: region, domain, agent), monitor, milliseconds, count.
+    ``rows``: source (JSON: region, domain, agent), monitor, milliseconds, count of those that are alike in all.
     """
     different: Counter[str] = Counter()
     twice = 0

@@ -25,9 +25,8 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from holdfast.drills.contenders import CONTROL
 from holdfast.drills.errors import DrillError
-from holdfast.drills.findings import NETPULSE, Findings, Setting
+from holdfast.drills.findings import CONTROL, NETPULSE, Findings, Setting
 from holdfast.drills.postgres import PostgresqlServer
 from holdfast.drills.process import Child, cpu_s, free_port
 from holdfast.drills.watch_sender import Plan, Scripted, result

@@ -24,14 +24,14 @@ from typing import Any, Final
 
 import aiohttp
 
-from holdfast.drills.contenders import CONTROL
 from holdfast.drills.errors import DrillError
-from holdfast.drills.findings import NETPULSE, Findings, Setting
+from holdfast.drills.findings import CONTROL, NETPULSE, Findings, Setting
 from holdfast.drills.postgres import PostgresqlServer
 from holdfast.drills.process import Child, free_port
 from holdfast.drills.watch_books import LEFT, NOT_SENT, NOTICES, Books, open_books, read_spool
 from holdfast.drills.watch_pager import Pager
 from holdfast.drills.watch_service import WatchService, with_signal
+from holdfast.netpulse.shell.notify.dispatcher import OBSOLETE
 
 AGENTS: Final = {f"{region}-{number}": region for region in ("eu", "us", "ap") for number in (1, 2)}
 HALVES: Final = tuple(tuple(agent for agent in AGENTS if agent.endswith(end)) for end in ("-1", "-2"))
@@ -168,8 +168,8 @@ class _Chaos:
         self._links += 1
         self._link = Child(
             [
-                *(sys.executable, "-P", "-m", "holdfast.drills.watch_link"),
-                *(str(self._link_port), str(self._service.agents_port)),
+                *(sys.executable, "-P", "-m", "holdfast.drills.relay"),
+                *(f"127.0.0.1:{self._link_port}", "127.0.0.1", str(self._service.agents_port)),
             ],
             log=self._setting.directory / f"link-{self._name}-{self._links}.log",
         )
@@ -326,7 +326,7 @@ class _Chaos:
         found.add(name, "left_in_spools", [sum(spool.waiting for spool in spools.values())])
         for what in ("agent", "engine", "cut", "postgresql"):
             found.add(name, f"kills_{what}", [self._kills[what]])
-        keys = {key for (key,) in await service.rows(NOTICES)}
+        keys = await self._keys()
         told = [each.key for each in self._pager.told]
         found.add(name, "notices", [len(keys)])
         found.add(name, "swallowed", [len(keys - set(told))])
@@ -334,6 +334,19 @@ class _Chaos:
         found.add(name, "pages_of_cause", [len(self._told(cause)) for cause in range(self._causes)])
         of_two = [each for each in self._pager.told if len(_causes(each.members)) > 1]
         found.add(name, "mixed_up", [len({each.incident for each in of_two})])
+
+    async def _keys(self) -> set[str]:
+        """Of notices that had to be told, when none is on its way any more: an incident may end while it is calm.
+
+        What the engine says that time has overtaken (who joined an incident that is over) is not among them.
+        """
+        rows = await self._service.rows(NOTICES)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REST_S):
+                while any(state == "waiting" for _, state, _ in rows):
+                    await asyncio.sleep(0.2)
+                    rows = await self._service.rows(NOTICES)
+        return {key for key, state, error in rows if state != "failed" or not error.startswith(OBSOLETE)}
 
 
 def _figures(books: Books) -> dict[str, float]:

@@ -17,6 +17,7 @@ NEEDS = {
     "burst": (("bwrap", "bubblewrap"), ("g++", "g++")),
     "runner": (("bwrap", "bubblewrap"), ("wrk", "wrk")),
     "execution-chaos": (("bwrap", "bubblewrap"), ("ip", "iproute2"), ("nsenter", "util-linux")),
+    "scale-to-zero": (("bwrap", "bubblewrap"),),
     "noise": (
         *(("ip", "iproute2"), ("nsenter", "util-linux"), ("nft", "nftables"), ("prometheus", "prometheus")),
         *((name, name) for name in ("prometheus-blackbox-exporter", "prometheus-alertmanager")),
@@ -25,6 +26,8 @@ NEEDS = {
 """Drill -> programs and packages that it cannot show what it is for without."""
 
 
+@pytest.mark.usefixtures("at_full_speed")  # what measures is not slowed down by being measured
+@pytest.mark.timeout(480)  # of which a quiet machine needs 15 to 50; drills run beside other tests
 @pytest.mark.parametrize("name", [drill.name for drill in list_drills()])
 def test_a_quick_run_leaves_a_record_whose_claims_hold_as_far_as_it_can_judge(name: str, tmp_path: Path) -> None:
     for program, package in NEEDS.get(name, ()):

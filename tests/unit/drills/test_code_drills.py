@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.drills import burst, forgetful
+from holdfast.drills import burst, forgetful, namespaces
 from holdfast.drills.code_runners import epoch
 from holdfast.drills.errors import DrillError
-from holdfast.drills.namespaces import Cable
+from holdfast.drills.namespaces import Cable, has_netem
 
 
 def test_times_of_the_api_become_seconds_since_the_epoch() -> None:
@@ -53,6 +53,30 @@ def test_pulling_the_cable_takes_down_the_far_end_alone(monkeypatch: pytest.Monk
 def test_two_cables_at_one_time_have_different_names() -> None:
     one, other = Cable(), Cable()
     assert {one.near, one.far}.isdisjoint({other.near, other.far})
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_netem_is_tried_in_a_namespace_that_is_gone_afterwards(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    asked = _scripted(monkeypatch, fails=lambda words: "netem" in words and not there)
+    assert has_netem.__wrapped__() is there
+    assert [words[:2] for words in asked] == [("netns", "add"), ("netns", "exec"), ("netns", "delete")]
+    assert len({words[2] for words in asked}) == 1
+
+
+def test_a_cable_with_netem_is_delayed_at_both_ends_and_mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(namespaces, "has_netem", lambda: True)
+    asked = _scripted(monkeypatch)
+    with Cable() as cable:
+        asked.clear()
+        with cable.delayed(7000, 0.05, tmp_path) as port:
+            assert port == 7000
+        assert [(words[2], words[5]) for words in asked] == [
+            (cable.near, "replace"),
+            (cable.far, "replace"),
+            (cable.near, "delete"),
+            (cable.far, "delete"),
+        ]
+        assert asked[0][-3:] == ("netem", "delay", "50ms")
 
 
 def test_the_queue_that_forgets_loses_exactly_what_was_taken_off_when_its_worker_died(tmp_path: Path) -> None:

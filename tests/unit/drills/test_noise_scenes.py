@@ -12,6 +12,8 @@ from holdfast.drills.findings import Findings
 from holdfast.drills.noise_virtual import partial_bound_s
 from holdfast.netpulse.core.calibration import bound_s
 
+pytestmark = pytest.mark.usefixtures("at_full_speed")
+
 Scene = Callable[[Findings, Random], Iterator[None]]
 
 

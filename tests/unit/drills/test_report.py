@@ -54,11 +54,12 @@ def test_values_have_three_digits_and_their_unit(value: float | None, unit: str,
 
 def test_drills_are_listed_with_the_question_that_they_ask() -> None:
     names = [drill.name for drill in list_drills()]
-    code_runner = ["burst", "runner", "execution-chaos"]
+    code_runner = ["burst", "runner", "execution-chaos", "scale-to-zero"]
     balancer = ["flapping", "outage", "dead-backend", "throughput", "reload", "idle"]
     netpulse = ["noise", "watch-capacity", "watch-chaos"]
     gateway = ["gateway", "gateway-holding", "gateway-ledger"]
-    assert names == [*balancer, *code_runner, *netpulse, *gateway]
+    deploy = ["deploy-cutover", "deploy-faults", "deploy-cost"]
+    assert names == [*balancer, *code_runner, *netpulse, *gateway, *deploy, "blog-build"]
     assert all(drill.title.endswith("?") for drill in list_drills())
 
 

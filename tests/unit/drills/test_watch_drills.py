@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from holdfast.drills import watch_capacity
-from holdfast.drills.watch_books import balance, read_spool
+from holdfast.drills.watch_books import RESULTS, balance, read_spool
 from holdfast.drills.watch_sender import result
 from holdfast.netpulse.core import schedule
 from holdfast.netpulse.core.result import Outcome
@@ -33,6 +34,22 @@ def test_what_one_agent_lost_is_not_made_up_for_by_what_another_has_twice() -> N
 def test_more_than_an_agent_ever_had_is_counted_twice() -> None:
     books = balance({"eu-1": 1}, [(EU, 1, 1000, 1), (EU, 1, 1001, 1)], SUMS)
     assert (books.lost, books.twice) == (0, 1)
+
+
+def test_a_confirmation_within_the_millisecond_of_a_check_is_a_result_of_its_own() -> None:
+    with closing(sqlite3.connect(":memory:")) as link:
+        link.execute("CREATE TABLE netpulse_names (id, name)")
+        link.execute("CREATE TABLE netpulse_results (source, monitor, at, total, what, figures)")
+        link.execute("INSERT INTO netpulse_names VALUES (1, ?)", (EU,))
+        seen = [
+            (1, 1, 1000, 31, 0, b""),
+            (1, 1, 1000, 28, 256, b""),
+            (1, 1, 2000, 30, 0, b""),
+            (1, 1, 2000, 30, 0, b""),
+        ]
+        link.executemany("INSERT INTO netpulse_results VALUES (?, ?, ?, ?, ?, ?)", seen)
+        books = balance({"eu-1": 3}, link.execute(RESULTS).fetchall(), SUMS)
+    assert (books.stored, books.lost, books.twice) == (3, 0, 1)
 
 
 def test_a_spool_says_how_many_results_it_ever_had_and_how_many_wait(tmp_path: Path) -> None:
