@@ -1,0 +1,1 @@
+"""Posts, their arc and their numbers: text in, pages out. Knows no file and no clock."""

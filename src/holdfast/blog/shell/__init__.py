@@ -1,0 +1,1 @@
+"""Files, records and processes around the posts."""
