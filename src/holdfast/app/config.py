@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping as Environ
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Final
 
@@ -21,21 +22,22 @@ import msgspec
 from holdfast.app import preflight
 from holdfast.app.decode import Report, decode, display
 from holdfast.app.diagnostics import ConfigError, Diagnostic, Path, is_secret, shown
-from holdfast.app.document import Document, Mapping, Node, Scalar, Sequence, parse
+from holdfast.app.document import Document, Elsewhere, Mapping, Node, Scalar, Sequence, nowhere, parse
 from holdfast.app.settings import Config, SupervisorSettings
 from holdfast.balancer.core import validate as balancer
+from holdfast.blog.core import settings as blog
 from holdfast.console import settings as console
+from holdfast.deploy.core import validate as deploy
 from holdfast.execution.core import validate as execution
 from holdfast.gateway.core import validate as gateway
 from holdfast.kernel import Duration
 from holdfast.kernel.settings import Problem
-from holdfast.netpulse.core import validate as netpulse
 from holdfast.store import StoreSettings
 from holdfast.store import validate as validate_store
 from holdfast.telemetry.logs import MASK
 
 MAX_FILE_BYTES: Final = 2**20
-SERVICES: Final = ("balancer", "gateway", "execution", "netpulse", "console")
+SERVICES: Final = ("balancer", "gateway", "execution", "netpulse", "console", "blog")
 """Sections that each start something."""
 STORED: Final = ("gateway", "execution", "netpulse")
 """Those of them that keep records."""
@@ -55,6 +57,25 @@ SUPERVISOR_RANGES: Final[dict[str, tuple[float, float]]] = {
 _WHOLE_REFERENCE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
+READ_BY: Final[dict[str, tuple[Path, ...]]] = {
+    "balancer": (("balancer",),),
+    "gateway": (("gateway",), ("store",)),
+    "execution-api": (("execution",), ("store",)),
+    "execution-worker": (("execution",),),
+    "netpulse": (("netpulse",), ("store",)),
+    "agent": (("netpulse",),),
+    "status": (("netpulse",),),
+    "console": (("console",),),
+    "blog": (("blog",),),
+}
+"""What a service takes from a file; ``supervisor`` is for ``holdfast up``, which reads all of it."""
+NOT_READ_BY: Final[dict[str, tuple[Path, ...]]] = {
+    "agent": (("netpulse", "channels"), ("netpulse", "monitors")),
+    "status": (("netpulse", "channels"), ("netpulse", "monitors")),
+}
+"""Of these parts it needs nothing: an agent is told by the engine what to probe, a status page what to show."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A sound configuration and where it came from."""
@@ -63,17 +84,31 @@ class Loaded:
     config: Config
     references: dict[Path, str]
     """Secrets that the file takes from the environment, as it writes them (``${NAME}``)."""
+    root: Mapping
+    """The file as a tree."""
 
 
-def load(file: str | FilePath, *, environ: Environ[str, str] | None = None, ports: bool = True) -> Loaded:
+def load(
+    file: str | FilePath,
+    *,
+    environ: Environ[str, str] | None = None,
+    ports: bool = True,
+    here: bool = True,
+    service: str | None = None,
+) -> Loaded:
     """Read and judge a file.
 
     ``environ`` is what ``${NAME}`` sees, by default the process environment. ``ports`` also
     tries every listen address; switch it off for a file whose service is already running,
-    as on a reload. Raises :class:`~.diagnostics.ConfigError` with every problem.
+    as on a reload. Without ``here`` the file is for other machines: neither ports nor files
+    are looked at, and variables need not be set. With a ``service`` the file is for that one alone: variables of what
+    others read (:data:`READ_BY`) need not be set, so that no process has to hold another's secrets.
+    Raises :class:`~.diagnostics.ConfigError` with every problem.
     """
     name = str(file)
-    document = parse(_read(name), os.environ if environ is None else environ)
+    elsewhere = (lambda _: True) if not here else nowhere if service is None else partial(_of_others, service)
+    document = read_tree(name, os.environ if environ is None else environ, elsewhere=elsewhere)
+    ports = ports and here
     if not isinstance(document.root, Mapping):
         raise ConfigError(name, [*document.problems, *_not_a_section(document)])
     report = Report(broken=set(document.broken))
@@ -85,11 +120,32 @@ def load(file: str | FilePath, *, environ: Environ[str, str] | None = None, port
         problems.append(Diagnostic(line=line, path=("balancer",), message=message, remedy=remedy))
     problems += _masks(document.root.entries.get("gateway"), ("gateway",))
     config = _with_store(config)
-    found = [*_supervisor(config.supervisor), *_balancer(config, ports=ports), *_stored(config, ports=ports)]
+    found = [
+        *_supervisor(config.supervisor),
+        *_balancer(config, ports=ports, here=here),
+        *_stored(config, ports=ports, here=here),
+        *_deploy(config),
+    ]
     problems += [_located(problem, document.root) for problem in found if not _rests_on(problem, report.broken)]
     if problems:
         raise ConfigError(name, problems)
-    return Loaded(name, config, dict(_references(document.root, ())))
+    return Loaded(name, config, dict(_references(document.root, ())), document.root)
+
+
+def _of_others(service: str, path: Path) -> bool:
+    return not any(path[: len(read)] == read for read in READ_BY[service]) or path[:2] in NOT_READ_BY.get(service, ())
+
+
+def read_tree(name: str, environ: Environ[str, str], *, elsewhere: Elsewhere = nowhere) -> Document:
+    """A file as a tree. Raises :class:`~.diagnostics.ConfigError` when it cannot be read."""
+    return parse(_read(name), environ, elsewhere=elsewhere)
+
+
+def judged(name: str, document: Document, root: Node, report: Report, found: Items[Problem]) -> None:
+    """Raise :class:`~.diagnostics.ConfigError` if anything was wrong with a tree or what was made of it."""
+    located = [_located(problem, root) for problem in found if not _rests_on(problem, report.broken)]
+    if problems := [*document.problems, *report.problems, *located]:
+        raise ConfigError(name, problems)
 
 
 def _read(name: str) -> str:
@@ -117,10 +173,16 @@ def _not_a_section(document: Document) -> list[Diagnostic]:
     return [Diagnostic(line=document.root.line, message="not a section of KEY: VALUE lines", remedy=remedy)]
 
 
-def _balancer(config: Config, *, ports: bool) -> list[Problem]:
+def _deploy(config: Config) -> list[Problem]:
+    if config.deploy is None:
+        return []
+    return [_below("deploy", problem) for problem in deploy.validate(config.deploy)]
+
+
+def _balancer(config: Config, *, ports: bool, here: bool) -> list[Problem]:
     if config.balancer is None:
         return []
-    found = [*balancer.validate(config.balancer), *preflight.files(config.balancer)]
+    found = [*balancer.validate(config.balancer), *(preflight.files(config.balancer) if here else ())]
     if ports:
         disputed = {problem.path for problem in found}
         found += [problem for problem in preflight.ports(config.balancer) if problem.path not in disputed]
@@ -134,20 +196,24 @@ def _with_store(config: Config) -> Config:
     return config
 
 
-def _stored(config: Config, *, ports: bool) -> Iterator[Problem]:
+def _stored(config: Config, *, ports: bool, here: bool) -> Iterator[Problem]:
     """The services that keep records, their store and their listeners."""
     if config.store is not None:
         found = list(validate_store(config.store))
-        yield from (_below("store", problem) for problem in found or preflight.store(config.store))
+        yield from (_below("store", problem) for problem in found or (preflight.store(config.store) if here else ()))
     if config.gateway is not None:
         yield from (_below("gateway", problem) for problem in gateway.validate(config.gateway))
     if config.execution is not None:
         yield from (_below("execution", problem) for problem in execution.validate(config.execution))
     if config.netpulse is not None:
+        from holdfast.netpulse.core import validate as netpulse  # its rules are 5 MB, and every service reads the file
+
         yield from (_below("netpulse", problem) for problem in netpulse.validate(config.netpulse))
     if config.console is not None:
         yield from (_below("console", problem) for problem in console.validate(config.console))
-    for section in ("gateway", "execution", "netpulse", "console") if ports else ():
+    if config.blog is not None:
+        yield from (_below("blog", problem) for problem in blog.validate(config.blog))
+    for section in ("gateway", "execution", "netpulse", "console", "blog") if ports else ():
         settings = getattr(config, section)
         if settings is not None:
             yield from (_below(section, problem) for problem in preflight.listener(("listen",), settings.listen))

@@ -1,10 +1,10 @@
 """``holdfast up`` without a file: see it hold within a minute.
 
 Everything behind one front door: the console at ``/``, the AI gateway at ``/ai/`` in front of two scripted providers,
-code execution at ``/run/``, NetPulse's API at ``/pulse/``, and at ``/demo/`` three small backends of which one (c)
-fails for 6 s of every 20, with a heartbeat of our own requests, so that something moves before the newcomer sends
-any. NetPulse watches all of it from three regions, and its pages arrive at a receiver of ours that shows them. The
-store is a temporary file.
+code execution at ``/run/``, NetPulse's API at ``/pulse/``, the blog at ``/blog/``, and at ``/demo/`` three small
+backends of which one (c) fails for 6 s of every 20, with a heartbeat of our own requests, so that something moves
+before the newcomer sends any. NetPulse watches all of it from three regions, and its pages arrive at a receiver of
+ours that shows them. The store is a temporary file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from holdfast.app.config import load
 from holdfast.app.ports import bind_problem, free_ports
 from holdfast.app.services import command, services
 from holdfast.app.supervisor import Addresses, Supervisor, to_stderr
+from holdfast.evidence import project_root
 from holdfast.execution import examine_sandbox
 from holdfast.identity import Identities
 from holdfast.kernel import HoldfastError
@@ -81,11 +82,15 @@ balancer:
       health: {{path: /healthz}}
       timeout: 30s                                # the page of a job waits for its end when there is no script
       retry: {{per_try_timeout: 30s}}
+    blog:
+      backends: [{{id: blog, url: "http://{host}:{blog}"}}]
+      health: {{path: /healthz}}
   routes:
     - {{path: /demo/, pool: demo, strip_prefix: true}}
     - {{path: /ai/, pool: gateway, strip_prefix: true}}
     - {{path: /run/, pool: execution, strip_prefix: true}}
     - {{path: /pulse/, pool: netpulse, strip_prefix: true}}
+    - {{path: /blog/, pool: blog, strip_prefix: true}}
     - {{pool: console}}
   access_log: {{enabled: false}}
   drain_timeout: 5s
@@ -163,7 +168,27 @@ console:
   execution: "http://{host}:{execution}"
   netpulse: "http://{host}:{netpulse}"
   balancer: "http://{host}:{admin}"
+  blog: "http://{host}:{blog}"
   demo_api_key: "${{{key}}}"                    # signs visitors on this machine in
+
+blog:
+  listen: "{host}:{blog}"
+  content: "{project}/content"                    # where it is absent, the blog says how to begin
+  evidence: "{project}/evidence"
+  output: "{directory}/blog"
+  url: "http://{host}:{front}/blog/"
+  stale: mark                                     # in a checkout that has moved on since the drills were run
+
+deploy:                                           # nothing of this runs here: `holdfast deploy fit` reads it
+  region: us-east-1
+  account: {{quotas: {{ecs-fargate: 64}}}}          # vCPU; a new account begins with 6
+  workloads:
+    agents: {{regions: [us-east-1, eu-central-1, ap-southeast-2]}}
+    blog:
+      summary: pages that change once a week
+      package: files
+      protocols: [http/1.1, http/2]
+      traffic: {{rate: 0.5, bytes_out: 60KiB}}
 """
 
 
@@ -202,6 +227,7 @@ class Ports:
     execution: int
     netpulse: int
     console: int
+    blog: int
     status: int
     sink: int
     agents: int
@@ -216,6 +242,7 @@ class Ports:
             execution=base + 3,
             netpulse=base + 4,
             console=base + 5,
+            blog=base + 6,
             status=base + 7,
             sink=base + 8,
             agents=base + 14,
@@ -254,6 +281,7 @@ def configuration(
         bad=BAD_S,
         cycle=CYCLE_S,
         directory=directory,
+        project=project_root(),
         workers=workers,
         key=DEMO_KEY,
         webhook_secret=DEMO_SECRETS[0],

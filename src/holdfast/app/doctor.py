@@ -28,6 +28,7 @@ DEFAULT_PORTS: Final = {
     8083: "code execution",
     8084: "NetPulse",
     8085: "console",
+    8086: "blog",
     8087: "status page",
     8088: "pages of the demo",
     8094: "NetPulse's agents",

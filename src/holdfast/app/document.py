@@ -16,7 +16,7 @@ cannot add keys.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Environ
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -78,6 +78,8 @@ class Mapping:
 
 
 Node: TypeAlias = Scalar | Sequence | Mapping
+Elsewhere: TypeAlias = Callable[[Path], bool]
+"""Whether the setting at a path is none of whoever reads the file."""
 
 
 class _Stop(Exception):
@@ -94,6 +96,7 @@ class _Reader:
 
     events: Iterator[yaml.Event]
     environ: Environ[str, str]
+    elsewhere: Elsewhere
     problems: list[Diagnostic] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
     nodes: int = 0
@@ -185,7 +188,9 @@ class _Reader:
             value = self.environ.get(name)
             if match["default"] is not None:
                 return value or str(match["default"])
-            if value is None:
+            if value is None and self.elsewhere(path):
+                self.broken.add(path)
+            elif value is None:
                 message = f"environment variable {name} is not set"
                 remedy = f"set it, or write ${{{name}:-default}}"
                 problems.append(
@@ -223,9 +228,18 @@ class Document:
     broken: frozenset[Path] = frozenset()
 
 
-def parse(text: str, environ: Environ[str, str]) -> Document:
-    """Read a YAML text. Never raises on bad input; ``root`` is ``None`` when there is no usable tree."""
-    reader = _Reader(iter(yaml.parse(text, Loader=_LOADER)), environ)
+def nowhere(_: Path) -> bool:
+    """Every setting of the file is used here."""
+    return False
+
+
+def parse(text: str, environ: Environ[str, str], *, elsewhere: Elsewhere = nowhere) -> Document:
+    """Read a YAML text. Never raises on bad input; ``root`` is ``None`` when there is no usable tree.
+
+    At a path that is used ``elsewhere`` a variable that is not set is no problem: another service has that secret, or
+    another machine. The settings that it would fill are not judged.
+    """
+    reader = _Reader(iter(yaml.parse(text, Loader=_LOADER)), environ, elsewhere)
     try:
         root = _document(reader)
     except _Stop as stop:

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
 
+from holdfast.app.agent_bundle import BUNDLE, ENGINE, unpacked
 from holdfast.app.child import Service, Sink
 from holdfast.app.config import load
 from holdfast.app.readiness import announce, supervised
@@ -110,6 +111,16 @@ def services(config: Config, file: str | Path, environ: Mapping[str, str]) -> li
                 environ=environ,
             )
         )
+    if config.blog is not None:
+        found.append(
+            Service(
+                name="blog",
+                about="engineering posts and their evidence",
+                argv=command("run", "blog", *config_file),
+                drain_s=CONSOLE_DRAIN_S,
+                environ=environ,
+            )
+        )
     return found
 
 
@@ -149,12 +160,12 @@ def _netpulse(settings: NetpulseSettings, config_file: tuple[str, str], environ:
 
 def run_gateway(file: str | Path) -> int:
     """Run the AI gateway of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
-    config = load(file, ports=not supervised()).config
+    config = load(file, service="gateway", ports=not supervised()).config
     settings = _section(file, "gateway", config.gateway)
     from holdfast.gateway import serve
 
     def reload() -> GatewaySettings:
-        return _section(file, "gateway", load(file, ports=False).config.gateway)
+        return _section(file, "gateway", load(file, service="gateway", ports=False).config.gateway)
 
     return run(serve(settings, config.store or StoreSettings(), reload=reload, ready=announce))
 
@@ -178,30 +189,51 @@ def run_mock_provider(
 
 def run_netpulse(file: str | Path) -> int:
     """Run the engine of NetPulse of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
-    config = load(file, ports=not supervised()).config
+    config = load(file, service="netpulse", ports=not supervised()).config
     settings = _section(file, "netpulse", config.netpulse)
     from holdfast.netpulse import serve_engine
 
     def reload() -> NetpulseSettings:
-        return _section(file, "netpulse", load(file, ports=False).config.netpulse)
+        return _section(file, "netpulse", load(file, service="netpulse", ports=False).config.netpulse)
 
     return run(serve_engine(settings, config.store or StoreSettings(), reload=reload, ready=announce))
 
 
-def run_agent(file: str | Path, region: str, name: str | None) -> int:
-    """Run an agent for a region in this process until it is told to stop. Raises as :func:`run_balancer`."""
-    settings = _section(file, "netpulse", load(file, ports=False).config.netpulse)
+def run_agent(file: str | Path, region: str, name: str | None, *, once: bool = False) -> int:
+    """Run an agent for a region in this process until it is told to stop. Raises as :func:`run_balancer`.
+
+    Its bundle may come in the environment (``HOLDFAST_AGENT_BUNDLE``) instead of files. ``once`` runs one round, for a
+    timer that starts it every minute; then it raises :class:`~holdfast.netpulse.errors.NetpulseError` when the engine
+    could not be asked, or has not taken everything in time.
+    """
+    settings = agent_settings(file, region)
+    from holdfast.netpulse import agent_round, serve_agent
+
+    if bundle := os.environ.pop(BUNDLE, ""):
+        settings = unpacked(settings, bundle, engine=os.environ.get(ENGINE, ""))
+
+    if not once:
+        return run(serve_agent(settings, region=region, name=name, ready=announce))
+
+    async def one() -> int:
+        await agent_round(settings, region=region, name=name)
+        return 0
+
+    return run(one())
+
+
+def agent_settings(file: str | Path, region: str) -> NetpulseSettings:
+    """The settings of an agent of this region. Raises :class:`InputError` for a region that the file does not have."""
+    settings = _section(file, "netpulse", load(file, service="agent", ports=False).config.netpulse)
     if region not in settings.regions:
         known = ", ".join(settings.regions) or "none"
         raise InputError(f"{file}: netpulse.regions: no region {region!r} (known: {known}); add it, or choose another")
-    from holdfast.netpulse import serve_agent
-
-    return run(serve_agent(settings, region=region, name=name, ready=announce))
+    return settings
 
 
 def run_status(file: str | Path) -> int:
     """Serve the status page of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
-    settings = _section(file, "netpulse", load(file, ports=False).config.netpulse)
+    settings = _section(file, "netpulse", load(file, service="status", ports=False).config.netpulse)
     status = _section(file, "netpulse.status", settings.status)
     from holdfast.netpulse import serve_status
 
@@ -226,7 +258,7 @@ def run_balancer(file: str | Path) -> int:
 
 def run_execution_api(file: str | Path) -> int:
     """Run the execution API of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
-    config = load(file, ports=not supervised()).config
+    config = load(file, service="execution-api", ports=not supervised()).config
     settings = _section(file, "execution", config.execution)
     from holdfast.execution import serve_api
 
@@ -236,7 +268,7 @@ def run_execution_api(file: str | Path) -> int:
 
 def run_execution_worker(file: str | Path) -> int:
     """Run one execution worker of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
-    settings = _section(file, "execution", load(file, ports=False).config.execution)
+    settings = _section(file, "execution", load(file, service="execution-worker", ports=False).config.execution)
     from holdfast.execution import serve_worker
 
     return run(serve_worker(settings, ready=announce))
@@ -244,8 +276,16 @@ def run_execution_worker(file: str | Path) -> int:
 
 def run_console(file: str | Path) -> int:
     """Run the console of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
-    settings = _section(file, "console", load(file, ports=not supervised()).config.console)
+    settings = _section(file, "console", load(file, service="console", ports=not supervised()).config.console)
     from holdfast.console import serve
+
+    return run(serve(settings, ready=announce))
+
+
+def run_blog(file: str | Path) -> int:
+    """Run the blog of a file in this process until it is told to stop. Raises as :func:`run_balancer`."""
+    settings = _section(file, "blog", load(file, service="blog", ports=not supervised()).config.blog)
+    from holdfast.blog.shell.service import serve
 
     return run(serve(settings, ready=announce))
 
@@ -278,7 +318,7 @@ def _section(file: str | Path, name: str, found: S | None) -> S:
 
 
 def _balancer_section(file: str | Path, *, ports: bool) -> BalancerSettings:
-    return _section(file, "balancer", load(file, ports=ports).config.balancer)
+    return _section(file, "balancer", load(file, service="balancer", ports=ports).config.balancer)
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:

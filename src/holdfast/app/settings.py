@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from holdfast.balancer.core.settings import BalancerSettings
+from holdfast.blog.core.settings import BlogSettings
 from holdfast.console.settings import ConsoleSettings
+from holdfast.deploy.core.workload import DeploySettings
 from holdfast.execution.core.settings import ExecutionSettings
 from holdfast.gateway.core.settings import GatewaySettings
 from holdfast.kernel import Duration
@@ -38,6 +40,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     execution: ExecutionSettings | None = None
     netpulse: NetpulseSettings | None = None
     console: ConsoleSettings | None = None
+    blog: BlogSettings | None = None
     store: StoreSettings | None = None
     """Filled in with its defaults when a service needs it."""
+    deploy: DeploySettings | None = None
+    """For ``holdfast deploy``: where its services go, and whatever else there is to place."""
     supervisor: SupervisorSettings = SupervisorSettings()

@@ -56,6 +56,11 @@ def known_services(settings: ConsoleSettings) -> list[Service]:
         about = "The front door: spreads requests over backends, and takes out those that fail or flap."
         page = (("Backends", f"{url}/admin/backends"),)
         found.append(Service(name="Load balancer", about=about, url=url, links=page))
+    if settings.blog is not None:
+        url = settings.blog.rstrip("/")
+        about = "Posts about what was broken and mended here; every number leads to the drill that it is from."
+        posts = (("Posts", f"{url}/"), ("Evidence", f"{url}/evidence/"))
+        found.append(Service(name="Blog", about=about, url=url, links=posts))
     return found
 
 

@@ -6,10 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-
-import uvicorn
+from collections.abc import Callable, Mapping
 
 from holdfast.console.errors import AddressError
 from holdfast.console.settings import ConsoleSettings, split_listen
@@ -22,15 +19,18 @@ async def serve(settings: ConsoleSettings, *, ready: Callable[[Mapping[str, str]
 
     ``ready`` is called once it listens, with its URL (real port). Raises :class:`AddressError`.
     """
-    # The web framework is imported when it is needed: reading a configuration takes these settings only.
+    # The web framework and its server are imported when needed: reading a configuration takes the settings only.
+    import uvicorn
+
     from holdfast.console.app import console_app
+    from holdfast.console.server import Server
     from holdfast.console.service import http_session
 
     loop = asyncio.get_running_loop()
     sock = await _listen(settings.listen)
     try:
         async with http_session() as http:
-            server = _Server(
+            server = Server(
                 uvicorn.Config(
                     console_app(settings, http, clock=loop.time),
                     lifespan="off",
@@ -62,28 +62,6 @@ async def serve(settings: ConsoleSettings, *, ready: Callable[[Mapping[str, str]
     finally:
         sock.close()
     return 0
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_up: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_up = on_up
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to :func:`serve`."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so when it is done."""
-        await super().startup(sockets)
-        if not self.should_exit:
-            self._on_up()
-
-    def stop(self) -> None:
-        """Finish what is under way; a second time, at once."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
 
 
 def _no_reload() -> None:

@@ -23,6 +23,8 @@ class ConsoleSettings(Section, frozen=True):
     """``http://HOST:PORT`` of NetPulse's API; without it there are no pages about monitors and incidents."""
     balancer: str | None = None
     """``http://HOST:PORT`` of the balancer's admin plane, for its link on the overview."""
+    blog: str | None = None
+    """``http://HOST:PORT`` of the blog, for its link on the overview."""
     session: Duration = Duration(12 * 3600.0)
     """A session ends this long after it was last used, and when the console restarts."""
     secure_cookies: bool = False
@@ -68,6 +70,7 @@ def _urls(settings: ConsoleSettings) -> Iterator[Problem]:
         ("execution", settings.execution),
         ("netpulse", settings.netpulse),
         ("balancer", settings.balancer),
+        ("blog", settings.blog),
     ):
         if url is not None and not _is_base_url(url):
             yield Problem(

@@ -12,6 +12,7 @@ import base64
 import json
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -86,13 +87,28 @@ class Tab:
             raise AssertionError(f"never came true: {expression}\non {text}") from None
 
     async def click(self, selector: str) -> None:
-        """Click in the middle of an element."""
-        box = await self.evaluate(
-            "(e => { e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
-            f" return [r.x + r.width / 2, r.y + r.height / 2]; }})(document.querySelector({json.dumps(selector)}))"
-        )
-        for kind in ("mousePressed", "mouseReleased"):
-            await self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+        """Click in the middle of an element; once more when the page moved it away at just that moment."""
+        quoted = json.dumps(selector)
+        waits = "document.documentElement.dataset.clickWaits"
+        for attempt in range(5):
+            if attempt and await self.evaluate(f"document.querySelector({quoted}) === null"):
+                return  # the click was only slow to lead away from here
+            box = await self.evaluate(
+                "(e => { e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
+                f" {waits} = 'yes';"
+                f" e.addEventListener('click', () => {{ {waits} = 'no'; }}, {{once: true, capture: true}});"
+                f" return [r.x + r.width / 2, r.y + r.height / 2]; }})(document.querySelector({quoted}))"
+            )
+            for kind in ("mousePressed", "mouseReleased"):
+                await self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+            try:
+                # A page that the click led away from has another document, in which nobody waits,
+                # or for a moment one without anything.
+                if await self.evaluate(f"document.documentElement === null || {waits} !== 'yes'"):
+                    return
+            except RuntimeError:  # it is on its way there
+                return
+        raise AssertionError(f"{selector} could not be clicked")
 
     async def press(self, key: str, *, code: int, modifiers: int = 0, text: str = "") -> None:
         """One key. ``modifiers``: 1 Alt, 2 Control, 8 Shift."""
@@ -157,6 +173,14 @@ class Tab:
 async def chromium(profile: Path) -> AsyncIterator[Tab]:
     """A browser of its own with one empty page; ended with everything that it started."""
     program = require_tool("chromium")
+    # What it leaves for others of its kind goes away with it, since it is ended before it could tidy up.
+    with tempfile.TemporaryDirectory(prefix="holdfast-", ignore_cleanup_errors=True) as temporary:
+        async with _chromium(program, profile, temporary) as tab:
+            yield tab
+
+
+@asynccontextmanager
+async def _chromium(program: str, profile: Path, temporary: str) -> AsyncIterator[Tab]:
     process = await asyncio.create_subprocess_exec(
         program,
         *FLAGS,
@@ -166,6 +190,7 @@ async def chromium(profile: Path) -> AsyncIterator[Tab]:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
+        env=os.environ | {"TMPDIR": temporary},
     )
     draining: asyncio.Task[bytes] | None = None
     try:

@@ -75,7 +75,7 @@ class Visitor:
 async def visitor(url: str) -> AsyncIterator[Visitor]:
     """A browser without cookies."""
     jar = aiohttp.CookieJar(unsafe=True)  # "unsafe": cookies of hosts that are addresses as well
-    timeout = aiohttp.ClientTimeout(total=15)
+    timeout = aiohttp.ClientTimeout(total=90)
     async with aiohttp.ClientSession(cookie_jar=jar, timeout=timeout) as http:
         yield Visitor(url, http)
 
@@ -86,7 +86,7 @@ async def console(**settings: Any) -> AsyncIterator[str]:
     ready: asyncio.Future[Mapping[str, str]] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(ConsoleSettings(**{"listen": "127.0.0.1:0", **settings}), ready=ready.set_result))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             either: set[asyncio.Future[Any]] = {task, ready}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():

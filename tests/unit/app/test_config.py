@@ -9,11 +9,12 @@ import pytest
 import trustme
 import yaml
 
-from holdfast.app.config import Loaded, load
+from holdfast.app.config import READ_BY, Loaded, load
 from holdfast.app.diagnostics import ConfigError, dotted
 from holdfast.app.effective import effective, render
 from holdfast.app.settings import Config
 from holdfast.balancer.core.settings import BackendSettings, BalancerSettings, PoolSettings
+from holdfast.cli.main import SERVICES
 
 MINIMAL = 'balancer:\n  pools: {web: {backends: [{id: a, url: "http://127.0.0.1:9001"}]}}\n'
 
@@ -255,3 +256,52 @@ def test_loading_changes_no_file(file: Path, tmp_path: Path) -> None:
     loaded(file, f"{MINIMAL}  access_log: {{path: {tmp_path / 'access.log'}}}\n")
     assert (tmp_path / "access.log").read_text() == "old\n"
     assert stat.S_ISREG(file.stat().st_mode)
+
+
+SHARED = """
+balancer:
+  pools: {web: {backends: [{id: a, url: "${UPSTREAM_URL}"}]}}
+gateway:
+  providers: {openai: {protocol: openai, key: "${OPENAI_API_KEY}"}}
+  models: {demo: {deployments: [{provider: openai, model: gpt}]}}
+store: {url: "${STORE_URL}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("service", "environ"),
+    [
+        ("balancer", {"UPSTREAM_URL": "http://127.0.0.1:9001"}),
+        ("gateway", {"OPENAI_API_KEY": "k", "STORE_URL": "postgresql://h/d"}),
+    ],
+)
+def test_a_service_needs_the_variables_of_what_it_reads_and_no_others(
+    file: Path, service: str, environ: dict[str, str]
+) -> None:
+    file.write_text(SHARED)
+    assert load(file, environ=environ, ports=False, service=service).config.balancer is not None
+    for name in environ:
+        with pytest.raises(ConfigError, match=f"environment variable {name} is not set"):
+            load(
+                file,
+                environ={key: value for key, value in environ.items() if key != name},
+                ports=False,
+                service=service,
+            )
+
+
+def test_whoever_runs_all_of_a_file_needs_all_of_its_variables(file: Path) -> None:
+    assert len([one for one in problems(file, SHARED) if "is not set" in one]) == 3
+
+
+def test_an_agent_needs_no_secret_of_a_channel(file: Path) -> None:
+    file.write_text(
+        'netpulse:\n  regions: {eu: {}}\n  channels: {pager: {webhook: {url: "https://p.test/", secret: "${PAGER}"}}}\n'
+    )
+    assert load(file, environ={}, ports=False, service="agent").config.netpulse is not None
+    with pytest.raises(ConfigError, match="PAGER is not set"):
+        load(file, environ={}, ports=False, service="netpulse")
+
+
+def test_every_service_that_can_be_run_says_what_it_reads() -> None:
+    assert set(READ_BY) == {*SERVICES, "agent"}
