@@ -1,7 +1,10 @@
-"""The commands of ``holdfast``.
+"""Where the command line begins: what to call, and what becomes of an error.
 
-Exit codes: 0 done, 1 failed, 2 the input was wrong. What a command needs is imported when it
-runs, so that ``holdfast --help`` answers at once.
+Exit codes: 0 done, 1 failed, 2 the input was wrong.
+
+``holdfast run SERVICE -c FILE`` is how the supervisor starts what serves, and what stays in memory for months. The
+framework that reads command lines brings 18 MB with it (pydantic, rich) and a quarter of a second: so this one form is
+read here, and all others by :mod:`.commands`, which takes it as well and says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -9,42 +12,36 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Final
 
-import typer
-
-from holdfast import __version__
-from holdfast.cli import drills, execute, gateway, keys, netpulse
 from holdfast.kernel import HoldfastError
 
 DEBUG = "HOLDFAST_DEBUG"
 """Environment variable; ``1`` shows the traceback of an unexpected error."""
 
-app = typer.Typer(
-    name="holdfast",
-    help="Run services that hold while what they depend on fails.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-run_app = typer.Typer(help="Run one service in this process.", no_args_is_help=True)
-app.add_typer(run_app, name="run")
-app.add_typer(drills.app, name="drill")
-app.add_typer(keys.app, name="key")
-app.add_typer(execute.app, name="exec")
-app.add_typer(gateway.app, name="gateway")
-app.add_typer(netpulse.app, name="netpulse")
-app.add_typer(netpulse.replay_app, name="replay")
-
-File = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]
-OptionalFile = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+SERVICES: Final[Mapping[str, str]] = {
+    "balancer": "run_balancer",
+    "blog": "run_blog",
+    "console": "run_console",
+    "execution-api": "run_execution_api",
+    "execution-worker": "run_execution_worker",
+    "gateway": "run_gateway",
+    "netpulse": "run_netpulse",
+    "status": "run_status",
+}
+"""Those that need nothing but a file, and what of :mod:`holdfast.app.services` runs them."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code. Never shows a traceback, except with HOLDFAST_DEBUG=1."""
     try:
+        serve = service(sys.argv[1:] if arguments is None else arguments)
+        if serve is not None:
+            return serve()
+        from holdfast.cli.commands import app
+
         app(args=arguments, prog_name="holdfast")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else (0 if done.code is None else 1)
@@ -69,6 +66,24 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def service(arguments: Sequence[str]) -> Callable[[], int] | None:
+    """What ``run SERVICE -c FILE`` means, exactly in this form; ``None`` for everything else."""
+    match arguments:
+        case ["run", name, "-c" | "--config", file] if name in SERVICES and not file.startswith("-"):
+            return lambda: _serve(SERVICES[name], Path(file))
+        case _:
+            return None
+
+
+def _serve(name: str, file: Path) -> int:
+    from holdfast.app import services
+    from holdfast.cli.logs import log_to_stderr
+
+    log_to_stderr()
+    run: Callable[[Path], int] = getattr(services, name)
+    return run(file)
+
+
 def _cause(error: Exception) -> Exception:
     """What went wrong inside a task group, if it is one thing."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
@@ -81,201 +96,3 @@ def _debug() -> bool:
     if wanted:
         traceback.print_exc()
     return wanted
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"holdfast {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Nothing to set up: every command stands alone."""
-
-
-@app.command()
-def up(
-    config: OptionalFile = None,
-    port_base: Annotated[
-        int, typer.Option(min=1024, max=65534, help="Demo only: port of the balancer; the next one is its admin plane.")
-    ] = 8080,
-) -> None:
-    """Run everything in FILE on this machine; without a file, a demo."""
-    from holdfast.cli.up import run_demo, run_file
-
-    if config is None:
-        run_demo(port_base)
-    else:
-        run_file(config)
-
-
-@run_app.command("balancer")
-def run_balancer(config: File) -> None:
-    """Run the load balancer."""
-    from holdfast.app.services import run_balancer as serve
-    from holdfast.cli.up import log_to_stderr
-
-    log_to_stderr()
-    raise typer.Exit(serve(config))
-
-
-@run_app.command("gateway")
-def run_gateway(config: File) -> None:
-    """Run the AI gateway."""
-    from holdfast.app.services import run_gateway as serve
-    from holdfast.cli.up import log_to_stderr
-
-    log_to_stderr()
-    raise typer.Exit(serve(config))
-
-
-@run_app.command("mock-provider")
-def run_mock_provider(
-    listen: Annotated[str, typer.Option(help="Address that it answers on.")] = "127.0.0.1:8090",
-    tokens_per_s: Annotated[float, typer.Option(min=0, help="Pace of streams; 0 is as fast as it goes.")] = 0.0,
-    first_token: Annotated[float, typer.Option(min=0, help="Seconds before the first token.")] = 0.0,
-    fault: Annotated[
-        list[str] | None, typer.Option(help="What goes wrong, such as 'share=0.1,status=529'. Again for more.")
-    ] = None,
-    key: Annotated[list[str] | None, typer.Option(help="A key that is accepted; any when none is given.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the chance that faults strike by.")] = 1,
-) -> None:
-    """Run a scripted AI provider: all protocols, deterministic answers, and every fault on demand."""
-    from holdfast.app.services import run_mock_provider as serve
-    from holdfast.cli.up import log_to_stderr
-
-    log_to_stderr()
-    raise typer.Exit(
-        serve(
-            listen=listen,
-            tokens_per_s=tokens_per_s,
-            first_token_s=first_token,
-            faults=fault or [],
-            keys=key or [],
-            seed=seed,
-        )
-    )
-
-
-@run_app.command("execution-api")
-def run_execution_api(config: File) -> None:
-    """Run the API and the queue of code execution."""
-    from holdfast.app.services import run_execution_api as serve
-    from holdfast.cli.up import log_to_stderr
-
-    log_to_stderr()
-    raise typer.Exit(serve(config))
-
-
-@run_app.command("execution-worker")
-def run_execution_worker(config: File) -> None:
-    """Run a worker of code execution."""
-    from holdfast.app.services import run_execution_worker as serve
-    from holdfast.cli.up import log_to_stderr
-
-    log_to_stderr()
-    raise typer.Exit(serve(config))
-
-
-@run_app.command("netpulse")
-def run_netpulse(config: File) -> None:
-    """Run the engine that watches: results in, incidents and pages out."""
-    from holdfast.app.services import run_netpulse as serve
-    from holdfast.cli.up import log_to_stderr
-
-    log_to_stderr()
-    raise typer.Exit(serve(config))
-
-
-@run_app.command("agent")
-def run_agent(
-    config: File,
-    region: Annotated[str, typer.Option(help="Region of the file that this agent watches from.")],
-    name: Annotated[str | None, typer.Option(help="Of the agent, where a region has several; the region's.")] = None,
-) -> None:
-    """Run an agent: it watches from a region and reports to the engine."""
-    from holdfast.app.services import run_agent as serve
-    from holdfast.cli.up import log_to_stderr
-
-    log_to_stderr()
-    raise typer.Exit(serve(config, region, name))
-
-
-@run_app.command("status")
-def run_status(config: File) -> None:
-    """Serve the public status page from its files."""
-    from holdfast.app.services import run_status as serve
-    from holdfast.cli.up import log_to_stderr
-
-    log_to_stderr()
-    raise typer.Exit(serve(config))
-
-
-@run_app.command("console")
-def run_console(config: File) -> None:
-    """Run the web pages."""
-    from holdfast.app.services import run_console as serve
-    from holdfast.cli.up import log_to_stderr
-
-    log_to_stderr()
-    raise typer.Exit(serve(config))
-
-
-@run_app.command("demo-backend", hidden=True)
-def run_demo_backend(
-    name: Annotated[str, typer.Option("--id")],
-    port: Annotated[int, typer.Option(min=0, max=65535)],
-    front: Annotated[str, typer.Option()] = "http://127.0.0.1:8080",
-    admin: Annotated[str, typer.Option()] = "http://127.0.0.1:8081",
-    cycle: Annotated[float, typer.Option(min=0.0)] = 0.0,
-    bad: Annotated[float, typer.Option(min=0.0)] = 0.0,
-) -> None:
-    """Run a backend of the demo."""
-    from holdfast.app.demo_backend import DemoBackend, serve
-    from holdfast.app.services import run
-
-    backend = DemoBackend(id=name, port=port, front=front, admin=admin, cycle_s=cycle, bad_s=bad)
-    raise typer.Exit(run(serve(backend)))
-
-
-@run_app.command("demo-pager", hidden=True)
-def run_demo_pager(port: Annotated[int, typer.Option(min=0, max=65535)]) -> None:
-    """Run the receiver of the demo's pages."""
-    from holdfast.app.services import run_demo_pager as serve
-    from holdfast.cli.up import log_to_stderr
-
-    log_to_stderr()
-    raise typer.Exit(serve(port))
-
-
-@app.command()
-def check(
-    config: File,
-    as_json: Json = False,
-    ports: Annotated[
-        bool, typer.Option("--ports/--no-ports", help="Try the addresses too; not for a file that is already running.")
-    ] = True,
-) -> None:
-    """Validate FILE and print the configuration in force, defaults included."""
-    from holdfast.cli.check import check as run_check
-
-    raise typer.Exit(run_check(config, as_json=as_json, ports=ports))
-
-
-@app.command()
-def doctor(config: OptionalFile = None, as_json: Json = False) -> None:
-    """Say what this machine can do, and what to change where it cannot."""
-    from holdfast.cli.doctor import report
-
-    raise typer.Exit(report(config, as_json=as_json))
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    print(f"holdfast {__version__}")

@@ -15,14 +15,8 @@ from holdfast.app.child import Service
 from holdfast.app.services import up as run_services
 from holdfast.app.supervisor import Addresses
 from holdfast.app.terminal import StatusLine, startup_table
+from holdfast.cli.logs import log_to_stderr
 from holdfast.telemetry import logs
-
-
-def log_to_stderr(stream: logs.Stream | None = None, *, interactive: bool | None = None) -> logging.Handler:
-    """Set logging up for a service."""
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the balancer says itself when it is ready, and where
-    choice = logs.format_from_environment()
-    return logs.configure(stream=stream, human=interactive if choice is None else choice)
 
 
 def _for_children(*, interactive: bool) -> dict[str, str]:

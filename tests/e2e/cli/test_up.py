@@ -28,7 +28,7 @@ DEADLINE_S = 30.0
 
 DEMO_PORTS = (0, 1, 2, 3, 4, 5, 7, 8, 14)
 """Front door, admin plane, AI gateway, code execution, NetPulse, console, status page, pager, agents; from the base."""
-DEMO_SERVICES = 16
+DEMO_SERVICES = 17
 
 
 def free_base() -> int:

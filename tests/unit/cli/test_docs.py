@@ -15,7 +15,8 @@ from msgspec import inspect
 from holdfast.app.config import SUPERVISOR_RANGES, load
 from holdfast.app.settings import Config, SupervisorSettings
 from holdfast.balancer.core.validate import RANGES
-from holdfast.cli.main import app
+from holdfast.cli.commands import app
+from holdfast.deploy.core.validate import RANGES as DEPLOY_RANGES
 from holdfast.execution.core import validate as execution
 from holdfast.gateway.core.validate import RANGES as GATEWAY_RANGES
 from holdfast.kernel import Duration, Size
@@ -77,6 +78,7 @@ def row(section: type[msgspec.Struct], item: inspect.Field) -> Row:
         **execution.RANGES,
         **NETPULSE_RANGES,
         **GATEWAY_RANGES,
+        **DEPLOY_RANGES,
         SupervisorSettings: SUPERVISOR_RANGES,
         StoreSettings: STORE_RANGES,
     }

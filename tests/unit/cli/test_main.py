@@ -7,15 +7,20 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 import holdfast
+from holdfast.app import services
 from holdfast.app.supervisor import ServiceFailed
 from holdfast.cli import main
+from holdfast.cli.commands import run_app
+from holdfast.cli.main import SERVICES, service
+from holdfast.evidence import Claim
+from tests.unit.evidence.records import small_record
 
 MINIMAL = (
     "balancer:\n  listen: ['127.0.0.1:0']\n  admin: null\n"
@@ -205,7 +210,8 @@ def test_a_drill_fails_if_a_claim_that_it_can_judge_does_not_hold(
         calls.append((name, quick, seed, out))
         return out / name / "1.json"
 
-    record = SimpleNamespace(quick=quick, claims=(SimpleNamespace(in_quick=in_quick, holds=holds),))
+    claim = Claim.judge("it holds", "holdfast.errors", "==", 0, 0 if holds else 1, in_quick=in_quick)
+    record = msgspec.structs.replace(small_record(), quick=quick, claims=(claim,))
     monkeypatch.setattr("holdfast.drills.run_drill", run_drill)
     monkeypatch.setattr("holdfast.evidence.load", lambda _: record)
     arguments = ["drill", "run", "flapping", "--seed", "7", "--out", str(tmp_path)]
@@ -233,3 +239,39 @@ def test_help_answers_without_loading_what_only_a_command_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "\n"
+
+
+def test_what_serves_for_months_does_not_carry_the_framework_of_the_command_line(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom holdfast.cli import main\n"
+        f"assert main(['run', 'gateway', '-c', {str(tmp_path / 'none.yaml')!r}]) == 2\n"
+        "print(*sorted(set(sys.modules) & {'typer', 'pydantic', 'rich', 'uvicorn', 'jsonpath'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "\n"
+    assert "none.yaml" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["run", "gateway"],
+        ["run", "gateway", "-c"],
+        ["run", "gateway", "-c", "--help"],
+        ["run", "agent", "-c", "a.yaml"],
+        ["up", "-c", "a.yaml"],
+        ["run", "gateway", "-c", "a.yaml", "--more"],
+    ],
+)
+def test_only_the_form_that_the_supervisor_uses_is_read_without_the_framework(arguments: list[str]) -> None:
+    assert service(arguments) is None
+
+
+def test_every_service_that_needs_nothing_but_a_file_is_a_command_as_well() -> None:
+    commands = {command.name: command for command in run_app.registered_commands}
+    for name, function in SERVICES.items():
+        callback = commands[name].callback
+        assert callback is not None
+        assert callback.__name__ == function
+        assert callable(getattr(services, function))
