@@ -4,13 +4,16 @@ VENV ?= .venv
 JOBS ?= auto
 ARGS ?=
 export VENV
+# Where it is set (containers like to), every worker of the tests and every process that they start would compile again
+# what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 bin := $(VENV)/bin
-# Tests that start processes share one xdist worker (see tests/conftest.py), the rest fill the other cores.
+# Tests of one kind of process share an xdist worker (see tests/conftest.py), the rest fill what is left.
 pytest := -m pytest -q -n $(JOBS) --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check lint lock clean
+.PHONY: help up test check cover lint lock clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -25,11 +28,15 @@ test: ## Set up what is missing and run the tests (ARGS="tests/unit -k name" for
 lint: ## Style, types and the import contracts, without the tests.
 	@scripts/setup dev
 	@echo "check: ruff" && $(bin)/ruff check -q && $(bin)/ruff format -q --check
-	@echo "check: mypy" && $(bin)/mypy
+	@echo "check: mypy" && $(bin)/mypy --num-workers auto
 	@echo "check: import-linter" && $(bin)/lint-imports --no-logo >$(VENV)/.imports 2>&1 || { cat $(VENV)/.imports; exit 1; }
 
-check: lint ## What CI runs: lint, then all tests with branch coverage.
-	@echo "check: pytest" && $(bin)/coverage erase && $(bin)/coverage run $(pytest)
+check: lint ## What CI runs: lint, then all tests.
+	@echo "check: pytest" && $(bin)/python $(pytest)
+
+cover: ## Which lines and branches the tests reach (a third slower; ARGS="tests/unit" for those of some).
+	@scripts/setup dev
+	@$(bin)/coverage erase && $(bin)/coverage run $(pytest) $(ARGS)
 	@$(bin)/coverage combine -q && $(bin)/coverage report
 
 lock: ## Renew requirements/*.txt after a change of a *.in (ARGS=--upgrade for newer versions).

@@ -5,33 +5,43 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 import uvloop
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.databases import database, postgresql_server, store_settings
 from tests.leaks import Watch, pending_tasks_noted
 from tests.machine import free_port, require_tool
+from tests.measuring import at_full_speed, leave_children_unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["database", "free_port", "postgresql_server", "require_tool", "store_settings"]
+    from xdist.remote import Producer
 
-ROOT = Path(__file__).parents[1]
-# Directories of tests whose subjects are processes and sockets, and the xdist group of each: the first that fits. Two
-# groups of about the same length, so that two cores are done at the same time; conformance is apart, because its
-# PostgreSQL is started once per xdist worker.
+__all__ = [
+    "at_full_speed",
+    "database",
+    "free_port",
+    "postgresql_server",
+    "require_tool",
+    "store_settings",
+]
+
+# Tests whose subjects are processes and sockets, and the group of each: the first that fits. A group runs one test
+# after the other on one worker; the groups run side by side, because most of their time is waiting. Conformance is
+# apart: its PostgreSQL is started once per worker. The rest, a quick drill too, goes to whoever is free.
 _WITH_PROCESSES = {
-    "integration/execution": "sandboxes",
-    "integration/console": "sandboxes",
-    "e2e/console": "sandboxes",
-    "integration": "processes",
-    "e2e": "processes",
-    "conformance": "stores",
+    "tests/integration/drills/test_quick.py": None,
+    "tests/integration/execution/": "sandboxes",
+    "tests/integration/console/": "sandboxes",
+    "tests/e2e/console/": "sandboxes",
+    "tests/integration/": "processes",
+    "tests/e2e/": "platform",
+    "tests/conformance/": "stores",
 }
 _FAILED = pytest.StashKey[bool]()
 
@@ -42,11 +52,29 @@ hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, dera
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that load the machine off each other: one xdist worker runs all of a group, one after the other."""
-    for item in items:
-        if group := _group(item):
-            item.add_marker(pytest.mark.xdist_group(group))
+def pytest_configure(config: pytest.Config) -> None:
+    """In a worker, which is a process that coverage was to follow into; those that tests start are not."""
+    if hasattr(config, "workerinput"):
+        leave_children_unmeasured()
+
+
+@pytest.hookimpl(optionalhook=True)  # xdist may be switched off
+def pytest_xdist_auto_num_workers() -> int:
+    """For ``-n auto``: twice the cores, because half of the workers wait for processes, timeouts and intervals."""
+    return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2 * (os.cpu_count() or 1)
+
+
+class _Groups(LoadScopeScheduling):  # type: ignore[misc]
+    """What ``--dist loadgroup`` does by marks, which pytest-xdist 3.8 loses under pytest 9.2: largest groups first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid) or nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Groups | None:
+    """Keep tests of one kind off each other."""
+    return _Groups(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -68,6 +96,15 @@ def uvloop_everywhere() -> Iterator[None]:
         asyncio.set_event_loop_policy(None)
 
 
+@pytest.fixture(scope="session")
+def vega() -> None:
+    """Vega's runtime, for tests that draw charts: it keeps two sockets of its loop for as long as the process lives."""
+    import vl_convert
+
+    spec = {"data": {"values": []}, "mark": "bar"}
+    vl_convert.vegalite_to_svg(spec, vl_version="v5.21")
+
+
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """For tests marked ``anyio``: asyncio on uvloop."""
@@ -80,7 +117,7 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
     After a test that failed anyway only its processes are ended: its traceback keeps its sockets alive.
     """
-    watch = Watch(orphans=_group(request.node) is not None)
+    watch = Watch(orphans=request.node.nodeid.startswith(tuple(_WITH_PROCESSES)))
     with pending_tasks_noted(watch.tasks):
         yield
     if request.node.stash.get(_FAILED, False):
@@ -89,6 +126,5 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail("left behind:\n  " + "\n  ".join(leaks), pytrace=False)
 
 
-def _group(item: pytest.Item) -> str | None:
-    directory = item.path.relative_to(ROOT / "tests").as_posix()
-    return next((group for name, group in _WITH_PROCESSES.items() if directory.startswith(f"{name}/")), None)
+def _group(nodeid: str) -> str | None:
+    return next((group for start, group in _WITH_PROCESSES.items() if nodeid.startswith(start)), None)

@@ -54,6 +54,9 @@ class Watch:
         if _sockets() - self._sockets:
             gc.collect()  # a transport and its protocol refer to each other
         sockets = _settled(lambda: _sockets() - self._sockets)
+        if sockets:
+            gc.collect()  # or a thread of somebody's library held them when we looked first
+            sockets = _sockets() - self._sockets
         processes = _settled(self._processes)
         found = [f"task {task}" for task in self.tasks]
         found += [f"socket {link}" for link in sorted(sockets)]

@@ -153,7 +153,7 @@ async def start_master(log: Path, first: BalancerSettings | None = None, **optio
     task = asyncio.create_task(master.run())
     try:
         either: set[asyncio.Future[Any]] = {task, is_ready}
-        await asyncio.wait(either, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, timeout=60, return_when=asyncio.FIRST_COMPLETED)
         if is_ready.done():
             urls = is_ready.result()
             yield Running(

@@ -67,7 +67,7 @@ def test_fails_and_keeps_a_socket():
 def test_each_leak_fails_its_test_and_no_failure_is_buried_under_leaks(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "tests" / "integration").mkdir(parents=True)
-    for name in ("__init__.py", "conftest.py", "databases.py", "leaks.py", "machine.py"):
+    for name in ("__init__.py", "conftest.py", "databases.py", "leaks.py", "machine.py", "measuring.py"):
         shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
     (tmp_path / "tests" / "integration" / "test_planted.py").write_text(PLANTED)
 

@@ -24,7 +24,7 @@ WORK = "/job"
 """Where programs find themselves."""
 SECRET = "canary-5f3c-of-the-worker"
 SETTINGS = WorkerSettings(work_size=Size(16 * 2**20), work_files=512, uid_base=1_910_000_000)
-LIMITS = Limits(wall_s=3.0, cpu_s=2.0, memory_bytes=64 * 2**20, output_bytes=64 * 2**10, processes=16)
+LIMITS = Limits(wall_s=15.0, cpu_s=2.0, memory_bytes=64 * 2**20, output_bytes=64 * 2**10, processes=16)
 
 _T = TypeVar("_T")
 _INNOCENT = b"print(sum(n * n for n in range(1000)))"

@@ -181,7 +181,7 @@ def test_a_degraded_worker_limits_each_process_by_itself() -> None:
     require_tool("bwrap", "bubblewrap")
     tasks = [
         python("held = []\nwhile True: held.append(bytearray(1 << 20))"),
-        python("while True: pass", cpu_s=1.0),
+        python("while True: pass", cpu_s=1.0, wall_s=30.0),
         shell("sleep 60", wall_s=0.3),
         python(_FORKS),
         python("print('fine')"),

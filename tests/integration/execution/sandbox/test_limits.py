@@ -121,23 +121,23 @@ def test_output_of_exactly_the_limit_is_no_flood(host: Host) -> None:
 
 
 def test_wall_time_ends_a_program_that_sleeps(host: Host) -> None:
-    outcome = host.run(shell("echo before; sleep 60", wall_s=0.3))
+    outcome = host.run(shell("echo before; sleep 60", wall_s=1.0))
     assert (outcome.ended, outcome.stdout) == (Ended.WALL, b"before\n")
-    assert 0.3 <= outcome.wall_s < 2.0
-    assert outcome.cpu_s < 0.2
+    assert 1.0 <= outcome.wall_s < 20.0
+    assert outcome.cpu_s < 0.5
 
 
 def test_cpu_time_ends_a_program_that_works(host: Host) -> None:
-    outcome = host.run(python("while True: pass", cpu_s=0.2, wall_s=10.0))
+    outcome = host.run(python("while True: pass", cpu_s=0.2, wall_s=60.0))
     assert outcome.ended is Ended.CPU
-    assert 0.2 <= outcome.cpu_s < 0.6
+    assert 0.2 <= outcome.cpu_s < 1.0
 
 
 def test_cpu_time_is_counted_over_all_processes(host: Host) -> None:
     script = "for n in 1 2 3 4 5 6; do (while :; do :; done) & done; wait"
-    outcome = host.run(shell(script, cpu_s=0.4, wall_s=10.0))
+    outcome = host.run(shell(script, cpu_s=0.4, wall_s=60.0))
     assert outcome.ended is Ended.CPU
-    assert outcome.cpu_s < 0.8
+    assert outcome.cpu_s < 1.2
     assert outcome.cpu_s <= outcome.wall_s * 1.2 + 0.1, "a slot has one core"
 
 

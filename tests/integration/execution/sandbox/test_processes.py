@@ -11,12 +11,12 @@ from tests.integration.execution.sandbox.harness import LIMITS, SECRET, Host, py
 
 
 def test_a_child_that_holds_the_pipe_open_ends_with_the_program(host: Host) -> None:
-    outcome = host.run(shell("sleep 6 & echo done"))
+    outcome = host.run(shell("sleep 60 & echo done", wall_s=40.0))
     assert (outcome.ended, outcome.stdout) == (Ended.EXITED, b"done\n")
-    assert outcome.wall_s < 2.0
+    assert outcome.wall_s < 30.0
 
 
-@pytest.mark.parametrize("wall_s", [3.0, 0.3])
+@pytest.mark.parametrize("wall_s", [30.0, 1.0])
 def test_daemons_end_with_the_program_whether_it_exits_or_is_ended(host: Host, wall_s: float) -> None:
     code = f"""
 import os, signal, time
@@ -31,11 +31,11 @@ for _ in range(5):
         os._exit(0)
     os.wait()
 print("started", flush=True)
-if {wall_s} < 1:
+if {wall_s} < 2:
     time.sleep(60)
 """
     outcome = host.run(python(code, wall_s=wall_s))
-    assert outcome.ended is (Ended.WALL if wall_s < 1 else Ended.EXITED)
+    assert outcome.ended is (Ended.WALL if wall_s < 2 else Ended.EXITED)
     assert outcome.stdout == b"started\n"
 
 
@@ -50,7 +50,7 @@ signal.pause()
 """
     outcome = host.run(python(code, wall_s=0.3))
     assert outcome.ended is Ended.WALL
-    assert outcome.wall_s < 2.0
+    assert outcome.wall_s < 20.0
 
 
 def test_a_program_that_ignores_sigterm_is_ended(host: Host) -> None:
