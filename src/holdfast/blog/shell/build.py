@@ -27,7 +27,15 @@ from holdfast.blog.shell.cache import CACHE, Cache, Kept, made_with, read_cache
 from holdfast.blog.shell.entry import Entry, grouped, newest_first
 from holdfast.blog.shell.feeds import documents
 from holdfast.blog.shell.figures import Figures
-from holdfast.blog.shell.files import PUBLIC, known_as, post_files, public_files, read_text
+from holdfast.blog.shell.files import (
+    PUBLIC,
+    known_as,
+    merged_names,
+    post_files,
+    public_faults,
+    public_files,
+    read_text,
+)
 from holdfast.blog.shell.images import size_of
 from holdfast.blog.shell.pages import PER_PAGE, Pages, Picture, base_path
 from holdfast.blog.shell.quotations import Quotations
@@ -77,7 +85,7 @@ def build(
     Raises :class:`~holdfast.blog.errors.Refused` with the faults of all posts,
     :class:`~holdfast.blog.errors.OutputNotOurs`, :class:`~holdfast.blog.errors.RenderFailed`,
     :class:`~holdfast.blog.errors.OutputFailed`, and ``OSError`` for what cannot be read. A build that raises leaves the
-    site that was there; one that could not write on is completed by the next.
+    site that was there; one that could not write on, the first one included, is completed by the next.
     """
     options = options or Options()
     job = _Build(content, evidence, out, address=address, today=today, options=options)
@@ -85,12 +93,12 @@ def build(
     pages, kept, redirects = job.files(posts)
     try:
         changes = output.write(out, pages, kept=kept, redirects=redirects)
+        output.replace(out / CACHE, msgspec.json.encode(job.cache(posts)))
     except OSError as error:
         raise OutputFailed(
             f"{error.filename or out} cannot be written: {error.strerror}; "
             "make room there or choose another folder with -o, and build again"
         ) from error
-    output.replace(out / CACHE, msgspec.json.encode(job.cache(posts)))
     return Built(
         posts=len(posts.entries),
         rendered=len(posts.made),
@@ -120,12 +128,14 @@ class _Build:
     def __init__(
         self, content: Path, evidence: Path, out: Path, *, address: Address, today: dt.date, options: Options
     ) -> None:
-        self._before = (output.read_manifest(out) or output.Manifest()).files
+        self._before = output.read_sure(out)
         _apart(out, content, evidence)
         self._content, self._out, self._address, self._options = content, out, address, options
         root = content.parent
         self._readings = RecordedReadings(evidence, root)
         self._drills = self._readings.drills()
+        if faults := public_faults(content):
+            raise Refused(faults)
         self._public = public_files(content)
         self._quoted = Quotations(root).quoted
         self._setting = Setting(
@@ -164,7 +174,7 @@ class _Build:
         faults: list[Fault] = []
         content = self._content.resolve()
         for path in post_files(content) if content.is_dir() else ():
-            name = path.relative_to(content.parent).as_posix()
+            name = known_as(path, content)
             try:
                 text = read_text(path, name)
             except Refused as refused:
@@ -221,7 +231,7 @@ class _Build:
 
     def files(self, posts: _Posts) -> tuple[dict[str, bytes], set[str], dict[str, str]]:
         """What to write by path, what to keep of what is there, and redirects."""
-        pages = self._own()
+        pages = {name[1:]: self._source(name).read_bytes() for name in sorted(self._public)}
         kept = {path for file in posts.taken for path in posts.kept[file].pages}
         for made in posts.made:
             pages |= made.pages
@@ -254,23 +264,6 @@ class _Build:
             quoted=_quoted(posts.entries),
             charts=dict(sorted(self._charts.items())),
         )
-
-    def _own(self) -> dict[str, bytes]:
-        """Files of ``content/public``. Raises :class:`Refused` where one stands in the way of a page."""
-        taken = {*_FIXED, *(folder.rstrip("/") for folder in _FOLDERS)}
-        faults = [
-            Fault(
-                file=known_as(self._source(name), self._content),
-                line=0,
-                message=f"the site has {name} itself",
-                remedy="put it into a folder of its own, like content/public/shots/",
-            )
-            for name in sorted(self._public)
-            if name[1:].partition("/")[0] in taken or name[1:].startswith(".")
-        ]
-        if faults:
-            raise Refused(faults)
-        return {name[1:]: self._source(name).read_bytes() for name in sorted(self._public)}
 
     def _lists(self, maker: Pages, entries: list[Entry], pages: dict[str, bytes]) -> set[str]:
         """Adds index, tags, companies and search; gives those that stand as they are."""
@@ -318,13 +311,7 @@ class _Build:
         return self._content / PUBLIC / name[1:]
 
 
-_FOLDERS: Final = ("posts/", "tags/", "companies/", "evidence/", "search/", "page/", "cards/", "static/")
 _LISTS: Final = ("tags/", "companies/", "search/", "page/")
-_FIXED: Final = (
-    *("index.html", "404.html", "feed.atom", "feed.rss", "feed.json", "posts.json", "search.json", "sitemap.xml"),
-    "robots.txt",
-)
-"""What the site has of its own at its root."""
 
 
 def card_of(entry: Entry) -> str:
@@ -376,7 +363,7 @@ def _lists(maker: Pages, entries: list[Entry]) -> Iterator[tuple[str, bytes]]:
 def _claimed_twice(kept: dict[str, Kept]) -> list[Fault]:
     """Slugs and former slugs are addresses; each leads to one post."""
     owners: dict[str, str] = {}
-    faults = []
+    faults = list(merged_names((file, one.entry) for file, one in kept.items()))
     own = [(one.entry.slug, file) for file, one in kept.items()]
     former = [(old, file) for file, one in kept.items() for old in one.entry.redirect_from]
     for slug, file in (*own, *former):

@@ -19,10 +19,9 @@ from aiohttp import web
 
 from holdfast.blog.core.site import Address
 from holdfast.blog.shell import output
+from holdfast.blog.shell.files import LARGEST
 from holdfast.blog.shell.policy import POLICY
 
-FILE_BYTES: Final = 64 * 2**20
-"""Larger files are none of ours."""
 TYPES: Final = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -48,6 +47,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "cross-origin",
+    "Server": "holdfast",
 }
 """Of every answer. Pictures of a blog may be shown elsewhere: cards are made for that."""
 _ASK: Final = "no-cache"  # keep it, but ask each time whether it still holds
@@ -68,7 +68,8 @@ class Website:
 
     def reload(self) -> None:
         """Take the manifest as it stands. Raises :class:`~holdfast.blog.errors.OutputNotOurs`."""
-        self.manifest = output.read_manifest(self._folder)
+        found = output.read_manifest(self._folder)
+        self.manifest = found if found is not None and found.files else None  # the first build was cut off
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """A file, a redirect, 304, or 404."""
@@ -92,7 +93,8 @@ class Website:
         return await self._file(name, file, request)
 
     def _redirect(self, path: str, request: web.Request) -> web.Response:
-        query = f"?{request.query_string}" if request.query_string else ""
+        raw = request.rel_url.raw_query_string  # as it came: decoded, it could hold a line's end
+        query = f"?{raw}" if raw else ""
         where = f"{self._prefix}/{quote(path)}{query}"
         return web.Response(status=301, headers={**HEADERS, "Location": where, "Cache-Control": _ASK})
 
@@ -154,9 +156,9 @@ def read_below(folder: Path, name: str) -> tuple[bytes, float]:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
         about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode) or about.st_size > FILE_BYTES:
+        if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
             raise FileNotFoundError(name)
-        return file.read(FILE_BYTES), about.st_mtime
+        return file.read(LARGEST), about.st_mtime
 
 
 def _tags(header: str) -> set[str]:

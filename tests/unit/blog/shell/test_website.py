@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+from yarl import URL
 
 from holdfast.blog.shell.output import MANIFEST
 from holdfast.blog.shell.website import Website, website_app
@@ -42,7 +43,8 @@ def asked(scene: Scene, *requests: tuple[str, str, dict[str, str]]) -> list[tupl
             found = []
             async with asyncio.timeout(20), ClientSession() as client:
                 for method, path, headers in requests:
-                    async with client.request(method, base + path, headers=headers, allow_redirects=False) as answer:
+                    where = URL(base + path, encoded=True)
+                    async with client.request(method, where, headers=headers, allow_redirects=False) as answer:
                         found.append((answer.status, answer.headers.copy(), await answer.read()))
             return found
         finally:
@@ -176,3 +178,16 @@ def test_without_a_site_the_problem_is_shown(tmp_path: Path) -> None:
     status, headers, body = get(Scene(tmp_path), "/")
     assert (status, body) == (503, b"<p>nothing yet</p>")
     assert headers["Retry-After"]
+
+
+@pytest.mark.parametrize("query", ["y=%0d", "y=%0D%0AX-Evil:%20no", "q=a%26b%3D1%23c", "q=%C3%A9+x"])
+def test_a_redirect_keeps_the_query_as_it_came(scene: Scene, query: str) -> None:
+    for path in ("/posts/a-post", "/posts/was-there/"):
+        status, headers, _ = get(scene, f"{path}?{query}")
+        assert status == 301
+        assert headers["Location"] == f"/blog/posts/a-post/?{query}"
+        assert "X-Evil" not in headers
+
+
+def test_no_answer_tells_the_versions_of_what_serves_it(scene: Scene) -> None:
+    assert get(scene, "/")[1]["Server"] == "holdfast"
