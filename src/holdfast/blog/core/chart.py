@@ -33,7 +33,9 @@ from typing import Final
 import yaml
 
 from holdfast.blog.core.drawing import Unparsable
-from holdfast.blog.core.reference import FORMATS, Reading, Readings, Series, Unbacked, misfit
+from holdfast.blog.core.numerals import NUMBER_REMEDY, typed
+from holdfast.blog.core.reference import FORMATS, Reading, Readings, Series, Unbacked, misfit, mixed
+from holdfast.blog.core.source import unfit
 
 KINDS: Final = ("bar", "dot", "line", "cdf", "histogram")
 SERIES: Final = 5
@@ -41,7 +43,11 @@ SERIES: Final = 5
 ROWS: Final = 40
 LONGEST: Final = 20_000
 """Characters of a source."""
+_DEEPEST: Final = 3
+"""A mapping, a list in it, a mapping in that."""
 
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The same in C where PyYAML was built with it."""
 _REFERENCE: Final = re.compile(r"\{ev:([^{}|]+)(?:\|([^{}]*))?\}")
 _QUOTED: Final = re.compile(rf"{_REFERENCE.pattern}|\{{fact:([^{{}}]*?), ([^{{}}]*)\}}")
 _SAMPLES: Final = re.compile(r"[a-z0-9-]+\.[A-Za-z0-9_.-]+")
@@ -57,6 +63,11 @@ class Quoted:
     value: float
     text: str
     readings: tuple[Reading, ...]
+
+    @property
+    def unit(self) -> str:
+        """As the record has it; ``ratio`` of a quotient."""
+        return self.readings[0].unit if len(self.readings) == 1 else "ratio"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,42 +158,46 @@ def _nodes(source: str) -> tuple[_Value, _Lines]:
     if len(source) > LONGEST:
         raise Unparsable(1, f"the chart has {len(source)} characters", f"keep it below {LONGEST}")
     try:
-        for event in yaml.parse(source, Loader=yaml.SafeLoader):
+        depth = 0
+        for event in yaml.parse(source, Loader=_LOADER):
+            line = event.start_mark.line + 1 if event.start_mark else 1
             if isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line + 1 if event.start_mark else 1
                 raise Unparsable(line, "a chart has no aliases", "write it out")
-        root = yaml.compose(source, Loader=yaml.SafeLoader)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise Unparsable(line, "the chart is nested too deep", "rows and samples are flat lists")
+        root = yaml.compose(source, Loader=_LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or "not YAML"
         remedy = 'mend the YAML; a value that begins with "{" stands in quotes'
-        raise Unparsable(mark.line + 1 if mark else 1, str(problem), remedy) from error
-    except RecursionError as error:
-        raise Unparsable(1, "the chart is nested too deep", "rows and samples are flat lists") from error
+        line = min(mark.line, source.rstrip().count("\n")) + 1 if mark else 1
+        raise Unparsable(line, str(problem), remedy) from error
     if root is None:
         raise Unparsable(1, "the chart is empty", "give it a title, a kind and rows or samples")
     lines = _Lines()
-    return _node(root, lines, 0), lines
+    return _node(root, lines), lines
 
 
-def _node(node: yaml.Node, lines: _Lines, depth: int) -> _Value:
+def _node(node: yaml.Node, lines: _Lines) -> _Value:
     line = node.start_mark.line + 1
-    if depth > 3:
-        raise Unparsable(line, "the chart is nested too deep", "rows and samples are flat lists")
     value: _Value
     if isinstance(node, yaml.MappingNode):
         value = {}
         for key, inner in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise Unparsable(key.start_mark.line + 1, "a key is not a word", "write 'title: ...'")
             name = str(key.value)
             if name in value:
                 raise Unparsable(key.start_mark.line + 1, f"{name!r} stands twice", "remove one of them")
-            value[name] = _node(inner, lines, depth + 1)
-            if isinstance(key, yaml.ScalarNode):
-                lines.at[id(value[name])] = key.start_mark.line + 1
+            value[name] = _node(inner, lines)
+            lines.at[id(value[name])] = key.start_mark.line + 1
     elif isinstance(node, yaml.SequenceNode):
-        value = [_node(inner, lines, depth + 1) for inner in node.value]
+        value = [_node(inner, lines) for inner in node.value]
     else:
         value = _Text(str(node.value), line)
+        if wrong := unfit(value.text):
+            raise Unparsable(line, wrong, "remove it")
     lines.at.setdefault(id(value), line)
     return value
 
@@ -292,6 +307,11 @@ class _Reading:
         ]
         if len({row.at is None for row in rows}) > 1:
             raise self._fault("rows", "some rows have 'at' and some have none", "give it to all or to none")
+        for numbers in ([row.value for row in rows], [row.at for row in rows if row.at]):
+            if differing := mixed(number.unit for number in numbers):
+                one, other = differing
+                message = f"rows in {one!r} and in {repr(other) if other else 'no unit'} on one axis"
+                raise self._fault("rows", message, "draw what is in one unit")
         return tuple(rows)
 
     def _runs(self, kind: str) -> tuple[Run, ...]:
@@ -363,6 +383,8 @@ class _Reading:
         """A text with its references answered; where it is drawn or linked differs."""
         text, value = self._text(mapping, key, otherwise), mapping.get(key)
         line = value.line if isinstance(value, _Text) else 1
+        for number in typed(_QUOTED.sub("\ufffc", text)):  # as it was read: the source has escapes, and folds lines
+            raise Unparsable(line, f"the number {number.text!r} is typed by hand", NUMBER_REMEDY)
         words: list[str | Quoted | Stated] = []
         end = 0
         for match in _QUOTED.finditer(text):

@@ -17,6 +17,8 @@ class Figure:
     caption, and for a chart its figures as a table."""
     text: str
     """What it says, in words: for search, and for those who do not see it."""
+    written: str = ""
+    """Of a diagram, what its author wrote into it, as it is drawn: ``text`` without what we number."""
     readings: tuple[str, ...] = ()
     """References that it quotes."""
 

@@ -19,7 +19,9 @@ Number words are prose up to twelve (``two backends``), as long as they measure 
 ``one in ten``), as a rate (``two pages a day``) or as ``zero`` (``zero errors``; ``to zero`` is a direction) they are
 figures. Greater ones (``forty``, ``a hundred``) always are; ``hundreds of`` is not a number.
 
-Every character that Unicode calls a number counts: ``٤٢``, ``½``, ``²``, ``Ⅻ``.
+Every character that Unicode calls a number counts: ``٤٢``, ``½``, ``²``, ``Ⅻ``; Roman numerals and those of Chinese and
+Japanese do where they measure (``XLII errors``, ``四十``). What no reader sees does not hide a word: markup within it
+(``for**ty**``), soft hyphens, spaces without width.
 """
 
 from __future__ import annotations
@@ -27,11 +29,13 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Final
+
+NUMBER_REMEDY: Final = "take it from a record, {ev:drill.metric}, or name where it is from, {fact: value, source}"
 
 BREAK: Final = "\u2063"
 """An invisible separator: stands where markup begins or ends, so that what it splits is not read as one word."""
@@ -132,7 +136,7 @@ _FORMS: Final = tuple(
     re.compile(pattern, re.ASCII)
     for pattern in (
         # versions
-        rf"(?<!\w)v\d{{1,4}}(?:\.\d{{1,6}})*(?:-[a-z]\w*(?:\.\w+)*)?{_R}",
+        rf"(?<!\w)v\d{{1,4}}(?:\.\d{{1,6}})*(?:-[a-z]\w*(?:\.\w+)*)?{_R}{_NOT_MEASURED}",
         rf"(?<!\w)(?:HTTPS?|TLS|SSL|QUIC|SPDY)/\d(?:\.\d)?{_R}",
         (
             rf"(?<!\w)(?:(?:{_PROGRAMS}){_GAP}\d{{1,3}}\.\d{{1,3}}|(?:{_WHOLE}){_GAP}\d\d?)(?![\w%])(?!\.\d)(?!,\d)"
@@ -158,13 +162,24 @@ _FORMS: Final = tuple(
         ),
     )
 )
+_COUNTED: Final = (
+    "errors?|requests?|tokens?|times|seconds?|minutes?|hours?|days?|weeks?|months?|years?|percent|bytes?|cores|latency"
+    "|dollars?|euros?|cents?"
+)
+"""In front of a number they are no name: ``errors42``."""
+_MEASURES: Final = (
+    "ns|µs|μs|us|ms|secs?|mins?|hrs?|(?:nano|micro|milli)?seconds?|minutes?|hours?|days?|weeks?|months?|years?|percent"
+    "|[kKMGTP]i?B|bytes?|(?:kilo|mega|giga|tera)bytes?|USD|EUR|GBP|dollars?|euros?|cents?|times"
+)
 _LATIN: Final = "A-Za-z\u00c0-\u024f_"
 _NAME: Final = re.compile(
-    rf"(?<![{_LATIN}0-9])(?![xX]\d)(?!(?i:usd|eur|gbp|chf|jpy|us|rs|kr)\d)"
-    rf"(?:[{_LATIN}][{_LATIN}0-9]*_)?[{_LATIN}]{{1,10}}[0-9][{_LATIN}0-9]*"
+    rf"(?<![{_LATIN}0-9])(?![xX]\d)(?!(?i:usd|eur|gbp|chf|jpy|us|rs|kr|{_COUNTED})\d)"
+    rf"(?!v\d+{_HYPHENED}(?:{_MEASURES})\b)"
+    rf"(?![{_LATIN}]+\d+(?:ms|us|µs|ns|secs?|mins?|hrs?|[kMGT]i?B|[kMG]?Hz|rps|qps|percent|times)(?![{_LATIN}0-9]))"
+    rf"(?:[{_LATIN}][{_LATIN}0-9]*_)?[{_LATIN}]{{1,10}}[0-9][{_LATIN}0-9]*+(?!{_G}[%‰])"
 )
-"""Latin letters first, digits after: a name, unless the letters are a currency or a multiplication sign. Scripts that
-are written without spaces put their words before numbers, too."""
+"""Latin letters first, digits after: a name, unless the letters are a currency, a multiplication sign or what is
+counted, or a unit or percent sign follows. Scripts that are written without spaces put their words before numbers."""
 _COMPANY: Final = re.compile(rf"(?<![\w.,-])(?!\d+(?:{_UNITS})\b)\d{{1,3}}[^\W\d_]{{3,}}(?!\w)")
 _DIGITS: Final = re.compile(r"\d")
 _PLAIN: Final = re.compile("[\x00-\x7f\u2010-\u201f\u2063\ue000-\uf8ff\ufffc]+")
@@ -187,7 +202,7 @@ _NO_UNIT: Final = r"(?!(?<=one )errors?\b|(?:times|x|k|s|h|d|cores?|tokens?|requ
 """What a small word may count in prose: ``two cores``, ``one request``."""
 _WORDS: Final = re.compile(
     rf"(?<![\w-])(?:"
-    rf"(?:an?{_GAP}|(?:{_SMALL}|{_TEENS}){_HYPHENED}){{0,3}}(?:{_TEENS}|{_GREAT})(?!\w)"
+    rf"(?:an?{_GAP}|(?:{_SMALL}|{_TEENS}){_HYPHENED}){{0,3}}(?:(?:{_TEENS})(?:{_SMALL})?|(?:{_SMALL})?(?:{_GREAT}))(?!\w)"
     rf"(?:{_HYPHENED}(?:{_SMALL}|{_GREAT})\b){{0,3}}"
     rf"(?:{_HYPHENED}(?:{_UNITS})\b)?"
     rf"|(?:{_SMALL}|{_TEENS}|{_GREAT}|two|many)-?fold\b(?<!manyfold)"
@@ -208,12 +223,35 @@ _WORDS: Final = re.compile(
     re.IGNORECASE,
 )
 
+_ROMAN: Final = re.compile(
+    rf"(?<![\w-])(?=[IVXLCDM]{{2}})(?P<digits>M{{0,3}}(?:CM|CD|D?C{{0,3}})(?:XC|XL|L?X{{0,3}})(?:IX|IV|V?I{{0,3}}))"
+    rf"{_HYPHENED}(?:{_UNITS}|{_LONG_UNITS})\b"
+)
+_NO_ROMAN: Final = frozenset({"CI", "CD", "DC", "CV", "DI", "LI", "MC", "MD", "MI", "MM", "VI"})
+"""Abbreviations that count hours and errors, too: of pipelines, data centres, editors."""
+_HAN: Final = re.compile(
+    r"[〇零一二三四五六七八九十百千万亿两][〇零一二三四五六七八九十百千万亿两点]+(?<!万一)(?<!千万)(?<!一一)"
+    rf"|[一二三四五六七八九十百千万两](?:\s*(?:{_UNITS})\b|\s*(?:毫秒|微秒|秒|分钟|小时|天|倍|个百分点|次|個|個月|%))"
+)
+_UNSEEN: Final = re.compile(f"[{BREAK}\u00ad\u180e\u200b-\u200f\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]")
+"""What takes no room: marks of this module, soft hyphens, joiners and spaces without width, marks of direction."""
+_WORDED: Final = re.compile(r"[^\W\d_]+(?: [^\W\d_]+)*")
+
 _LETTERS: Final = re.compile("[a-z]+")
-_TRIGGERS: Final = frozenset(
-    word
-    for first in (f"{_SMALL}|{_TEENS}|{_GREAT}|many".split("|"))
-    for word in (first, f"{first}s", f"{first}fold", f"{first}percent")
-) | {"half", "once", "twice", "thrice", "third", "quarter", "fifth", "sixth", "tenth", "hundredth"}
+_TRIGGERS: Final = (
+    frozenset(
+        word
+        for first in (f"{_SMALL}|{_TEENS}|{_GREAT}|many".split("|"))
+        for word in (first, f"{first}s", f"{first}fold", f"{first}percent")
+    )
+    | {
+        f"{first}{second}"
+        for firsts, seconds in ((_TEENS, _SMALL), (_SMALL, _GREAT))
+        for first in firsts.split("|")
+        for second in seconds.split("|")
+    }
+    | {"half", "once", "twice", "thrice", "third", "quarter", "fifth", "sixth", "tenth", "hundredth"}
+)
 """Without one of these words there is no number in words; most texts have none."""
 
 
@@ -227,14 +265,34 @@ def typed(text: str, *, names: bool = False) -> list[Numeral]:
     if _has_number(text):
         masked = _masked(text, names=names)
         found = [Numeral(start=start, text=word) for start, word in _left(text, masked)]
-    if in_words(text):
-        found += [Numeral(start=match.start(), text=_shown(match[0])) for match in _WORDS.finditer(text)]
+    found += [Numeral(start=start, text=_shown(word)) for start, word in _figures(text)]
+    if _UNSEEN.search(text) and in_words(shown := _UNSEEN.sub("", text)):
+        known = {numeral.start for numeral in found}
+        places = [place for place, character in enumerate(text) if not _UNSEEN.match(character)]
+        split = [(places[start], word) for start, word in _figures(shown)]
+        found += [Numeral(start=start, text=word) for start, word in split if start not in known]
     return sorted(found, key=lambda numeral: numeral.start)
 
 
 def in_words(text: str) -> bool:
     """Whether a text holds a figure in words."""
-    return not _TRIGGERS.isdisjoint(_LETTERS.findall(text.lower())) and _WORDS.search(text) is not None
+    return any(True for _ in _figures(text))
+
+
+def beside(code: str) -> str:
+    """What code between backticks is in the sentence that it stands in: words when it is words."""
+    return f"{BREAK}{code}{BREAK}" if _WORDED.fullmatch(code) else "\ufffc"
+
+
+def _figures(text: str) -> Iterator[tuple[int, str]]:
+    """Offsets and texts of figures in words."""
+    if not _TRIGGERS.isdisjoint(_LETTERS.findall(text.lower())):
+        yield from ((match.start(), match[0]) for match in _WORDS.finditer(text))
+    for match in _ROMAN.finditer(text):
+        if match["digits"] not in _NO_ROMAN:
+            yield match.start(), match[0]
+    if not text.isascii():
+        yield from ((match.start(), match[0]) for match in _HAN.finditer(text))
 
 
 def typed_in_code(text: str) -> bool:

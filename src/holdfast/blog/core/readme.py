@@ -78,7 +78,7 @@ def _seen(children: Sequence[Token]) -> tuple[str, list[int], list[str]]:
             starts.append(length + 1)
         elif token.type == "code_inline":
             code.append(token.content)
-            mark = "\ufffc"
+            mark = numerals.beside(token.content)
         elif token.type == "link_open":
             address = token.info == "auto"
         elif token.type == "link_close":

@@ -18,7 +18,7 @@ A drill's name has hyphens and no dots, so what follows the first dot is the met
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -108,16 +108,16 @@ FORMATS: Final[dict[str, Callable[[float], str]]] = {
 """Name -> how a value is written; without a name three significant digits. ``dur`` takes seconds."""
 
 _NO_MEASURE: Final = frozenset({"", "ratio", "share", "times"})
-_SECONDS: Final = frozenset({"", "s", "s between bursts"})
 _FITS: Final[dict[str, frozenset[str]]] = {
     **dict.fromkeys(("percent", "percent1", "times"), _NO_MEASURE),
-    **dict.fromkeys(("s", "dur"), _SECONDS),
-    "ms": frozenset({"", "ms"}),
-    "us": frozenset({"", "us", "µs"}),
-    "mb": frozenset({"", "b", "bytes"}),
-    "usd": frozenset({"", "usd"}),
+    **dict.fromkeys(("s", "dur"), frozenset({"s"})),
+    "ms": frozenset({"ms"}),
+    "us": frozenset({"us", "µs"}),
+    "mb": frozenset({"b", "bytes"}),
+    "usd": frozenset({"usd"}),
 }
-"""Format that says a unit -> units of numbers that may be written so, in lower case; ``of POSTs`` is a share, too."""
+"""Format that says a unit -> units of numbers that may be written so, in lower case. ``of POSTs`` is a share, too, and
+``s between bursts`` are seconds."""
 
 
 def misfit(form: str, readings: Sequence[Reading]) -> str:
@@ -132,9 +132,25 @@ def misfit(form: str, readings: Sequence[Reading]) -> str:
     if _fits(form, unit):
         return ""
     fitting = ", ".join(repr(name) for name in _FITS if _fits(name, unit))
-    return f"the record has it in {unit!r}, and {form!r} writes another unit; use {fitting or 'int'}, or none"
+    has = f"the record has it in {unit!r}" if unit else "the record has it without a unit"
+    return f"{has}, and {form!r} writes another unit; use {fitting or 'int'}, or none"
+
+
+def mixed(units: Iterable[str]) -> tuple[str, str] | None:
+    """Two of these units that cannot stand on one axis: one measures, the other is another."""
+    known = sorted({unit.lower() for unit in units})
+    measures = [unit for unit in known if _measures(unit)]
+    if not measures or len(known) < 2:
+        return None
+    return measures[0], next(unit for unit in known if unit != measures[0])
+
+
+def _measures(unit: str) -> bool:
+    return any(units is not _NO_MEASURE and unit in units for units in _FITS.values())
 
 
 def _fits(form: str, unit: str) -> bool:
     units = _FITS.get(form)
-    return units is None or unit.lower() in units or (units is _NO_MEASURE and unit.startswith("of "))
+    if units is None or unit.lower() in units:
+        return True
+    return unit.startswith("of ") if units is _NO_MEASURE else unit.partition(" ")[0].lower() in units

@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from holdfast.blog.core import prose
+from holdfast.blog.core import numerals, prose
 from holdfast.blog.core.drawing import Draughtsman, Unparsable
 from holdfast.blog.core.fault import Fault
 from holdfast.blog.core.post import Post, Prose
 from holdfast.blog.core.quoting import STAND_IN, Quotes
 from holdfast.blog.core.reference import Readings
 from holdfast.blog.core.site import Rendered
+from holdfast.blog.core.source import unfit
 from holdfast.blog.core.surroundings import NOWHERE, Surroundings
 from holdfast.blog.errors import Refused
 
@@ -23,6 +24,8 @@ WORDS_PER_MINUTE: Final = 220
 
 _STYLING: Final = re.compile(r"^\s*(?:%%|classDef|class |style |linkStyle)")
 """Lines of Mermaid that no reader sees."""
+_DECODED: Final = re.compile(r"&#?\w+;|#\w+;|</?[a-zA-Z]|`|\*\*|__|\u00ad|[\u200b-\u200f\u2060-\u2064\ufeff]")
+"""What is drawn as something else than it is written."""
 
 
 def render(
@@ -116,11 +119,19 @@ def _part(key: str, value: Prose | tuple[Prose, ...], page: prose.Page) -> str:
 def _diagram(source: Prose, page: prose.Page) -> str:
     lifted = page.quotes.lift(source.text, source.line)
     seen = "\n".join("" if _STYLING.match(line) else line for line in lifted.split("\n"))
-    prose.judge_source(seen, source.line, page.report)
+    told = prose.judge_source(seen, source.line, page.report)
     if any(page.quotes.of(stand_in).missing for stand_in in STAND_IN.findall(lifted)):
         return ""
+    name = f"{page.slug}-diagram"
     try:
-        figure = page.draughtsman.diagram(page.quotes.plain(lifted), name=f"{page.slug}-diagram")
+        figure = page.draughtsman.diagram(page.quotes.plain(lifted), name=name)
+        if wrong := unfit(figure.text):
+            raise Unparsable(1, wrong, "remove what stands for it")
+        # Mermaid reads entities and takes markup out of words, so what is drawn may hold more than the source.
+        drawn = page.draughtsman.diagram(lifted, name=name) if _DECODED.search(lifted) else None
+        for number in numerals.typed(drawn.written) if drawn is not None else ():
+            if number.text not in told:
+                page.report(source.line, f"the number {number.text!r} is typed by hand", numerals.NUMBER_REMEDY)
     except Unparsable as error:
         at = source.line + max(0, error.line - 1)
         page.report(at, f"the diagram does not parse: {error.message}", error.remedy)

@@ -12,6 +12,8 @@ import html
 import json
 import math
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from html import escape
 from typing import Any, Final
@@ -316,6 +318,10 @@ def diagram(source: str, *, name: str) -> Figure:
     raise RenderFailed(f"merman gave no layout for a diagram that begins with {word!r}")
 
 
+def _nothing(what: str) -> Unparsable:
+    return Unparsable(1, "the diagram draws nothing", f"give it {what}")
+
+
 _SHAPES: Final = {
     **{kind: kind for kind in ("stadium", "subroutine", "cylinder", "circle", "doublecircle", "diamond", "hexagon")},
     **{kind: kind for kind in ("lean_right", "lean_left", "trapezoid", "inv_trapezoid", "odd", "note")},
@@ -332,6 +338,8 @@ _HEADS: Final = {"point": "arrow", "open": "", "circle": "circle", "cross": "cro
 
 def _flow(answer: _Answer, placed: _Placed, name: str) -> Figure:
     flow = msgspec.json.decode(answer.semantic, type=_Flow)
+    if not flow.nodes:
+        raise _nothing("a node")
     places, routes = {one.id: one for one in placed.nodes}, {one.id: one for one in placed.edges}
     labels = {one.id: _plain(one.label) or one.id for one in flow.nodes}
     labels |= {one.id: _plain(one.title) or one.id for one in flow.subgraphs}
@@ -375,6 +383,8 @@ def _flow(answer: _Answer, placed: _Placed, name: str) -> Figure:
 
 def _state(answer: _Answer, placed: _Placed, name: str) -> Figure:
     states = msgspec.json.decode(answer.semantic, type=_States)
+    if not states.nodes:
+        raise _nothing("a state")
     places, routes = {one.id: one for one in placed.nodes}, {one.id: one for one in placed.edges}
     frames = {one.id for one in placed.clusters}
     labels, nodes = {}, []
@@ -408,6 +418,7 @@ def _state(answer: _Answer, placed: _Placed, name: str) -> Figure:
     return _figure(
         "State diagram", name, graph.draw(Graph(nodes=tuple(nodes), edges=edges, clusters=clusters), name=name),
         titled=states, title=answer.meta.title, parts=named, words=words,
+        written=[*words, *(" ".join(node.details) for node in nodes)],
     )  # fmt: skip
 
 
@@ -485,6 +496,8 @@ def _sequence(source: str, name: str) -> Figure:
         if present:
             line = next((place for place, text in enumerate(source.splitlines(), 1) if text.split()[:1] == [what]), 1)
             raise Unparsable(line, f"{what!r} is not drawn in sequence diagrams here", "remove it, or say it in a note")
+    if not exchange.order:
+        raise _nothing("a participant")
     labels = {one: _plain(exchange.actors[one].description) or one for one in exchange.order}
     drawing = sequence.Sequence(
         participants=tuple(sequence.Participant(id=one, label=labels[one]) for one in exchange.order),
@@ -494,6 +507,7 @@ def _sequence(source: str, name: str) -> Figure:
     return _figure(
         "Sequence diagram", name, sequence.draw(drawing, name=name), titled=exchange, title=exchange.title,
         parts=[_one_line(labels[one]) for one in exchange.order], words=_told(drawing, labels),
+        written=_told(replace(drawing, numbered=False), labels),
     )  # fmt: skip
 
 
@@ -552,12 +566,13 @@ def _figure(
     title: str | None,
     parts: list[str],
     words: list[str],
+    written: Sequence[str] | None = None,
 ) -> Figure:
     content, box = drawn
     heading = _one_line(_plain(title or titled.title or titled.acc_title))
     label = f"{kind}: {heading or _list(parts)}"
-    described = _one_line(_plain(titled.acc_description)) or ". ".join(words)
-    picture = svg.figure(name, title=label, description=described, box=box, children=content)
+    summary = _one_line(_plain(titled.acc_description))
+    picture = svg.figure(name, title=label, description=summary or ". ".join(words), box=box, children=content)
     # What scrolls must be reachable by keyboard, and then it needs a name.
     wide = box[2] > WIDE
     kind_of_width = " wide wider" if box[2] > WIDER else " wide" if wide else ""
@@ -569,4 +584,5 @@ def _figure(
         f'<div class="scroll"{region}>{picture}</div>'
         f"<details><summary>{kind} in words</summary><ul>{items}</ul></details></figure>",
         text=f"{label}. {'. '.join(words)}.",
+        written="\n".join((label, summary, *(words if written is None else written))),
     )

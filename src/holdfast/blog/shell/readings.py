@@ -146,11 +146,11 @@ class RecordedReadings:
 
 
 def _unit_of(name: str) -> str:
-    """Parameters carry their unit in their name: ``hold_s``, ``rate_per_s``."""
+    """Parameters carry their unit in their name: ``hold_s``, ``rate_per_s``, ``seconds``."""
     before, _, suffix = name.rpartition("_")
     if before.endswith("_per"):
         return f"per {suffix}"
-    return suffix if suffix in {"s", "ms", "us", "bytes", "usd"} else ""
+    return "s" if suffix == "seconds" else suffix if suffix in {"s", "ms", "us", "bytes", "usd"} else ""
 
 
 def _one_line(text: str) -> str:

@@ -144,3 +144,28 @@ def test_a_format_that_says_another_unit_than_the_record_is_refused() -> None:
         chart.read(BAR.replace("|int", "|percent"), InMilliseconds())
     assert fault.value.line == 5
     assert "use 'ms', or none" in fault.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ({"holdfast.errors": "ms", "haproxy.errors": "s"}, "rows in 'ms' and in 's' on one axis"),
+        ({"holdfast.errors": "ms", "haproxy.errors": ""}, "rows in 'ms' and in no unit on one axis"),
+        ({"holdfast.errors": "errors", "haproxy.errors": "requests"}, ""),
+        ({"holdfast.errors": "ms", "haproxy.errors": "ms"}, ""),
+    ],
+)
+def test_rows_of_one_axis_have_one_unit(units: dict[str, str], message: str) -> None:
+    class Mixed(MadeUp):
+        def read(self, reference: str) -> Reading:
+            found = super().read(reference)
+            return replace(found, unit=units[found.name])
+
+    row = '  - {label: HAProxy, value: "{ev:flapping.haproxy.errors}"}\n'
+    source = BAR.rstrip("\n") + "\n" + row
+    if not message:
+        assert len(chart.read(source, Mixed()).rows) == 2
+        return
+    with pytest.raises(Unparsable) as refused:
+        chart.read(source, Mixed())
+    assert refused.value.message == message

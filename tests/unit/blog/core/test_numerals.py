@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.blog.core.numerals import BREAK, status_code, typed, typed_in_code, without_comment
+from holdfast.blog.core.numerals import BREAK, beside, status_code, typed, typed_in_code, without_comment
 
 
 @pytest.mark.parametrize(
@@ -144,3 +144,48 @@ def test_status_codes_are_those_that_are_registered() -> None:
     assert status_code("503")
     assert not status_code("712")
     assert not status_code("503 times")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (f"for{BREAK}ty{BREAK} errors", "forty errors"),
+        (f"t{BREAK}w{BREAK}o seconds", "two seconds"),
+        ("f\u00adorty", "forty"),
+        ("for\u200bty", "forty"),
+        ("for\u2063ty", "forty"),
+        ("in v12 seconds", "12"),
+        ("errors42", "42"),
+        ("latency250ms", "250ms"),
+        ("a42%", "42%"),
+        ("fortytwo", "fortytwo"),
+        ("twohundred", "twohundred"),
+        ("XLII errors", "XLII errors"),
+        ("IX-second stalls", "IX-second"),
+        ("四十 errors", "四十"),
+        ("三百二十个", "三百二十"),
+        ("五 seconds", "五 seconds"),
+        ("五毫秒", "五毫秒"),
+        (f"in two {beside('seconds')}", "two seconds"),
+    ],
+)
+def test_no_disguise_hides_a_figure(text: str, number: str) -> None:
+    assert number in [one.text for one in typed(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CI minutes and DC hours",
+        "the API v2 requests it",
+        "它统一了一个入口，一般不会",
+        "p99, base64, web3 and EC2",
+        f"the {beside('retries')} of one {beside('pool')}",
+    ],
+)
+def test_what_only_looks_like_a_figure_is_none(text: str) -> None:
+    assert typed(text) == []
+
+
+def test_code_that_is_no_word_is_no_part_of_a_sentence() -> None:
+    assert beside("p99") == beside("a b; c") == beside("") == "\ufffc"

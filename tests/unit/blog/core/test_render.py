@@ -135,6 +135,8 @@ def test_a_fact_without_a_source_is_none(fact: str) -> None:
         ("{ev:flapping.flips / flapping.errors|times}", "divides by zero"),
         ("{ev:flapping.latency_p99_ms|percent}", "the record has it in 'ms', and 'percent' writes another unit"),
         ("{ev:flapping.latency_p99_ms|s}", "the record has it in 'ms', and 's' writes another unit"),
+        ("{ev:flapping.errors|usd}", "and 'usd' writes another unit"),
+        ("{ev:flapping.flips|mb}", "and 'mb' writes another unit"),
         ("{ev:flapping#hold_s|ms}", "the record has it in 's', and 'ms' writes another unit"),
         ("{ev:flapping.haproxy.latency_p99_ms / flapping.latency_p99_ms|ms}", "the record has it in 'ratio'"),
         ("{ev:flapping.latency_p99_ms / flapping#hold_s|times}", "ms divided by s is no ratio"),

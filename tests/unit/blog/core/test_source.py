@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.blog.core.source import LONGEST, split
+from holdfast.blog.core.source import LONGEST, split, unfit_entity
 from holdfast.blog.errors import Refused
 
 
@@ -42,3 +42,13 @@ def test_isolates_and_marks_of_right_to_left_text_are_let_through() -> None:
 
 def test_a_file_that_nobody_wrote_by_hand_is_refused() -> None:
     assert "split it" in refused("---\n---\n" + "a" * LONGEST)
+
+
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [("a &#xE000; b", 2), ("&#8238;", 0), ("&#65;&#XFFFE;", 5), ("&#0; &#x110000; &#xe9; &amp;#xE000 ;", -1), ("", -1)],
+)
+def test_a_numeric_reference_to_what_is_no_text_is_found(text: str, offset: int) -> None:
+    at, wrong = unfit_entity(text)
+    assert at == offset
+    assert bool(wrong) == (offset >= 0)

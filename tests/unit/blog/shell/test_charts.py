@@ -19,7 +19,7 @@ format: int
 caption: At {ev:flapping#rate|int} requests a second.
 rows:
   - {label: Holdfast, value: "{ev:flapping.holdfast.errors}"}
-  - {label: "HAProxy <2.6>", value: "{ev:flapping.haproxy.errors}"}
+  - {label: "HAProxy <stable>", value: "{ev:flapping.haproxy.errors}"}
 """
 CDF = """title: Latency
 kind: cdf
@@ -41,7 +41,7 @@ def test_a_bar_chart_has_its_words_its_table_and_links_to_the_record() -> None:
     assert '<td><a class="ev" href="/blog/evidence/flapping/#haproxy.errors"' in figure.html
     assert ">41</a>" in figure.html
     assert 'href="/blog/evidence/flapping/#parameter.rate"' in figure.html
-    assert figure.text == ("Chart: Failed <requests>. Holdfast: 3; HAProxy <2.6>: 41. At 500 requests a second.")
+    assert figure.text == ("Chart: Failed <requests>. Holdfast: 3; HAProxy <stable>: 41. At 500 requests a second.")
     assert figure.readings == ("flapping.holdfast.errors", "flapping.haproxy.errors", "flapping#rate")
 
 
