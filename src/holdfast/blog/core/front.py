@@ -11,6 +11,7 @@ from typing import Final
 import yaml
 
 from holdfast.blog.core.post import Link
+from holdfast.blog.core.source import unfit
 
 Report = Callable[[int, str, str], None]
 """Takes a line of the file, what is wrong and the remedy."""
@@ -134,6 +135,9 @@ class _Reader:
             self._report(self._line(node), f"{name} is not a text", "write it on one line, in quotes")
             return ""
         text = " ".join(str(node.value).split())
+        if wrong := unfit(text):
+            self._report(self._line(node), f"{name}: {wrong}", "remove it")
+            return ""
         if not text:
             self._report(self._line(node), f"{name} is empty", "write one")
         elif len(text) > longest:

@@ -13,6 +13,9 @@ from markdown_it.token import Token
 
 from holdfast.blog.core.outline import Block, outline
 
+DEEPEST: Final = 20
+"""Blocks within blocks, marks within marks."""
+
 _PROSE: Final = re.compile(r"(?:(?:\*\*|[*_`])?[A-Za-z][^\n\r\0]*\n+)+")
 """Lines that begin with a letter, markup before it at most: no block of CommonMark but a paragraph begins so."""
 _WORDS: Final = re.compile(r"[^\\`*_\[\]<>&!\n]+")
@@ -24,17 +27,26 @@ _TERM: Final = re.compile(rf"\*\*(?P<term>[A-Za-z]+(?: [A-Za-z]+)*)\*\*(?P<rest>
 
 @cache
 def _commonmark() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": True}).enable("table")
+    return _engine().enable("table")
 
 
 @cache
 def _blocks_only() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": True}).enable("table").disable(["inline", "text_join"])
+    return _engine().enable("table").disable(["inline", "text_join"])
 
 
 @cache
 def _inline_only() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": True}).disable(["normalize", "block"])
+    return _engine().disable(["normalize", "block"])
+
+
+def _engine() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": True, "maxNesting": 4 * DEEPEST})
+
+
+def too_deep(found: Sequence[Token]) -> bool:
+    """Whether something stands deeper than :data:`DEEPEST`. Four times as deep, and Markdown leaves it out silently."""
+    return any(token.level > DEEPEST or any(child.level > DEEPEST for child in token.children or ()) for token in found)
 
 
 def tokens(text: str) -> list[Token]:

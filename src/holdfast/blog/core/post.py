@@ -103,6 +103,11 @@ class Post:
     lines: dict[str, int]
     """Line of each key of the front matter."""
 
+    @property
+    def companies(self) -> tuple[str, ...]:
+        """``target_companies``; each has a page."""
+        return self.target_companies
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:

@@ -22,6 +22,7 @@ from pygments.util import ClassNotFound
 from holdfast.blog.core import markup, numerals
 from holdfast.blog.core.drawing import Draughtsman, Unparsable
 from holdfast.blog.core.front import SCHEMES, Report
+from holdfast.blog.core.numerals import NUMBER_REMEDY
 from holdfast.blog.core.quoting import STAND_IN, Quotes
 from holdfast.blog.core.reference import Readings, Unbacked
 from holdfast.blog.core.surroundings import SECTION_IDS, Surroundings, kebab
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from pygments.lexer import Lexer
 
-NUMBER_REMEDY: Final = "take it from a record, {ev:drill.metric}, or name where it is from, {fact: value, source}"
 CODE_REMEDY: Final = "quote code as it stands in the repository, or take the number from a record, {ev:drill.metric}"
 
 _PLAIN: Final = {
@@ -92,7 +92,7 @@ class Page:
 def render_blocks(text: str, line: int, page: Page) -> str:
     """A part in Markdown that begins on ``line`` of its file."""
     lifted = page.quotes.lift(text, line)
-    return _Renderer(page, line).blocks(markup.tokens(lifted)) + _sources(lifted, page)
+    return _Renderer(page, line).blocks(_tokens(lifted, line, page)) + _sources(lifted, page)
 
 
 def render_list(entries: Sequence[tuple[str, int]], page: Page) -> str:
@@ -102,7 +102,7 @@ def render_list(entries: Sequence[tuple[str, int]], page: Page) -> str:
     for text, line in entries:
         lifted = page.quotes.lift(text, line)
         everything.append(lifted)
-        inner = _Renderer(page, line).blocks(markup.tokens(lifted))
+        inner = _Renderer(page, line).blocks(_tokens(lifted, line, page))
         if inner.count("<p>") == 1 and inner.startswith("<p>") and inner.endswith("</p>\n"):
             inner = inner[3:-5]
         written.append(f"<li>{inner}</li>\n")
@@ -112,10 +112,17 @@ def render_list(entries: Sequence[tuple[str, int]], page: Page) -> str:
 def render_line(text: str, line: int, page: Page) -> str:
     """A caption: one paragraph, without ``<p>``."""
     lifted = page.quotes.lift(text, line)
-    tokens = markup.tokens(lifted)
+    tokens = _tokens(lifted, line, page)
     if [token.type for token in tokens] != ["paragraph_open", "inline", "paragraph_close"]:
         page.report(line, "a caption is not one paragraph", "write it as one")
     return _Renderer(page, line).blocks(tokens[1:2]) + _sources(lifted, page)
+
+
+def _tokens(lifted: str, line: int, page: Page) -> Sequence[Token]:
+    found = markup.tokens(lifted)
+    if markup.too_deep(found):
+        page.report(line, f"more than {markup.DEEPEST} levels within each other", "write it flat")
+    return found
 
 
 def plain_text(text: str, line: int, page: Page, *, names: bool = False) -> str:
@@ -125,15 +132,19 @@ def plain_text(text: str, line: int, page: Page, *, names: bool = False) -> str:
     return page.quotes.plain(lifted)
 
 
-def judge_source(text: str, line: int, report: Report) -> None:
-    """Numbers in the words of a diagram or chart; its references have been lifted."""
+def judge_source(text: str, line: int, report: Report) -> tuple[str, ...]:
+    """Numbers in the words of a diagram or chart; its references have been lifted. Gives what it told."""
+    found = []
     for at, one in enumerate(text.split("\n")):
-        _judge_numbers(one, lambda _, at=at: line + at, report)  # type: ignore[misc]
+        found += _judge_numbers(one, lambda _, at=at: line + at, report)  # type: ignore[misc]
+    return tuple(found)
 
 
-def _judge_numbers(text: str, line_of: Callable[[int], int], report: Report, *, names: bool = False) -> None:
-    for number in numerals.typed(text, names=names):
+def _judge_numbers(text: str, line_of: Callable[[int], int], report: Report, *, names: bool = False) -> list[str]:
+    numbers = numerals.typed(text, names=names)
+    for number in numbers:
         report(line_of(number.start), f"the number {number.text!r} is typed by hand", NUMBER_REMEDY)
+    return [number.text for number in numbers]
 
 
 def _sources(lifted: str, page: Page) -> str:
@@ -262,9 +273,9 @@ class _Renderer:
     def _chart(self, lifted: str, at: int) -> str:
         self._page.charts += 1
         name = f"{self._page.slug}-chart-{self._page.charts}"
-        judge_source(lifted, at + 1, self._page.report)
-        if any(self._page.quotes.of(stand_in).missing for stand_in in STAND_IN.findall(lifted)):
-            return ""  # it has been told which number is missing
+        told = judge_source(lifted, at + 1, self._page.report)
+        if told or any(self._page.quotes.of(stand_in).missing for stand_in in STAND_IN.findall(lifted)):
+            return ""  # it has been told which number is typed or missing
         try:
             figure = self._page.draughtsman.chart(
                 self._page.quotes.written(lifted), name=name, readings=self._page.readings
@@ -314,7 +325,7 @@ class _Renderer:
                     self._judge_code(token.content, at)
                 out.append(f"<code>{self._page.quotes.html(token.content, linked=linked == 0)}</code>")
                 words.append(token.content)
-                mark = "\ufffc"
+                mark = numerals.beside(token.content)
             elif kind == "link_open":
                 linked = 2 if token.info == "auto" else 1
                 out.append(self._link(token, at))
@@ -373,6 +384,8 @@ def resolve(href: str, at: int, page: Page) -> str:
         page.anchors.append((unquote(href[1:]), at))
         return href
     if href.lower().startswith(SCHEMES):
+        if re.match(r"(?i)(?:https?://(?:[^/?#]*@)?[^\W_]|mailto:[^@\s]+@[^@\s])", href) is None:
+            page.report(at, f"the link {href!r} names no host", "write the whole address")
         return href
     path = unquote(re.split(r"[#?]", href, maxsplit=1)[0])
     if not href.startswith("/") or href.startswith("//"):

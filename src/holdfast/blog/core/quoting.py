@@ -16,6 +16,7 @@ from typing import Final
 
 from holdfast.blog.core.front import Report
 from holdfast.blog.core.reference import FORMATS, Reading, Readings, Unbacked, misfit
+from holdfast.blog.core.source import unfit_entity
 
 STAND_IN: Final = re.compile("[\ue000-\uf8ff]")
 """What stands for a reference."""
@@ -48,6 +49,10 @@ class Quote:
     """Nothing answered it; that has been told."""
 
 
+_NOTHING: Final = Quote(text="\ufffd", missing=True)
+"""A character that looks like a stand-in; it has been told."""
+
+
 class Quotes:
     """The references of one post: answered once, written as often as they stand."""
 
@@ -63,6 +68,9 @@ class Quotes:
 
     def lift(self, text: str, line: int) -> str:
         """Put a stand-in for each reference. ``line`` is that of the file on which the text begins."""
+        at, wrong = unfit_entity(text)
+        if wrong:  # it would be read as a stand-in, or do what the file itself must not
+            self._report(line + text.count("\n", 0, at), wrong, "remove it")
         if "{" not in text:
             return text
         lifted = _REFERENCE.sub(lambda match: self._stand_in(match, text, line), text)
@@ -107,7 +115,8 @@ class Quotes:
 
     def of(self, stand_in: str) -> Quote:
         """What a stand-in stands for."""
-        return self._quotes[ord(stand_in) - _FIRST]
+        place = ord(stand_in) - _FIRST
+        return self._quotes[place] if place < len(self._quotes) else _NOTHING
 
     def readings(self) -> tuple[Reading, ...]:
         """All that were quoted, in the order of the text, without repetition."""
@@ -204,6 +213,11 @@ class Quotes:
             return f'<data class="{kind}" value="{text}" title="{escape(title)}">{text}</data>'
         href = escape(f"{self._base}evidence/{first.drill}/#{anchor(first.name)}")
         return f'<a class="{kind}" href="{href}" title="{escape(title)}">{text}</a>'
+
+
+def without_references(text: str) -> str:
+    """With ``U+FFFC`` for each."""
+    return _REFERENCE.sub("\ufffc", text)
 
 
 def anchor(name: str) -> str:

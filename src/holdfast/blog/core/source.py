@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,9 @@ FENCE: Final = "---"
 _OVERRIDES: Final = frozenset("\u202a\u202b\u202c\u202d\u202e")
 """They show text in another order than it is read in, to reviewers too. Isolates (U+2066 to U+2069) and marks do
 what right-to-left text needs without reaching beyond it."""
+_NO_TEXT: Final = frozenset({"Cc", "Co", "Cs", "Cn"})
+"""Control characters, those for private use, halves of pairs, and what is none (U+FFFE among them)."""
+_ENTITY: Final = re.compile(r"&#([xX][0-9a-fA-F]{1,6}|[0-9]{1,7});")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,35 @@ def split(text: str, *, file: str) -> Source:
     return Source(front="\n".join(lines[1:end]), body="\n".join(lines[end + 1 :]), body_line=end + 2)
 
 
+def unfit(text: str) -> str:
+    """What keeps a text from being shown, ``the character U+202E shows text in another order than it is read in``.
+
+    Empty for a text that can be. Escapes of YAML, Markdown and Mermaid make characters that the file does not hold, so
+    this is asked again of what they were read as.
+    """
+    if text.isascii() and text.isprintable():
+        return ""
+    for character in text:
+        if character in _OVERRIDES:
+            what = "shows text in another order than it is read in"
+        elif character not in "\t\n" and unicodedata.category(character) in _NO_TEXT:
+            what = "is no text"
+        else:
+            continue
+        return f"the character U+{ord(character):04X} {what}"
+    return ""
+
+
+def unfit_entity(text: str) -> tuple[int, str]:
+    """Offset and fault of the first numeric reference (``&#xE000;``) to such a character; -1 where there is none."""
+    for match in _ENTITY.finditer(text) if "&#" in text else ():
+        number = int(match[1][1:], 16) if match[1][0] in "xX" else int(match[1])
+        # What Markdown shows instead of these is text.
+        if 0 < number < 0x110000 and (wrong := unfit(chr(number))):
+            return match.start(), wrong
+    return -1, ""
+
+
 def _unreadable(text: str) -> list[tuple[int, str, str]]:
     if len(text) > LONGEST:
         return [(0, f"{len(text):,} characters; a post has at most {LONGEST:,}", "split it into several posts")]
@@ -66,15 +99,6 @@ def _unreadable(text: str) -> list[tuple[int, str, str]]:
         return []
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.isascii() and line.isprintable():
-            continue
-        for character in line.removesuffix("\r").removeprefix("\ufeff" if number == 1 else ""):
-            if character in _OVERRIDES:
-                what = "shows text in another order than it is read in"
-            elif character != "\t" and unicodedata.category(character) in {"Cc", "Co", "Cs", "Cn"}:
-                what = "is no text"
-            else:
-                continue
-            found.append((number, f"the character U+{ord(character):04X} {what}", "remove it"))
-            break
+        if wrong := unfit(line.removesuffix("\r").removeprefix("\ufeff" if number == 1 else "")):
+            found.append((number, wrong, "remove it"))
     return found

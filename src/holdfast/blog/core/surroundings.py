@@ -50,6 +50,16 @@ class Addressed(Protocol):
         """Each has a page."""
         ...
 
+    @property
+    def companies(self) -> tuple[str, ...]:
+        """Each has a page, too."""
+        ...
+
+    @property
+    def redirect_from(self) -> tuple[str, ...]:
+        """Former slugs; each leads to the post."""
+        ...
+
 
 def around(
     posts: Sequence[Addressed],
@@ -60,8 +70,9 @@ def around(
 ) -> Surroundings:
     """Surroundings of the posts of one site, which has a page for each post, tag and drill."""
     published = [post for post in posts if not post.draft]
-    pages = {"/", "/tags/", "/evidence/", "/search/"}
-    pages |= {f"/posts/{post.slug}/" for post in published}
+    pages = {"/", "/tags/", "/evidence/", "/search/", "/feed.atom", "/feed.rss", "/feed.json", "/posts.json"}
+    pages |= {f"/posts/{slug}/" for post in published for slug in (post.slug, *post.redirect_from)}
+    pages |= {f"/companies/{kebab(company)}/" for post in published for company in post.companies}
     pages |= {f"/tags/{kebab(tag)}/" for post in published for tag in post.tags}
     pages |= {f"/evidence/{drill}/" for drill in drills}
     drafts = {f"/posts/{post.slug}/" for post in posts if post.draft}

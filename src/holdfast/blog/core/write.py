@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from holdfast.blog.core import numerals
 from holdfast.blog.core.post import ARC, Post, Prose, Screenshot
 from holdfast.blog.core.render import written_parts
 
@@ -74,7 +75,9 @@ def _screenshot(shot: Screenshot) -> list[str]:
 
 def skeleton(slug: str, *, title: str, today: dt.date) -> str:
     """A draft that has every part, and in each what belongs there. It passes every check."""
-    return _SKELETON.format(title=_quoted(title or slug.replace("-", " ").capitalize()), date=today.isoformat())
+    made = slug.replace("-", " ").capitalize()
+    title = title or ("Title" if numerals.typed(made) else made)
+    return _SKELETON.format(title=_quoted(title), date=today.isoformat())
 
 
 STEPS: Final = (

@@ -15,8 +15,8 @@ from holdfast.blog.core.parse import parse
 from holdfast.blog.core.post import Post
 from holdfast.blog.core.published import PostForm, from_form
 from holdfast.blog.core.write import to_markdown
-from holdfast.blog.errors import BlogInvalid, Refused
-from holdfast.blog.shell.files import POSTS
+from holdfast.blog.errors import BlogInvalid, OutputFailed, Refused
+from holdfast.blog.shell.files import POSTS, known_as, post_files, read_what_can_be
 
 _LARGEST: Final = 16 << 20
 _MOST: Final = 1000
@@ -31,6 +31,7 @@ def import_posts(file: Path, content_dir: Path) -> tuple[Post, ...]:
     faults: list[Fault] = []
     written: dict[str, str] = {}
     posts: list[Post] = []
+    owners = _owners(content_dir)
     for place, raw in enumerate(_raw_posts(file)):
         where = f"{file.name}[{place}]"
         try:
@@ -43,8 +44,14 @@ def import_posts(file: Path, content_dir: Path) -> tuple[Post, ...]:
             faults.append(_fault(where, f"{form.slug[:100]!r} is not a slug", SLUG_REMEDY))
         elif form.slug in written:
             faults.append(_fault(where, f"the slug {form.slug!r} stands twice", "rename one of them"))
-        elif target.exists():
+        elif os.path.lexists(target):
             faults.append(_fault(where, f"{target} exists", "rename the post, or remove the file"))
+        elif owner := owners.get(form.slug):
+            faults.append(_fault(where, f"the slug {form.slug!r} is that of {owner} already", "rename the post"))
+        elif form.stress_test.screenshot_url is None and _has_words_of_a_screenshot(form):
+            faults.append(
+                _fault(f"{where} {form.slug}", "words of a screenshot without its screenshotUrl", "give all or none")
+            )
         else:
             try:
                 text = to_markdown(from_form(form))
@@ -57,14 +64,48 @@ def import_posts(file: Path, content_dir: Path) -> tuple[Post, ...]:
                 ]
     if faults:
         raise Refused(faults)
-    for slug, text in written.items():
-        write_new(content_dir / POSTS / f"{slug}.md", text)
+    done: list[Path] = []
+    try:
+        for slug, text in written.items():
+            path = content_dir / POSTS / f"{slug}.md"
+            write_new(path, text)
+            done.append(path)
+    except BaseException:
+        for path in done:  # all or none
+            path.unlink(missing_ok=True)
+        raise
     return tuple(posts)
 
 
+def _owners(content_dir: Path) -> dict[str, str]:
+    """Slugs that lead to a post already, in folders below too and former ones, and its file."""
+    if not (content_dir / POSTS).is_dir():
+        return {}
+    owners = {path.name.removesuffix(".md"): known_as(path, content_dir) for path in post_files(content_dir)}
+    for post in read_what_can_be(content_dir)[0]:
+        owners |= dict.fromkeys(post.redirect_from, f"{post.file} (redirectFrom)")
+    return owners
+
+
+def _has_words_of_a_screenshot(form: PostForm) -> bool:
+    return form.stress_test.screenshot_alt is not None or form.stress_test.screenshot_caption is not None
+
+
 def write_new(path: Path, text: str) -> None:
-    """Write a file that is not there yet, completely or not at all. Raises :class:`BlogInvalid` when it is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file that is not there yet, completely or not at all.
+
+    Raises :class:`BlogInvalid` when it is there, and :class:`OutputFailed` when it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_new(path, text)
+    except OSError as error:
+        raise OutputFailed(
+            f"{path} cannot be written: {error.strerror}; make {path.parent} a folder that you may write to, with room"
+        ) from error
+
+
+def _write_new(path: Path, text: str) -> None:
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

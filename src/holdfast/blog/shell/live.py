@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ from holdfast.blog.shell.build import Built, Options, build
 from holdfast.blog.shell.pages import Pages, Picture
 from holdfast.blog.shell.website import TYPES, Website, media_type, respond, website_app
 from holdfast.web.listening import listen, url
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 0.3
 LIVE: Final = "_live"
@@ -69,7 +72,10 @@ async def serve_live(
     desk = _Desk(sources, f"{url(sock)}/", today=today, allow_stale=allow_stale, told=told)
     app = website_app(desk.answer)
     app.on_shutdown.append(desk.close)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_S)
+    # A browser that has gone gives its place to the next one at once.
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=_DRAIN_S
+    )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     await runner.setup()
@@ -87,9 +93,11 @@ async def serve_live(
             loop.remove_signal_handler(number)
         stopped.set()
         watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        (ended,) = await asyncio.gather(watching, return_exceptions=True)
         await runner.cleanup()
         sock.close()
+    if isinstance(ended, Exception):
+        raise ended
 
 
 class _Desk:
@@ -125,6 +133,12 @@ class _Desk:
             self._failed = error
         except OSError as error:
             self._failed = BlogError(f"the site was not written: {error}; see that {self._sources.out} is writable")
+        except Exception as error:
+            log.exception("the site was not built")
+            self._failed = BlogError(
+                f"the site was not built: {type(error).__name__}: {error}; this is a fault of holdfast, and its trace "
+                "is on the terminal: undo the last change to go on writing, and report it"
+            )
         self._told(self._failed or built or BlogError("nothing was built"))
         async with self._changed:
             # Also after a fault, and when nothing was written: whoever saved a file wants to see that it was seen.
@@ -142,7 +156,11 @@ class _Desk:
         """Build whenever a source has changed since it was ``seen``, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            now = await asyncio.to_thread(self.times)
+            try:
+                now = await asyncio.to_thread(self.times)
+            except (OSError, RecursionError) as error:
+                log.warning("the sources could not be looked at: %s", error)
+                continue
             if now != seen:
                 seen = now
                 await self.build()
@@ -183,7 +201,11 @@ class _Desk:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if self._browsers >= _BROWSERS:
             return respond(b"", status=503, more={"Retry-After": "5"})
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "Server": "holdfast"}
+        response = web.StreamResponse(headers=headers)
+        if request.method == "HEAD":
+            await response.prepare(request)
+            return response
         self._browsers += 1
         try:
             await response.prepare(request)

@@ -14,7 +14,7 @@ from holdfast.blog.core.render import render
 from holdfast.blog.core.site import Rendered
 from holdfast.blog.core.surroundings import Surroundings, around
 from holdfast.blog.errors import Refused
-from holdfast.blog.shell.files import public_files, read_text, read_what_can_be
+from holdfast.blog.shell.files import public_faults, public_files, read_text, read_what_can_be
 from holdfast.blog.shell.quotations import Quotations
 from holdfast.blog.shell.readings import RecordedReadings
 
@@ -84,7 +84,7 @@ def judge(
     rendered: list[Rendered] = []
     readings = RecordedReadings(project.evidence, project.root)
     posts, unreadable = read_what_can_be(project.content)
-    faults = list(unreadable)
+    faults = [*unreadable, *public_faults(project.content)]
     around_them = surroundings(project, posts, readings)
     judged = tuple(post for post in posts if drafts or not post.draft)
     for post in judged:

@@ -56,6 +56,8 @@ class Place(NamedTuple):
     slug: str
     draft: bool
     tags: tuple[str, ...]
+    companies: tuple[str, ...]
+    redirect_from: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +194,9 @@ def _work(
             continue
         if setting.drafts or not post.draft:
             read.append((written, post))
-    around_them = surroundings([Place(post.slug, post.draft, post.tags) for _, post in read])
+    around_them = surroundings(
+        [Place(post.slug, post.draft, post.tags, post.companies, post.redirect_from) for _, post in read]
+    )
     studio = _Studio(setting)
     made = []
     for written, post in read:
