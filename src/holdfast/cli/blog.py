@@ -66,6 +66,8 @@ def new(
 ) -> None:
     """Write the skeleton of a post, a draft that passes every check."""
     from holdfast.blog.core.front import SLUG_REMEDY, TITLE_LONGEST, valid_slug
+    from holdfast.blog.core.numerals import NUMBER_REMEDY, typed
+    from holdfast.blog.core.quoting import without_references
     from holdfast.blog.core.write import STEPS, skeleton
     from holdfast.blog.errors import BlogInvalid
     from holdfast.blog.shell.files import POSTS
@@ -73,7 +75,9 @@ def new(
 
     if not valid_slug(slug):
         raise BlogInvalid(f"{slug!r} is not a slug; {SLUG_REMEDY}")
-    title = " ".join(title.split())
+    title = _sound("--title", title)
+    for figure in typed(without_references(title)):
+        raise BlogInvalid(f"--title: the number {figure.text!r} is typed by hand; {NUMBER_REMEDY}")
     if len(title) > TITLE_LONGEST:
         raise BlogInvalid(f"--title has {len(title)} characters; keep it to {TITLE_LONGEST}")
     path = directory / "content" / POSTS / f"{slug}.md"
@@ -142,7 +146,11 @@ def build(
             content or directory / "content",
             evidence or directory / "evidence",
             out,
-            address=Address(base=base_url or LOCAL_URL, title=title or TITLE, about=about or ABOUT),
+            address=Address(
+                base=base_url or LOCAL_URL,
+                title=_sound("--title", title) or TITLE,
+                about=_sound("--about", about) or ABOUT,
+            ),
             today=_today(),
             options=Options(
                 drafts=drafts, allow_stale=allow_stale, cards=cards, workers=jobs or len(os.sched_getaffinity(0))
@@ -187,8 +195,8 @@ def serve(
             content=content or directory / "content",
             evidence=evidence or directory / "evidence",
             out=Path(made, "site"),
-            title=title or TITLE,
-            about=about or ABOUT,
+            title=_sound("--title", title) or TITLE,
+            about=_sound("--about", about) or ABOUT,
         )
 
         def ready(url: str) -> None:
@@ -272,6 +280,16 @@ def import_file(
             f"{_counted(len(faults), 'fault')} to mend before 'holdfast blog check' passes",
             file=sys.stderr,
         )
+
+
+def _sound(option: str, text: str) -> str:
+    """On one line. Raises ``BlogInvalid`` for what is no text."""
+    from holdfast.blog.core.source import unfit
+    from holdfast.blog.errors import BlogInvalid
+
+    if wrong := unfit(text):
+        raise BlogInvalid(f"{option}: {wrong}; write it in UTF-8, without that character")
+    return " ".join(text.split())
 
 
 def _today() -> dt.date:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -128,6 +129,38 @@ def test_a_slug_that_is_none_leaves_nothing_behind(project: Path, capsys: pytest
     assert "is not a slug" in capsys.readouterr().err
     assert run("new", "long-title", "--title", "a" * 121, "-C", str(project)) == 2
     assert len(list((project / "content" / "posts").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("title", "message"),
+    [
+        ("a\u202eb", "--title: the character U+202E shows text in another order than it is read in; write it"),
+        ("a\ue000b", "--title: the character U+E000 is no text"),
+        (os.fsdecode(b"caf\xe9"), "--title: the character U+DCE9 is no text"),
+        ("41 errors", "--title: the number '41' is typed by hand; take it from a record"),
+    ],
+)
+def test_a_title_that_no_check_would_pass_is_refused(
+    project: Path, capsys: pytest.CaptureFixture[str], title: str, message: str
+) -> None:
+    assert run("new", "an-idea", "--title", title, "-C", str(project)) == 2
+    assert message in capsys.readouterr().err
+    assert not (project / "content" / "posts" / "an-idea.md").exists()
+    assert run("build", "--title", "a\ue000b", "-C", str(project)) == 2
+
+
+@pytest.mark.parametrize("slug", ["redis-in-2026", "forty-errors", "layer-seven"])
+def test_a_new_post_passes_whatever_its_slug_counts(project: Path, slug: str) -> None:
+    assert run("new", slug, "-C", str(project)) == 0
+    assert run("check", "-C", str(project)) == 0
+
+
+def test_a_folder_that_takes_no_post_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    posts = project / "content" / "posts"
+    shutil.rmtree(posts)
+    posts.write_text("a file")
+    assert run("new", "an-idea", "-C", str(project)) == 1
+    assert f"{posts}/an-idea.md cannot be written" in capsys.readouterr().err
 
 
 def test_imported_posts_are_drafts_whose_numbers_want_evidence(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast.blog.core.published import to_json
-from holdfast.blog.errors import Refused
+from holdfast.blog.errors import OutputFailed, Refused
 from holdfast.blog.shell.files import read_posts
 from holdfast.blog.shell.imports import import_posts
-from tests.unit.blog.core.scenery import ScriptedReadings, sample
+from tests.unit.blog.core.scenery import SAMPLE, ScriptedReadings, sample
 
 POST = to_json(sample(), ScriptedReadings())
 
@@ -94,3 +96,46 @@ def test_a_file_that_cannot_be_read_or_is_too_large_is_refused(tmp_path: Path) -
     with pytest.raises(Refused, match="No such file"):
         import_posts(tmp_path / "none.json", tmp_path / "content")
     assert "more than" in refused(tmp_path, " " * ((16 << 20) + 1))
+
+
+def test_none_is_written_where_one_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    true_link = os.link
+
+    def link(source: str, target: Path) -> None:
+        if target.name == "second.md":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        true_link(source, target)
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(OutputFailed, match=r"second\.md cannot be written: No space left on device; make"):
+        import_posts(given(tmp_path, [changed(slug="first"), changed(slug="second")]), tmp_path / "content")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "posts.json"]
+
+
+def test_a_link_in_the_place_of_a_post_is_seen_before_anything_is_written(tmp_path: Path) -> None:
+    posts = tmp_path / "content" / "posts"
+    posts.mkdir(parents=True)
+    (posts / "second.md").symlink_to("nowhere")
+    with pytest.raises(Refused, match=r"second\.md exists"):
+        import_posts(given(tmp_path, [changed(slug="first"), changed(slug="second")]), tmp_path / "content")
+    assert [path.name for path in posts.iterdir()] == ["second.md"]
+
+
+def test_a_slug_that_leads_to_a_post_already_is_refused_wherever_that_stands(tmp_path: Path) -> None:
+    below = tmp_path / "content" / "posts" / "archive"
+    below.mkdir(parents=True)
+    (below / "flapping-backends.md").write_text(SAMPLE, encoding="utf-8")
+    what = [changed(slug="flapping-backends"), changed(slug="flapping")]
+    with pytest.raises(Refused) as refused:
+        import_posts(given(tmp_path, what), tmp_path / "content")
+    assert "'flapping-backends' is that of content/posts/archive/flapping-backends.md already" in str(refused.value)
+    assert "'flapping' is that of content/posts/archive/flapping-backends.md (redirectFrom)" in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["screenshotAlt", "screenshotCaption"])
+def test_words_of_a_screenshot_without_one_are_not_dropped(tmp_path: Path, key: str) -> None:
+    post = changed()
+    for name in ("screenshotUrl", "screenshotAlt", "screenshotCaption"):
+        post["stressTest"].pop(name, None)
+    post["stressTest"][key] = "What it shows."
+    assert "words of a screenshot without its screenshotUrl" in refused(tmp_path, post)

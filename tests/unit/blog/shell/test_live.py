@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import ClientSession
 
 from holdfast.blog.errors import BlogError
+from holdfast.blog.shell import live
 from holdfast.blog.shell.build import Built
 from holdfast.blog.shell.live import LIVE, Sources, serve_live
 from tests.unit.blog.shell.scene import TODAY, Scene, post
@@ -126,5 +128,40 @@ def test_drafts_are_shown_to_who_asks_this_machine_by_its_own_names(scene: Scene
         async with client.get(f"{url}/posts/an-idea/", headers={"Host": host}) as answer:
             assert answer.status == status
             assert ("Idea" in await answer.text()) == (status == 200)
+
+    visited(scene, visit)
+
+
+def test_a_fault_of_ours_is_shown_and_does_not_end_the_watch(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def visit(client: ClientSession, url: str, told: asyncio.Queue[Built | BlogError]) -> None:
+        await told.get()
+        with monkeypatch.context() as patch:
+            patch.setattr(live, "build", Mock(side_effect=IndexError("out of range")))
+            scene.write("an-idea", post("Another idea"))
+            assert "IndexError" in str(await told.get())
+            status, page = await text(client, f"{url}/")
+            assert status == 503
+            assert "this is a fault of holdfast" in page
+        scene.write("an-idea", post("Idea again"))
+        assert isinstance(await told.get(), Built)
+        assert "Idea again" in (await text(client, f"{url}/posts/an-idea/"))[1]
+
+    visited(scene, visit)
+
+
+def test_browsers_that_have_gone_leave_their_places(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_BROWSERS", 1)
+
+    async def visit(client: ClientSession, url: str, _: object) -> None:
+        async with client.head(f"{url}/{LIVE}") as answer:
+            assert answer.content_type == "text/event-stream"
+        for _ in range(3):
+            while True:  # the place is free as soon as the server has heard of the end
+                async with client.get(f"{url}/{LIVE}") as events:
+                    if events.status == 200:
+                        await events.content.readuntil(b"\n\n")
+                        async with client.get(f"{url}/{LIVE}") as refused:
+                            assert refused.status == 503
+                        break
 
     visited(scene, visit)
