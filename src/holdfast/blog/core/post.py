@@ -8,7 +8,8 @@ that whatever is found wrong later is told with its place.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 from typing import Final
 
 
@@ -107,6 +108,18 @@ class Post:
     def companies(self) -> tuple[str, ...]:
         """``target_companies``; each has a page."""
         return self.target_companies
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Those within its parts, as they were typed; each has an id in the page."""
+        sections = (self.hook, self.architecture, self.stress_test, self.bottleneck_resolution)
+        values = [getattr(section, field.name) for section in sections for field in fields(section)]
+        texts = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+        found = [_HEADING.findall(one.text) for one in (*texts, *self.business_impact) if isinstance(one, Prose)]
+        return tuple(heading for headings in found for heading in headings)
+
+
+_HEADING: Final = re.compile(r"^ {0,3}#{4,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,8 @@ _PLAIN: Final = {
     "hardbreak": "<br>\n",
     "link_close": "</a>",
 }
+_UNNUMBERED: Final = re.compile(r"-\d+$")
+"""What tells headings of the same words apart."""
 _ERROR_SPAN: Final = re.compile(rf'<span class="err">({STAND_IN.pattern})</span>')
 _DEAD_LINK: Final = re.compile(r"\]\(|\]\[[^\]]*\]|<[A-Za-z][A-Za-z0-9+.-]+:[^\s>]*>")
 """What Markdown left as it was, and its author took for a link."""
@@ -397,6 +399,8 @@ def resolve(href: str, at: int, page: Page) -> str:
         return "#"
     known = page.surroundings
     if path in known.pages or path in known.files or (page.draft and path in known.drafts):
+        if not _leads_to_an_id(path, unquote(href.partition("#")[2]), known):
+            page.report(at, f"the link {href} leads to no heading of that post", f"link to {path}#stress-test or such")
         return page.base + href[1:]
     if path in known.drafts:
         page.report(at, f"the link {href} leads to a draft", "publish that post first, or remove the link")
@@ -405,6 +409,15 @@ def resolve(href: str, at: int, page: Page) -> str:
     else:
         page.report(at, f"the link {href} leads nowhere", "no page of the site and no file of content/public is there")
     return "#"
+
+
+def _leads_to_an_id(path: str, name: str, known: Surroundings) -> bool:
+    """Whether a part of a post is there; other pages are not looked into."""
+    headings = known.headings.get(path)
+    if not name or headings is None or name in SECTION_IDS or name in headings:
+        return True
+    slug = path.rstrip("/").rpartition("/")[2]
+    return _UNNUMBERED.sub("", name) in headings | {f"{slug}-diagram", f"{slug}-chart"}
 
 
 def judge_anchors(page: Page) -> None:

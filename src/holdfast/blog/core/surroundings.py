@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from holdfast.blog.core.post import ARC
@@ -24,6 +25,8 @@ class Surroundings:
     """Paths that exist only while drafts are shown."""
     files: frozenset[str] = frozenset()
     """Below ``content/public``: ``/shots/console.png``."""
+    headings: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Ids of the headings within a post, by its path; those of sections and parts are in every one."""
     quoted: Callable[[str], bool] = _nothing
     """Whether lines of code occur in one file of the repository: a program, its documentation or a configuration."""
 
@@ -60,6 +63,11 @@ class Addressed(Protocol):
         """Former slugs; each leads to the post."""
         ...
 
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Within its parts; each has an id."""
+        ...
+
 
 def around(
     posts: Sequence[Addressed],
@@ -76,9 +84,16 @@ def around(
     pages |= {f"/tags/{kebab(tag)}/" for post in published for tag in post.tags}
     pages |= {f"/evidence/{drill}/" for drill in drills}
     drafts = {f"/posts/{post.slug}/" for post in posts if post.draft}
-    return Surroundings(pages=frozenset(pages), drafts=frozenset(drafts), files=frozenset(files), quoted=quoted)
+    return Surroundings(
+        pages=frozenset(pages),
+        drafts=frozenset(drafts),
+        files=frozenset(files),
+        headings={f"/posts/{post.slug}/": frozenset(map(kebab, post.headings)) for post in posts},
+        quoted=quoted,
+    )
 
 
+@lru_cache(maxsize=4096)
 def kebab(text: str) -> str:
     """``stressTest`` and ``Stress test`` -> ``stress-test``; letters beyond ASCII stay, lower-case."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", text)

@@ -172,9 +172,8 @@ class _Build:
     def _read(self) -> tuple[list[Written], list[Fault]]:
         written: list[Written] = []
         faults: list[Fault] = []
-        content = self._content.resolve()
-        for path in post_files(content) if content.is_dir() else ():
-            name = known_as(path, content)
+        for path in post_files(self._content) if self._content.is_dir() else ():
+            name = known_as(path, self._content)
             try:
                 text = read_text(path, name)
             except Refused as refused:

@@ -29,6 +29,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     companies: tuple[str, ...]
     draft: bool
     redirect_from: tuple[str, ...]
+    headings: tuple[str, ...]
     quotes: dict[str, tuple[str, ...]]
     """Drill -> what it quotes of its record: metrics, ``control.`` ones, ``#`` parameters."""
     words: str
@@ -58,6 +59,7 @@ def entry_of(rendered: Rendered, readings: Readings) -> Entry:
         companies=post.target_companies,
         draft=post.draft,
         redirect_from=post.redirect_from,
+        headings=post.headings,
         quotes={drill: tuple(names) for drill, names in quotes.items()},
         words=" ".join(sorted(set(_WORD.findall(folded(rendered.text))))),
         json=msgspec.Raw(msgspec.json.encode(to_json(post, readings))),

@@ -77,12 +77,12 @@ def read_post(path: Path, content_dir: Path) -> Post:
 
 
 def known_as(path: Path, content_dir: Path) -> str:
-    """As the author knows a file: relative to the folder that ``content`` is in."""
+    """As the author knows a file: relative to the folder that ``content`` is in, as text that can be printed."""
     try:
-        name = path.resolve().relative_to(content_dir.resolve().parent).as_posix()
+        path = path.relative_to(content_dir.parent)
     except ValueError:
-        name = path.as_posix()
-    return os.fsencode(name).decode(errors="replace")
+        pass  # elsewhere
+    return os.fsencode(path.as_posix()).decode(errors="replace")
 
 
 def read_text(path: Path, name: str) -> str:
@@ -181,9 +181,13 @@ def merged_names(posts: Iterable[tuple[str, Tagged]]) -> Iterator[Fault]:
     posts = tuple(posts)
     for folder in ("tags", "companies"):
         first: dict[str, tuple[str, str]] = {}
+        judged: set[str] = set()
         for file, post in posts:
             names: Sequence[str] = getattr(post, folder)
             for name in names:
+                if name in judged:
+                    continue
+                judged.add(name)
                 known, where = first.setdefault(kebab(name), (name, file))
                 if _spelled(known) != _spelled(name):
                     message = f"{name!r} and {known!r} ({where}) would share the page /{folder}/{kebab(name)}/"

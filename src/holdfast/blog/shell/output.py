@@ -112,8 +112,9 @@ def write(out: Path, made: Mapping[str, bytes], *, kept: Iterable[str] = (), red
     for path in made:
         if not _SAFE.fullmatch(path):
             raise ValueError(f"{path!r} leads out of the folder")
-    read_manifest(out)  # before a folder is made
-    out.mkdir(parents=True, exist_ok=True)
+    if not out.is_dir():
+        read_manifest(out)  # tells what stands in its place
+        out.mkdir(parents=True, exist_ok=True)
     with _alone(out):
         return _write(out, made, kept=set(kept), redirects=redirects)
 

@@ -12,7 +12,7 @@ import gc
 import hashlib
 import multiprocessing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -24,7 +24,7 @@ from holdfast.blog.core.parse import parse
 from holdfast.blog.core.post import Post
 from holdfast.blog.core.render import render
 from holdfast.blog.core.site import Address
-from holdfast.blog.core.surroundings import Surroundings
+from holdfast.blog.core.surroundings import NOWHERE, Surroundings
 from holdfast.blog.errors import Refused, RenderFailed
 from holdfast.blog.shell.assets import Assets
 from holdfast.blog.shell.entry import Entry, entry_of
@@ -58,6 +58,7 @@ class Place(NamedTuple):
     tags: tuple[str, ...]
     companies: tuple[str, ...]
     redirect_from: tuple[str, ...]
+    headings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,7 @@ def rendered(
             crew.append((process, ours))
         told = [_receive(pipe) for _, pipe in crew]
         around_all = surroundings([place for places in told for place in places])
-        bare = Surroundings(pages=around_all.pages, drafts=around_all.drafts, files=around_all.files)
+        bare = replace(around_all, quoted=NOWHERE.quoted)  # a process knows the repository itself
         for _, pipe in crew:
             pipe.send(bare)
         found = [_receive(pipe) for _, pipe in crew]
@@ -166,7 +167,7 @@ def _labour(
     def exchange(places: Sequence[Place]) -> Surroundings:
         pipe.send(list(places))
         told: Surroundings = pipe.recv()
-        return Surroundings(pages=told.pages, drafts=told.drafts, files=told.files, quoted=quotations.quoted)
+        return replace(told, quoted=quotations.quoted)
 
     try:
         pipe.send(_work(posts, setting, exchange, cards))
@@ -195,7 +196,7 @@ def _work(
         if setting.drafts or not post.draft:
             read.append((written, post))
     around_them = surroundings(
-        [Place(post.slug, post.draft, post.tags, post.companies, post.redirect_from) for _, post in read]
+        [Place(post.slug, post.draft, post.tags, post.companies, post.redirect_from, post.headings) for _, post in read]
     )
     studio = _Studio(setting)
     made = []

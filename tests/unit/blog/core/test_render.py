@@ -309,6 +309,26 @@ def test_links_within_the_site_stand_below_its_base() -> None:
     assert 'href="mailto:a@example.org"' in problem("<a@example.org>")
 
 
+@pytest.mark.parametrize(
+    ("fragment", "there"),
+    [
+        ("stress-test", True),
+        ("stress-test-breaking-point", True),
+        ("where-the-decision-lives", True),
+        ("where-the-decision-lives-2", True),
+        ("flapping-backends-diagram", True),
+        ("flapping-backends-chart-1", True),
+        ("nope", False),
+        ("stress-tests", False),
+        ("%6Eope", False),
+    ],
+)
+def test_a_link_into_another_post_leads_to_one_of_its_headings(fragment: str, there: bool) -> None:
+    href = f"/posts/flapping-backends/#{fragment}"
+    found = messages(with_problem(f"See [it]({href})."))
+    assert found == ([] if there else [f"the link {href} leads to no heading of that post"])
+
+
 def test_a_link_to_a_draft_is_dead_for_readers_but_not_for_drafts() -> None:
     draft = sample(changed("publishedAt", "draft: true\npublishedAt"), file="content/posts/draft-post.md")
     around = site(sample(), draft)
