@@ -147,7 +147,7 @@ _FORMS: Final = tuple(
         rf"{_L}\d\d(?:\.\d+)?th{_HYPHENED}percentiles?\b",
         rf"(?<![\w-])(?:SHA3?|UTF|AES|ISO|IEC|RSA|CVE|ADR|RFC|PEP|GPT|BCP|KB|MD|Apache|A?L?GPL|MPL|BSD|EPL)-\d+(?:[.-]\d+)*[a-z]?{_R}",
         r"(?<![\w-])[a-z]{2}(?:-gov|-iso[a-z]?)?-(?:north|south|east|west|central)+-\d[a-z]?(?![\w-])",
-        rf"(?<!\w)x86(?:[-_]64)?{_R}",
+        rf"(?<!\w)(?:x86(?:[-_]64)?|X11|X\.509|C\+\+(?:98|03|11|14|17|20|23)){_R}",
         rf"{_L}[1-5]xx{_R}",
         rf"(?<!\w)[a-z]\w{{1,3}}\.(?:\d{{0,2}}x)?(?:nano|micro|small|medium|large){_R}",
         # numbered texts
@@ -224,11 +224,11 @@ _WORDS: Final = re.compile(
 )
 
 _ROMAN: Final = re.compile(
-    rf"(?<![\w-])(?=[IVXLCDM]{{2}})(?P<digits>M{{0,3}}(?:CM|CD|D?C{{0,3}})(?:XC|XL|L?X{{0,3}})(?:IX|IV|V?I{{0,3}}))"
+    rf"(?<![\w-])(?=[IVXL]{{2}})(?P<digits>(?:XL|L?X{{0,3}})(?:IX|IV|V?I{{0,3}}))"
     rf"{_HYPHENED}(?:{_UNITS}|{_LONG_UNITS})\b"
 )
-_NO_ROMAN: Final = frozenset({"CI", "CD", "DC", "CV", "DI", "LI", "MC", "MD", "MI", "MM", "VI"})
-"""Abbreviations that count hours and errors, too: of pipelines, data centres, editors."""
+_NO_ROMAN: Final = frozenset({"LI", "LX", "VI", "XL"})
+"""Abbreviations that count hours and errors, too. Greater ones are left alone: CI, DC, MIX, XML."""
 _HAN: Final = re.compile(
     r"[〇零一二三四五六七八九十百千万亿两][〇零一二三四五六七八九十百千万亿两点]+(?<!万一)(?<!千万)(?<!一一)"
     rf"|[一二三四五六七八九十百千万两](?:\s*(?:{_UNITS})\b|\s*(?:毫秒|微秒|秒|分钟|小时|天|倍|个百分点|次|個|個月|%))"

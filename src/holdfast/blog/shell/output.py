@@ -28,7 +28,7 @@ from holdfast.blog.errors import OutputFailed, OutputNotOurs
 
 MANIFEST: Final = ".holdfast-blog.json"
 PENDING: Final = ".holdfast-blog.pending"
-"""What a build is writing, or was when it was cut off: a list of paths in JSON."""
+"""What a build is writing and removing, or was when it was cut off: a list of paths in JSON."""
 _DRAFT: Final = re.compile(r"\.\.holdfast-blog\.[a-z]+\.\d+\.new")
 """What a killed build left of one of these two, or of its cache."""
 _WAIT_S: Final = 30.0
@@ -134,8 +134,8 @@ def _write(out: Path, made: Mapping[str, bytes], *, kept: set[str], redirects: M
     removed = sorted((before.keys() | pending) - files.keys())
     folders = _folders(out, [*written, *removed])
     _only_ours(out, [path for path in written if path not in before and path not in pending], folders, removed)
-    if written:
-        replace(out / PENDING, msgspec.json.encode(sorted({*written, *pending})) + b"\n")
+    if written or removed:
+        replace(out / PENDING, msgspec.json.encode(sorted({*written, *removed, *pending})) + b"\n")
     for path in pending:
         _sweep(out / path, folders)
     for one in out.iterdir():
@@ -158,7 +158,7 @@ def _write(out: Path, made: Mapping[str, bytes], *, kept: set[str], redirects: M
     for path in removed:
         if path not in in_the_way:
             _remove(out, path, folders)
-    if written or pending:
+    if written or removed or pending:
         (out / PENDING).unlink(missing_ok=True)
     return Changes(written=tuple(sorted(written)), removed=tuple(removed), manifest=manifest)
 
@@ -262,7 +262,9 @@ def replace(target: Path, data: bytes) -> None:
     """Write a file, whole or not at all: a reader sees the old file or the new one."""
     draft = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
-        draft.write_bytes(data)
+        draft.unlink(missing_ok=True)  # of a process that had our number, and was killed
+        with draft.open("xb") as file:
+            file.write(data)
         # Not flushed to the disk: after a crash the next build compares, and writes what is missing.
         draft.rename(target)
     except BaseException:

@@ -20,6 +20,7 @@ from holdfast.blog.core.numerals import BREAK, beside, status_code, typed, typed
         "SHA-256 over UTF-8 in us-east-1 on x86-64 and x86_64",
         "Apache-2.0, CVE-2021-44228 and c7i.2xlarge",
         "the 95th percentile of 5xx answers",
+        "an X.509 certificate, X11 and C++17",
         "RFC 2439 damps, ISO 8601 dates, see section 4.2 and step 3",
         "HTTP 503, status 429 or 503, 503 Service Unavailable",
         "a proxy of layer 7",
@@ -176,7 +177,7 @@ def test_no_disguise_hides_a_figure(text: str, number: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "CI minutes and DC hours",
+        "CI minutes and DC hours, an XL request, CL errors and MIX times",
         "the API v2 requests it",
         "它统一了一个入口，一般不会",
         "p99, base64, web3 and EC2",

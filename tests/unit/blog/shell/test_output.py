@@ -67,6 +67,31 @@ def test_what_a_killed_build_had_written_is_not_taken_for_what_was_there_before(
     assert held(out) == {"a": "old", "b": "old", "c": "old"}
 
 
+def test_what_a_killed_build_was_to_remove_is_still_ours(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    put(out, a="1", b="2", c__d="3")
+    child = os.fork()
+    if not child:
+        output._remove = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        put(out, a="1")
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert held(out) == {"a": "1", "b": "2", "c/d": "3"}
+    put(out, a="1", b="4")
+    assert held(out) == {"a": "1", "b": "4"}
+
+
+def test_a_draft_is_not_written_through_a_link(tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.write_text("theirs")
+    out.mkdir()
+    put(out, a="1")
+    (out / f".a.{os.getpid()}.new").symlink_to(other)
+    put(out, a="2")
+    assert held(out) == {"a": "2"}
+    assert other.read_text() == "theirs"
+
+
 def test_what_stands_as_it_is_to_be_is_not_written_again(tmp_path: Path) -> None:
     put(tmp_path, a="1", b="2")
     assert put(tmp_path, a="1", b="3").written == ("b",)
