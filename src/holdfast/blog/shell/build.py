@@ -92,8 +92,8 @@ def build(
     posts = job.posts()
     pages, kept, redirects = job.files(posts)
     try:
-        changes = output.write(out, pages, kept=kept, redirects=redirects)
-        output.replace(out / CACHE, msgspec.json.encode(job.cache(posts)))
+        note = CACHE, msgspec.json.encode(job.cache(posts))
+        changes = output.write(out, pages, kept=kept, redirects=redirects, note=note)
     except OSError as error:
         raise OutputFailed(
             f"{error.filename or out} cannot be written: {error.strerror}; "
@@ -128,7 +128,7 @@ class _Build:
     def __init__(
         self, content: Path, evidence: Path, out: Path, *, address: Address, today: dt.date, options: Options
     ) -> None:
-        self._before = output.read_sure(out)
+        self._before, self._unsure = output.read_known(out)
         _apart(out, content, evidence)
         self._content, self._out, self._address, self._options = content, out, address, options
         root = content.parent
@@ -162,7 +162,7 @@ class _Build:
         written, faults = self._read()
         taken = self._taken_over(written)
         posts, found = self._render(written, taken, faults)
-        if taken and self._cache is not None and not self._cache.targets <= posts.targets:
+        if taken and self._cache is not None and not posts.targets.issuperset(self._cache.targets):
             # Something to point at has gone, so that a link of what was taken over may lead nowhere now.
             posts, found = self._render(written, {}, faults)
         if found:
@@ -257,7 +257,7 @@ class _Build:
         """What the next build needs to know of this one."""
         return Cache(
             made_with=self._made_with,
-            targets=frozenset(sorted(posts.targets)),
+            targets=sorted(posts.targets),
             posts=posts.kept,
             listed=_listed(posts.entries),
             quoted=_quoted(posts.entries),
@@ -304,7 +304,7 @@ class _Build:
 
     def _is_there(self, path: str) -> bool:
         file = self._before.get(path)
-        return file is not None and output.is_there(self._out, path, file)
+        return file is not None and path not in self._unsure and output.is_there(self._out, path, file)
 
     def _source(self, name: str) -> Path:
         return self._content / PUBLIC / name[1:]

@@ -37,7 +37,7 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
 
     made_with: str
     """Digest of everything that a page depends on besides its post; see :func:`made_with`."""
-    targets: frozenset[str]
+    targets: list[str]
     """What posts could point at. Where one of these has gone, a link may lead nowhere, and all are judged again."""
     posts: dict[str, Kept]
     listed: str = ""

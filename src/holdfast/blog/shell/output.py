@@ -93,18 +93,26 @@ def read_manifest(out: Path) -> Manifest | None:
     return None
 
 
-def read_sure(out: Path) -> dict[str, File]:
-    """Files that stand as the manifest says: not those that a build was writing when it was cut off.
+def read_known(out: Path) -> tuple[dict[str, File], frozenset[str]]:
+    """What the manifest names, and what of it is not sure: a build was writing it when it was cut off.
 
     Raises :class:`OutputNotOurs`.
     """
-    files = (read_manifest(out) or Manifest()).files
-    pending = _read_pending(out)
-    return {path: file for path, file in files.items() if path not in pending} if pending else files
+    return (read_manifest(out) or Manifest()).files, frozenset(_read_pending(out))
 
 
-def write(out: Path, made: Mapping[str, bytes], *, kept: Iterable[str] = (), redirects: Mapping[str, str]) -> Changes:
+def write(
+    out: Path,
+    made: Mapping[str, bytes],
+    *,
+    kept: Iterable[str] = (),
+    redirects: Mapping[str, str],
+    note: tuple[str, bytes] | None = None,
+) -> Changes:
     """Make the folder hold ``made`` and, of what it holds already, ``kept``; nothing else of ours.
+
+    ``note`` is a file of the builder's own, by name, that tells of what is there: no killed build leaves it beside
+    files that it does not tell of as if they were sure.
 
     Raises :class:`OutputNotOurs` before anything is touched, :class:`OutputFailed` when another build is in the way,
     and ``OSError``.
@@ -116,10 +124,17 @@ def write(out: Path, made: Mapping[str, bytes], *, kept: Iterable[str] = (), red
         read_manifest(out)  # tells what stands in its place
         out.mkdir(parents=True, exist_ok=True)
     with _alone(out):
-        return _write(out, made, kept=set(kept), redirects=redirects)
+        return _write(out, made, kept=set(kept), redirects=redirects, note=note)
 
 
-def _write(out: Path, made: Mapping[str, bytes], *, kept: set[str], redirects: Mapping[str, str]) -> Changes:
+def _write(
+    out: Path,
+    made: Mapping[str, bytes],
+    *,
+    kept: set[str],
+    redirects: Mapping[str, str],
+    note: tuple[str, bytes] | None,
+) -> Changes:
     before = (read_manifest(out) or Manifest()).files
     pending = _read_pending(out)
     if not kept <= before.keys() - pending:
@@ -158,6 +173,8 @@ def _write(out: Path, made: Mapping[str, bytes], *, kept: set[str], redirects: M
     for path in removed:
         if path not in in_the_way:
             _remove(out, path, folders)
+    if note is not None:
+        replace(out / note[0], note[1])
     if written or removed or pending:
         (out / PENDING).unlink(missing_ok=True)
     return Changes(written=tuple(sorted(written)), removed=tuple(removed), manifest=manifest)

@@ -10,10 +10,11 @@ import pytest
 
 from holdfast.blog.core.site import Address
 from holdfast.blog.errors import OutputFailed, OutputNotOurs, Refused
+from holdfast.blog.shell import output
 from holdfast.blog.shell.build import Options
 from holdfast.blog.shell.cache import CACHE
-from holdfast.blog.shell.output import MANIFEST, Manifest
-from tests.unit.blog.shell.scene import PLAIN, Scene, lettered, post
+from holdfast.blog.shell.output import MANIFEST, PENDING, Manifest
+from tests.unit.blog.shell.scene import ADDRESS, PLAIN, Scene, lettered, post
 
 pytestmark = pytest.mark.usefixtures("vega")
 
@@ -150,6 +151,53 @@ def test_a_folder_that_cannot_be_written_is_named_and_the_next_build_completes_i
     page.rmdir()
     scene.build()
     assert scene.files() == whole
+
+
+class Killed(BaseException):
+    """Nothing is done any more."""
+
+
+def killed(scene: Scene, at: int, address: Address = ADDRESS) -> None:
+    """A build that ends before it writes so many files of its own or the site's, and tidies nothing up."""
+    true_replace, left = output.replace, [at]
+
+    def replace(target: Path, data: bytes) -> None:
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        true_replace(target, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output, "replace", replace)
+        with pytest.raises(Killed):
+            scene.build(address=address)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 5, -2, -1])
+def test_whenever_a_later_build_was_killed_the_next_gives_the_bytes_of_a_cold_one(scene: Scene, at: int) -> None:
+    scene.record()
+    scene.build()
+    cold = scene.files()
+    scene.write("first-post", post("Other", date="2026-11-01"))
+    changed = len(scene.build().written) + 3  # what is under way, the manifest and the cache
+    scene.write("first-post", post("First", date="2026-11-01"))
+    scene.build()
+    scene.write("first-post", post("Other", date="2026-11-01"))
+    killed(scene, at % changed)
+    scene.write("first-post", post("First", date="2026-11-01"))
+    scene.build()
+    assert scene.files() == cold
+
+
+@pytest.mark.parametrize("at", [1, 2, 4, 8, 12])
+def test_pages_that_a_killed_build_left_unsure_are_made_again(scene: Scene, at: int) -> None:
+    scene.record()
+    scene.build()
+    cold = scene.files()
+    killed(scene, at, Address(base=ADDRESS.base, title="Another title", about=ADDRESS.about))
+    assert (scene.out / PENDING).exists()
+    scene.build()
+    assert scene.files() == cold
 
 
 def test_a_stranger_among_our_files_stays(scene: Scene) -> None:
