@@ -223,10 +223,8 @@ _WORDS: Final = re.compile(
     re.IGNORECASE,
 )
 
-_ROMAN: Final = re.compile(
-    rf"(?<![\w-])(?=[IVXL]{{2}})(?P<digits>(?:XL|L?X{{0,3}})(?:IX|IV|V?I{{0,3}}))"
-    rf"{_HYPHENED}(?:{_UNITS}|{_LONG_UNITS})\b"
-)
+_ROMAN: Final = re.compile(rf"(?P<digits>[IVXL]{{2,}}){_HYPHENED}(?:{_UNITS}|{_LONG_UNITS})\b")
+_BELOW_A_HUNDRED: Final = re.compile("(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 _NO_ROMAN: Final = frozenset({"LI", "LX", "VI", "XL"})
 """Abbreviations that count hours and errors, too. Greater ones are left alone: CI, DC, MIX, XML."""
 _HAN: Final = re.compile(
@@ -289,8 +287,10 @@ def _figures(text: str) -> Iterator[tuple[int, str]]:
     if not _TRIGGERS.isdisjoint(_LETTERS.findall(text.lower())):
         yield from ((match.start(), match[0]) for match in _WORDS.finditer(text))
     for match in _ROMAN.finditer(text):
-        if match["digits"] not in _NO_ROMAN:
-            yield match.start(), match[0]
+        start, digits = match.start(), match["digits"]
+        begins = start == 0 or not (text[start - 1].isalnum() or text[start - 1] in "_-")
+        if begins and digits not in _NO_ROMAN and _BELOW_A_HUNDRED.fullmatch(digits):
+            yield start, match[0]
     if not text.isascii():
         yield from ((match.start(), match[0]) for match in _HAN.finditer(text))
 
