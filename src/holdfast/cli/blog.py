@@ -172,7 +172,7 @@ def build(
 @app.command()
 def serve(
     directory: Directory = Path(),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine; 0 chooses a free one.")] = 8086,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine; 0 chooses a free one.")] = 8186,
     content: Content = None,
     evidence: Evidence = None,
     title: Title = "",

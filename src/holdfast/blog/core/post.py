@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -120,6 +121,25 @@ class Post:
 
 
 _HEADING: Final = re.compile(r"^ {0,3}#{4,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
+
+
+def written_parts(post: Post) -> Iterator[tuple[str, Prose | tuple[Prose, ...]]]:
+    """Every part that holds text, by its key in JSON, in the order of the arc."""
+    yield "hook.problem", post.hook.problem
+    yield "hook.stakes", post.hook.stakes
+    yield "architecture.summary", post.architecture.summary
+    yield "architecture.diagram", post.architecture.diagram
+    yield "architecture.components", post.architecture.components
+    yield "stressTest.setup", post.stress_test.setup
+    yield "stressTest.breakingPoint", post.stress_test.breaking_point
+    yield "stressTest.evidence", post.stress_test.evidence
+    yield "stressTest.notShown", post.stress_test.not_shown
+    yield "bottleneckResolution.rootCause", post.bottleneck_resolution.root_cause
+    yield "bottleneckResolution.solution", post.bottleneck_resolution.solution
+    yield "bottleneckResolution.tradeoffs", post.bottleneck_resolution.tradeoffs
+    if post.bottleneck_resolution.alternatives:
+        yield "bottleneckResolution.alternatives", post.bottleneck_resolution.alternatives
+    yield "businessImpact", post.business_impact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from holdfast.blog.core import numerals, prose
 from holdfast.blog.core.drawing import Draughtsman, Unparsable
 from holdfast.blog.core.fault import Fault
-from holdfast.blog.core.post import Post, Prose
+from holdfast.blog.core.post import Post, Prose, written_parts
 from holdfast.blog.core.quoting import STAND_IN, Quotes
 from holdfast.blog.core.reference import Readings
 from holdfast.blog.core.site import Rendered
 from holdfast.blog.core.source import unfit
 from holdfast.blog.core.surroundings import NOWHERE, Surroundings
+from holdfast.blog.core.write import unwritten
 from holdfast.blog.errors import Refused
 
 WORDS_PER_MINUTE: Final = 220
@@ -89,25 +89,6 @@ def render(
     )
 
 
-def written_parts(post: Post) -> Iterator[tuple[str, Prose | tuple[Prose, ...]]]:
-    """Every part that holds text, by its key in JSON, in the order of the arc."""
-    yield "hook.problem", post.hook.problem
-    yield "hook.stakes", post.hook.stakes
-    yield "architecture.summary", post.architecture.summary
-    yield "architecture.diagram", post.architecture.diagram
-    yield "architecture.components", post.architecture.components
-    yield "stressTest.setup", post.stress_test.setup
-    yield "stressTest.breakingPoint", post.stress_test.breaking_point
-    yield "stressTest.evidence", post.stress_test.evidence
-    yield "stressTest.notShown", post.stress_test.not_shown
-    yield "bottleneckResolution.rootCause", post.bottleneck_resolution.root_cause
-    yield "bottleneckResolution.solution", post.bottleneck_resolution.solution
-    yield "bottleneckResolution.tradeoffs", post.bottleneck_resolution.tradeoffs
-    if post.bottleneck_resolution.alternatives:
-        yield "bottleneckResolution.alternatives", post.bottleneck_resolution.alternatives
-    yield "businessImpact", post.business_impact
-
-
 def _part(key: str, value: Prose | tuple[Prose, ...], page: prose.Page) -> str:
     if isinstance(value, tuple):
         return prose.render_list([(entry.text, entry.line) for entry in value], page)
@@ -148,6 +129,9 @@ def _judge_front(post: Post, page: prose.Page, today: dt.date) -> None:
             f"the post is dated {post.published_at}, and today is {today}",
             "set draft: true, or the day on which it is published",
         )
+    if not post.draft:
+        for line, text in unwritten(post):
+            page.report(line, f"{text[:40]!r}... is what 'holdfast blog new' wrote", "write it, or set draft: true")
     for key, names in (("tags", post.tags), ("targetCompanies", post.target_companies)):
         for at, name in enumerate(names):
             prose.plain_text(name, post.lines.get(f"{key}.{at}", post.lines.get(key, 1)), page, names=True)

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from holdfast.blog.core import numerals
-from holdfast.blog.core.post import ARC, Post, Prose, Screenshot
-from holdfast.blog.core.render import written_parts
+from holdfast.blog.core.post import ARC, Post, Prose, Screenshot, written_parts
 
 
 def to_markdown(post: Post) -> str:
@@ -78,6 +77,17 @@ def skeleton(slug: str, *, title: str, today: dt.date) -> str:
     made = slug.replace("-", " ").capitalize()
     title = title or ("Title" if numerals.typed(made) else made)
     return _SKELETON.format(title=_quoted(title), date=today.isoformat())
+
+
+def unwritten(post: Post) -> Iterator[tuple[int, str]]:
+    """Lines and texts of what stands as :func:`skeleton` wrote it."""
+    given = {line.removeprefix("- ") for line in _SKELETON.splitlines()}
+    if f"summary: {_quoted(post.summary)}" in given:
+        yield post.lines.get("summary", 1), post.summary
+    for _, texts in written_parts(post):
+        for one in texts if isinstance(texts, tuple) else (texts,):
+            if one.text in given:
+                yield one.line, one.text
 
 
 STEPS: Final = (

@@ -131,7 +131,7 @@ class RecordedReadings:
         """The record, if it may speak for its drill."""
         if found.path is None:
             drills = self.drills()
-            known = f" (there are records of {', '.join(drills)})" if drills else ""
+            known = f" (there are records of {nearest(found.drill, list(drills))})" if drills else ""
             raise Unbacked(f"no full record of a drill {found.drill!r}{known}; run 'holdfast drill run {found.drill}'")
         name, record = f"{found.drill}/{found.path.stem}", found.record
         if record is None:

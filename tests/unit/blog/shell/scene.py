@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -20,6 +21,10 @@ PLAIN = Options(cards=False)
 def post(title: str, *, date: str = "2026-11-20", more: str = "", says: str = "") -> str:
     """A post without a fault that is published; ``more`` goes into its front matter, ``says`` into its first part."""
     text = skeleton("a-post", title=title, today=dt.date.fromisoformat(date)).replace("draft: true\n", more)
+    text = text.replace("One sentence: what", "What")
+    text = re.sub(
+        r"^(- )?[A-Z*].*\.$", lambda line: f"{line[0]}\n{'  ' if line[1] else ''}It was so.", text, flags=re.MULTILINE
+    )
     return text.replace("### Problem\n", f"### Problem\n\n{says}\n") if says else text
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.blog.core.write import skeleton
 from holdfast.blog.errors import BlogError, OutputFailed, Refused
 from holdfast.blog.shell.cache import CACHE
 from holdfast.blog.shell.figures import Figures
@@ -132,6 +133,19 @@ def test_no_escape_leads_past_what_a_text_may_hold(scene: Scene, text: str, wher
 def test_no_disguise_hides_a_number(scene: Scene, text: str) -> None:
     scene.write("a-post", text)
     assert all("is typed by hand" in one for one in told(scene))
+
+
+def test_what_new_wrote_is_no_post_yet(scene: Scene) -> None:
+    text = skeleton("a-post", title="A title", today=TODAY)
+    scene.write("a-post", text)
+    scene.build()  # a draft
+    text = text.replace("draft: true\n", "")
+    scene.write("a-post", text)
+    found = told(scene)
+    assert len(found) == 14
+    for begun in ("One sentence: what failed", "What went wrong, as somebody on call", "- What it costs."):
+        line = f"content/posts/a-post.md:{at(begun, text)}: {begun.removeprefix('- ')[:40]!r}"
+        assert [one for one in found if one.startswith(line[:-1]) and one.endswith("is what 'holdfast blog new' wrote")]
 
 
 def test_numbers_that_a_diagram_reads_from_a_record_are_its_own(scene: Scene) -> None:

@@ -147,7 +147,7 @@ def test_evidence_pages_say_how_to_run_it_again_and_with_what(scene: Scene) -> N
     page = scene.page("evidence/flapping/index.html")
     for wanted in (
         "holdfast drill run flapping --seed 7",
-        "git checkout 502f6794979c",
+        "holdfast evidence rerun flapping",
         "Test &amp; Sons &lt;1&gt;",
         "22 November 2026, 14:03 UTC",
         "damping switched off",
