@@ -252,6 +252,9 @@ async def test_interactive_requests_pass_batch_in_the_queue() -> None:
         await one_after_the_other(stack, first)
 
 
+BATCH = {"x-holdfast-priority": "batch"}
+
+
 async def one_after_the_other(stack: Stack, provider: MockProvider) -> None:
     blocker = asyncio.create_task(stack.chat("[[mock: words=30,pace=60]] block", max_tokens=900, stream=True))
     await until(lambda: provider.ledger.in_flight == 1)
@@ -263,9 +266,9 @@ async def one_after_the_other(stack: Stack, provider: MockProvider) -> None:
         assert reply.status == 200, reply.body
         order.append(name)
 
-    batch = [asyncio.create_task(ask(f"batch{n}", **{"x-holdfast-priority": "batch"})) for n in range(2)]
-    await until(lambda: len(stack.gateway.waiting) == 2)
-    quick = [asyncio.create_task(ask(f"quick{n}")) for n in range(2)]
-    await until(lambda: len(stack.gateway.waiting) == 4)
-    await asyncio.gather(blocker, *batch, *quick)
+    asked: list[asyncio.Task[None]] = []
+    for name, headers in (("batch0", BATCH), ("batch1", BATCH), ("quick0", {}), ("quick1", {})):
+        asked.append(asyncio.create_task(ask(name, **headers)))
+        await until(lambda: len(stack.gateway.waiting) == len(asked))  # each has its own connection
+    await asyncio.gather(blocker, *asked)
     assert order == ["quick0", "quick1", "batch0", "batch1"]
